@@ -1,0 +1,12 @@
+//! Weir's core: frames, sessions, rooms and the hub, as functions of bytes and time.
+//!
+//! Nothing here owns a socket, clock, thread, lock, random source or log sink. A driver
+//! keeps one rhythm with [`Hub`](hub::Hub): [`handle`](hub::Hub::handle) every event of a turn,
+//! [`flush`](hub::Hub::flush) until it says done, then drain
+//! [`poll_effect`](hub::Hub::poll_effect) until `None`.
+#![forbid(unsafe_code)]
+
+pub mod limits;
+pub mod slot;
+pub mod time;
+pub mod transmit;

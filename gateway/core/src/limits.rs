@@ -1,0 +1,76 @@
+//! Every bound in one place, each with its unit and the reason for its number.
+
+/// Bounds of one shard and its connections.
+///
+/// What happens at a bound is always a named outcome: an HTTP error, a close code, a read
+/// that waits, or a counted drop.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Connections served at a time, per shard. Beyond it a client hears 503.
+    pub connections_max: u32,
+    /// Extra slots in which refused clients hear their 503; beyond them they are cut.
+    /// 64 bounds what a storm of refused clients may cost.
+    pub refusals_max: u32,
+    /// Bytes of an upgrade request up to its empty line. 8 KiB is what common servers and
+    /// proxies allow; beyond it the client hears 431.
+    pub handshake_bytes_max: usize,
+    /// Header lines of an upgrade request. Browsers behind proxies send fewer than 40.
+    pub handshake_headers_max: usize,
+    /// Seconds from accept to a complete upgrade request; then the client is cut.
+    pub handshake_secs: u32,
+    /// Bytes of a room's name after percent-decoding.
+    pub room_name_bytes_max: usize,
+    /// Payload bytes of a message, over all of its fragments. A frame whose header declares
+    /// more is refused with 1009 before a byte of it is kept.
+    pub message_bytes_max: usize,
+    /// Bytes of unfinished messages, per shard. Beyond it the client whose message is being
+    /// received hears 1013, so that many half-sent messages cannot exhaust memory.
+    pub inbound_bytes_max: usize,
+    /// Bytes that a member may owe: accepted for it, refused by the kernel. An empty outbox
+    /// takes one message of any allowed size. 1 MiB is minutes of chat and milliseconds of feed.
+    pub outbox_bytes_max: usize,
+    /// Bytes kept for all members of a shard that owe, each shared chunk counted once. Beyond
+    /// it the members owing most are closed until it fits.
+    pub shard_outbox_bytes_max: usize,
+    /// Bytes read in one turn; then it flushes before it reads on. Bounds both what a turn
+    /// can add to a lane and how long a flush is put off.
+    pub turn_bytes_max: usize,
+    /// Bytes read from one connection at a time: the size of a shard's read buffer.
+    pub read_bytes_max: usize,
+    /// Ranges up to this many bytes in total are joined into one send.
+    pub cork_bytes_max: usize,
+    /// Payloads of at least this many bytes are shared as they are instead of being appended
+    /// to a lane's buffer.
+    pub share_bytes_min: usize,
+    /// Seconds of silence after which a client is sent a ping; 0 turns pings off.
+    pub ping_secs: u32,
+    /// Seconds a client has for any answer to a ping before it is closed.
+    pub pong_secs: u32,
+    /// Seconds from a close frame until the socket is cut.
+    pub close_secs: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 1 << 20,
+            refusals_max: 64,
+            handshake_bytes_max: 8 << 10,
+            handshake_headers_max: 64,
+            handshake_secs: 5,
+            room_name_bytes_max: 255,
+            message_bytes_max: 32 << 20,
+            inbound_bytes_max: 256 << 20,
+            outbox_bytes_max: 1 << 20,
+            shard_outbox_bytes_max: 256 << 20,
+            turn_bytes_max: 4 << 20,
+            read_bytes_max: 256 << 10,
+            cork_bytes_max: 16 << 10,
+            share_bytes_min: 64 << 10,
+            ping_secs: 25,
+            pong_secs: 8,
+            close_secs: 5,
+        }
+    }
+}

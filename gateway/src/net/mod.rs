@@ -1,0 +1,74 @@
+//! The network seam: one shard's sockets behind one trait.
+//!
+//! The same turn runs over every implementation: epoll here, tokio elsewhere, plain
+//! vectors and simulated streams in `sim`.
+
+use std::io;
+use std::net::SocketAddr;
+use std::task::{Context, Poll};
+
+use gateway_core::slot::Slot;
+use gateway_core::transmit::Transmit;
+
+/// What became ready in one poll.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Ready {
+    /// A connection was accepted into this slot, with read interest.
+    Accepted {
+        /// Its place, free until now.
+        slot: Slot,
+        /// Where it comes from.
+        peer: SocketAddr,
+        /// The CPU on which its packets arrive, where the system tells.
+        cpu: Option<u32>,
+    },
+    /// The slot has bytes, an end of stream or an error to read.
+    Readable(Slot),
+    /// The slot takes bytes again.
+    Writable(Slot),
+}
+
+/// Readiness gathered by one [`Net::poll`], in the order in which it is to be handled.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// What became ready. `poll` appends; the turn clears.
+    pub ready: Vec<Ready>,
+}
+
+/// One shard's sockets, not one socket: connections are slots in dense arrays.
+///
+/// A slot is chosen by the implementation on accept: the lowest place that is free and was not
+/// released since the last poll, so that readiness gathered earlier never meets a stranger.
+/// Calls for a slot that is not in use do nothing and answer `Broken` or `NotConnected`.
+pub trait Net: Transmit {
+    /// A connection outside its slot, on its way to another shard.
+    type Socket: Send;
+
+    /// Appends what is ready to `out`; `Pending` only if nothing is, with the waker registered.
+    ///
+    /// # Errors
+    /// Only if the shard cannot go on at all (the listener or the poller is broken).
+    fn poll(&mut self, cx: &mut Context<'_>, out: &mut Batch) -> Poll<io::Result<()>>;
+
+    /// Reads what is there into `buf`; `Ok(0)` is the end of the stream.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nothing is there; anything else means the connection is broken.
+    fn recv(&mut self, slot: Slot, buf: &mut [u8]) -> io::Result<usize>;
+
+    /// Which readiness the slot reports from now on. Readiness is reported as long as it lasts,
+    /// so a paused publisher costs no wake-ups.
+    fn interest(&mut self, slot: Slot, read: bool, write: bool);
+
+    /// Half-closes: what was written still arrives, and the peer sees the end of the stream.
+    fn shutdown(&mut self, slot: Slot);
+
+    /// Whether new connections are accepted; those not accepted wait in the kernel.
+    fn accepting(&mut self, on: bool);
+
+    /// Puts a connection into a free slot, with read interest.
+    fn adopt(&mut self, slot: Slot, socket: Self::Socket);
+
+    /// Takes the connection out of its slot; dropping it closes it. `None` if the slot is free.
+    fn release(&mut self, slot: Slot) -> Option<Self::Socket>;
+}
