@@ -1,2 +1,95 @@
-//! Being written.
-fn main() {}
+//! `weir-bench`: whole processes measured beside the floor of the kernel's send path.
+//!
+//! The unit is CPU time of the server's process, which survives a noisy machine; ratios are
+//! taken within a round, of servers that take turns.
+#![expect(clippy::print_stdout, reason = "a command line tool speaks on its standard output")]
+
+mod bare;
+mod client;
+mod contest;
+mod contestant;
+mod echo;
+mod fanout;
+mod flags;
+mod frames;
+mod idle;
+mod json;
+mod machine;
+mod server;
+mod stats;
+mod sweep;
+mod upgrade;
+mod verdict;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+use crate::flags::{Command, Flags, Shared};
+use crate::json::Json;
+use crate::verdict::Verdict;
+
+fn main() -> ExitCode {
+    match dispatch(Flags::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Floor(flags) => bare::floor(&flags).map(|()| ExitCode::SUCCESS),
+        Command::Loop(flags) => bare::bare_loop(&flags).map(|()| ExitCode::SUCCESS),
+        Command::Serve(flags) => bare::serve(&flags).map(|()| ExitCode::SUCCESS),
+        Command::Fanout(flags) => conclude(&flags.shared, vec![fanout::run(&flags)?]),
+        Command::Echo(flags) => conclude(&flags.shared, vec![echo::run(&flags)?]),
+        Command::Idle(flags) => conclude(&flags.shared, vec![idle::run(&flags)?]),
+        Command::All(flags) => {
+            let shared = || flags.shared.clone();
+            let asked = vec![
+                fanout::run(&flags::Fanout { shared: shared(), room: flags.room.clone() })?,
+                echo::run(&flags::Echo { shared: shared(), pairs: flags.pairs.clone() })?,
+                idle::run(&flags::Idle { shared: shared(), crowd: flags.crowd.clone() })?,
+            ];
+            conclude(&flags.shared, asked)
+        }
+    }
+}
+
+/// What one question came to.
+struct Outcome {
+    name: &'static str,
+    verdicts: Vec<Verdict>,
+    numbers: Json,
+}
+
+impl Outcome {
+    /// Says what it came to, and keeps it.
+    fn new(
+        name: &'static str,
+        verdicts: Vec<Verdict>,
+        mut numbers: Vec<(&'static str, Json)>,
+    ) -> Self {
+        for verdict in &verdicts {
+            println!("{verdict}");
+        }
+        println!();
+        numbers.push(("verdicts", Json::List(verdicts.iter().map(Verdict::json).collect())));
+        Self { name, verdicts, numbers: Json::Object(numbers) }
+    }
+}
+
+/// Writes the numbers where they were asked for; fails only under `--strict`.
+fn conclude(shared: &Shared, outcomes: Vec<Outcome>) -> Result<ExitCode> {
+    let missed = outcomes.iter().flat_map(|outcome| &outcome.verdicts).any(Verdict::is_missed);
+    if let Some(path) = &shared.json {
+        let numbers = outcomes.into_iter().map(|outcome| (outcome.name, outcome.numbers));
+        let all = std::iter::once(("machine", machine::describe().into())).chain(numbers);
+        json::write(path, &Json::Object(all.collect()))?;
+    }
+    Ok(if missed && shared.strict { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}

@@ -1,2 +1,40 @@
-//! Being written.
-fn main() {}
+//! `cargo xtask`: runs, tests, measures, simulates and tidies Weir.
+#![expect(clippy::print_stdout, reason = "a command line tool speaks on its standard output")]
+
+mod bench;
+mod flags;
+mod invocation;
+mod packages;
+mod report;
+mod run;
+mod sim;
+mod steps;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+use flags::{Command, Flags};
+
+fn main() -> ExitCode {
+    match dispatch(Flags::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Run(flags) => run::run(flags),
+        Command::Test(flags) => test::test(&flags),
+        Command::Bench(flags) => bench::bench(&flags),
+        Command::Sim(flags) => sim::sim(flags),
+        Command::Tidy => tidy::tidy(),
+    }
+}

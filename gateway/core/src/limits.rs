@@ -27,8 +27,9 @@ pub struct Limits {
     /// Bytes of unfinished messages, per shard. Beyond it the client whose message is being
     /// received hears 1013, so that many half-sent messages cannot exhaust memory.
     pub inbound_bytes_max: usize,
-    /// Bytes that a member may owe: accepted for it, refused by the kernel. An empty outbox
-    /// takes one message of any allowed size. 1 MiB is minutes of chat and milliseconds of feed.
+    /// Bytes that a member may owe, accepted for it and refused by the kernel, beside the message
+    /// that is being sent: so an empty outbox takes one message of any allowed size. Each range
+    /// of a chunk counts 32 bytes more. 1 MiB is minutes of chat and milliseconds of feed.
     pub outbox_bytes_max: usize,
     /// Bytes kept for all members of a shard that owe, each shared chunk counted once. Beyond
     /// it the members owing most are closed until it fits.

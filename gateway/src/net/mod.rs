@@ -3,12 +3,26 @@
 //! The same turn runs over every implementation: epoll here, tokio elsewhere, plain
 //! vectors and simulated streams in `sim`.
 
+#[cfg(target_os = "linux")]
+mod epoll;
+pub mod listen;
+#[cfg(target_os = "linux")]
+mod memfd;
+mod places;
+mod tokio;
+
 use std::io;
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
 use gateway_core::slot::Slot;
 use gateway_core::transmit::Transmit;
+
+#[cfg(target_os = "linux")]
+pub use self::epoll::EpollNet;
+#[cfg(target_os = "linux")]
+pub use self::memfd::{Extents, MemfdStore};
+pub use self::tokio::TokioNet;
 
 /// What became ready in one poll.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -1,0 +1,198 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Weir measured beside the floor of the kernel's send path.
+#[derive(Debug, Parser)]
+#[command(name = "weir-bench", version)]
+pub(crate) struct Flags {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// What does one more member of a room cost?
+    Fanout(Fanout),
+    /// What does a message there and back cost?
+    Echo(Echo),
+    /// What does a silent connection cost?
+    Idle(Idle),
+    /// All of the above, one after the other
+    All(All),
+    /// The bare server: preframed bytes to an array of descriptors
+    Floor(Bare),
+    /// The bare `send` loop: what the bare server itself is compared to
+    Loop(Bare),
+    /// The bare server passing on what it gets, under Weir's flags: the harness against itself
+    #[command(hide = true)]
+    Serve(Serve),
+}
+
+/// What every question takes.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Shared {
+    /// The program to measure: told `serve --addr 127.0.0.1:0 --shards 1`, it says where it is
+    #[arg(long, value_name = "PATH")]
+    pub(crate) weir: PathBuf,
+    /// Rounds of cells; ratios are taken within a round
+    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    rounds: u16,
+    /// The CPU of the servers
+    #[arg(long, default_value_t = 0, value_name = "CPU")]
+    pub(crate) server_core: usize,
+    /// The CPU of the load generator
+    #[arg(long, default_value_t = 1, value_name = "CPU")]
+    pub(crate) load_core: usize,
+    /// Too short to measure, long enough to break
+    #[arg(long)]
+    pub(crate) smoke: bool,
+    /// Fail if a goal is missed
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Write the numbers to this file too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+impl Shared {
+    pub(crate) fn rounds(&self) -> usize {
+        self.or_smoke(usize::from(self.rounds), 1)
+    }
+
+    /// `asked`, or at most `smoke` where it is only tried whether things work.
+    pub(crate) fn or_smoke(&self, asked: usize, smoke: usize) -> usize {
+        if self.smoke { asked.min(smoke) } else { asked }
+    }
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Fanout {
+    #[command(flatten)]
+    pub(crate) shared: Shared,
+    #[command(flatten)]
+    pub(crate) room: Room,
+}
+
+/// The room whose members all hear one publisher.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Room {
+    /// Members that hear each message
+    #[arg(long, default_value_t = 1000, value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..=4000))]
+    pub(crate) subscribers: u16,
+    /// Bytes of a message
+    #[arg(long, default_value_t = 512, value_name = "BYTES",
+        value_parser = clap::value_parser!(u32).range(8..=65536))]
+    pub(crate) payload: u32,
+    /// Messages that the publisher sends in one write
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 16], value_name = "K,...",
+        value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) bursts: Vec<u8>,
+    /// Writes of the publisher per server, round and burst size
+    #[arg(long, default_value_t = 200, value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) messages: u16,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Echo {
+    #[command(flatten)]
+    pub(crate) shared: Shared,
+    #[command(flatten)]
+    pub(crate) pairs: Pairs,
+}
+
+/// The clients that each wait for their own messages to come back.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Pairs {
+    /// Clients that write and wait at the same time
+    #[arg(long, default_value_t = 64, value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..=4000))]
+    pub(crate) clients: u16,
+    /// Bytes of an echoed message
+    #[arg(long, default_value_t = 64, value_name = "BYTES",
+        value_parser = clap::value_parser!(u32).range(8..=65536))]
+    pub(crate) echo_payload: u32,
+    /// Messages that a client sends in one write
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 16], value_name = "K,...",
+        value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) depths: Vec<u8>,
+    /// Times that all clients write and wait, per server, round and depth
+    #[arg(long, default_value_t = 600, value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) turns: u16,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Idle {
+    #[command(flatten)]
+    pub(crate) shared: Shared,
+    #[command(flatten)]
+    pub(crate) crowd: Crowd,
+}
+
+/// The connections that stay silent.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Crowd {
+    /// Connections that stay silent, ten to a room
+    #[arg(long, default_value_t = 10_000, value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=25_000))]
+    pub(crate) connections: u32,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct All {
+    #[command(flatten)]
+    pub(crate) shared: Shared,
+    #[command(flatten)]
+    pub(crate) room: Room,
+    #[command(flatten)]
+    pub(crate) pairs: Pairs,
+    #[command(flatten)]
+    pub(crate) crowd: Crowd,
+}
+
+/// How the bare servers run.
+#[derive(Args, Debug)]
+pub(crate) struct Bare {
+    /// Where clients connect on 127.0.0.1; 0 picks a free port
+    #[arg(long, default_value_t = 0)]
+    pub(crate) port: u16,
+    /// The CPU to stay on; without it, where it was started
+    #[arg(long, value_name = "CPU")]
+    pub(crate) core: Option<usize>,
+    /// Bytes of a preframed message
+    #[arg(long, default_value_t = 512, value_name = "BYTES",
+        value_parser = clap::value_parser!(u32).range(8..=65536))]
+    pub(crate) payload: u32,
+    /// Most messages that arrive in one read
+    #[arg(long, default_value_t = 16, value_name = "K",
+        value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) burst: u8,
+    /// How a burst leaves
+    #[arg(long, value_enum, default_value_t = Mode::Concat)]
+    pub(crate) mode: Mode,
+}
+
+/// How a burst leaves the bare server.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Mode {
+    /// In one `send` per descriptor
+    Concat,
+    /// In one `send` per descriptor and message
+    Each,
+}
+
+/// What of Weir's own flags the harness uses.
+#[derive(Args, Debug)]
+pub(crate) struct Serve {
+    /// Where clients connect: 127.0.0.1:PORT
+    #[arg(long)]
+    pub(crate) addr: std::net::SocketAddrV4,
+    /// One, as the bare server has no more
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1))]
+    pub(crate) shards: u16,
+}

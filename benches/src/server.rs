@@ -1,0 +1,175 @@
+//! A server under measurement: a child process on a CPU of its own.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use rustix::fs::{MemfdFlags, memfd_create};
+
+use crate::flags::{Bare, Mode, Shared};
+use crate::machine;
+
+/// How long a server may take to say where it listens.
+const START_WAIT: Duration = Duration::from_secs(10);
+const START_POLL: Duration = Duration::from_millis(2);
+
+/// How much of what a server said is repeated when it fails.
+const TAIL_BYTES: usize = 2000;
+
+/// What addresses start with here.
+const LOCALHOST: &str = "127.0.0.1:";
+
+/// A running server, ended when dropped.
+pub(crate) struct Server {
+    name: &'static str,
+    child: Child,
+    /// What it writes on stdout and stderr: memory, so that it never waits for a reader.
+    log: File,
+    addr: SocketAddr,
+}
+
+impl Server {
+    /// Starts the program to measure, with one shard.
+    ///
+    /// # Errors
+    /// If it does not say where it listens; like all errors here with what it said instead.
+    pub(crate) fn weir(shared: &Shared) -> Result<Self> {
+        let mut command = Command::new(&shared.weir);
+        command.args(["serve", "--addr", "127.0.0.1:0", "--shards", "1"]);
+        Self::start("weir", command, shared)
+    }
+
+    /// Starts the bare server, or, named `loop`, the bare loop.
+    ///
+    /// # Errors
+    /// As of [`weir`](Self::weir).
+    pub(crate) fn bare(name: &'static str, flags: &Bare, shared: &Shared) -> Result<Self> {
+        let mut command = Command::new(own_path()?);
+        let (verb, mode) = match (name, flags.mode) {
+            ("loop", _) => ("loop", "concat"),
+            (_, Mode::Concat) => ("floor", "concat"),
+            (_, Mode::Each) => ("floor", "each"),
+        };
+        command.args([verb, "--mode", mode, "--payload", &flags.payload.to_string()]);
+        command.args(["--burst", &flags.burst.to_string()]);
+        Self::start(name, command, shared)
+    }
+
+    fn start(name: &'static str, mut command: Command, shared: &Shared) -> Result<Self> {
+        let log = File::from(memfd_create("log", MemfdFlags::CLOEXEC)?);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log.try_clone()?);
+        // A child begins where its parent is, which thus visits the server's CPU.
+        machine::pin(shared.server_core)?;
+        let child = command.spawn();
+        machine::pin(shared.load_core)?;
+        let program = Path::new(command.get_program()).display();
+        let child = child.with_context(|| format!("cannot start {program}"))?;
+        let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut server = Self { name, child, log, addr: unknown };
+        server.addr = server.wait_for_addr().map_err(|error| server.blame(error))?;
+        Ok(server)
+    }
+
+    fn wait_for_addr(&mut self) -> Result<SocketAddr> {
+        let deadline = machine::now() + START_WAIT;
+        loop {
+            if let Some(addr) = listening(&self.said(0)?) {
+                return Ok(addr);
+            }
+            if let Some(status) = self.child.try_wait()? {
+                bail!("it ended before it listened: {status}");
+            }
+            if machine::now() > deadline {
+                bail!("it did not say where it listens within {START_WAIT:?}");
+            }
+            std::thread::sleep(START_POLL);
+        }
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// CPU time so far, all threads.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub(crate) fn cpu_nanos(&self) -> Result<u64> {
+        machine::cpu_nanos(Some(self.child.id()))
+    }
+
+    /// Memory of its own: not shared, not of files, resident.
+    ///
+    /// # Errors
+    /// If it is gone.
+    pub(crate) fn anonymous_bytes(&self) -> Result<u64> {
+        machine::proc_bytes(&format!("/proc/{}/status", self.child.id()), "RssAnon")
+    }
+
+    /// Puts the server's name and last words to an error.
+    pub(crate) fn blame(&self, error: anyhow::Error) -> anyhow::Error {
+        let end = self.log.metadata().map_or(0, |log| log.len());
+        let said = self.said(end.saturating_sub(TAIL_BYTES as u64)).unwrap_or_default();
+        let said = if said.is_empty() { "nothing" } else { said.trim_end() };
+        anyhow::anyhow!("{}: {error:#}; it said: {said}", self.name)
+    }
+
+    /// What it wrote from an offset on, at most the first few lines' worth.
+    fn said(&self, offset: u64) -> Result<String> {
+        let mut bytes = [0; TAIL_BYTES];
+        let read = self.log.read_at(&mut bytes, offset)?;
+        Ok(String::from_utf8_lossy(&bytes[..read]).into_owned())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Both fail only if it ended before, which is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn own_path() -> Result<std::path::PathBuf> {
+    std::env::current_exe().context("cannot find the path of this program")
+}
+
+/// The first address with a port in whole lines.
+fn listening(said: &str) -> Option<SocketAddr> {
+    let (whole, _) = said.rsplit_once('\n')?;
+    whole.match_indices(LOCALHOST).find_map(|(at, _)| {
+        let port = &whole[at + LOCALHOST.len()..];
+        let digits = port.find(|c: char| !c.is_ascii_digit()).unwrap_or(port.len());
+        let port = port[..digits].parse().ok().filter(|&port| port != 0)?;
+        Some(SocketAddr::from(([127, 0, 0, 1], port)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_is_found_in_whatever_form_it_is_said() {
+        let port = |said: &str| listening(said).map(|addr| addr.port());
+        assert_eq!(port("listening 127.0.0.1:4711\n"), Some(4711));
+        assert_eq!(port("starting\nlistening on ws://127.0.0.1:80/ now\n"), Some(80));
+        let coloured = "\u{1b}[3maddr\u{1b}[0m=127.0.0.1:9002 \u{1b}[2mversion";
+        assert_eq!(port(&format!("{coloured}\n")), Some(9002));
+        assert_eq!(port("asked for 127.0.0.1:0\ngot 127.0.0.1:5\n"), Some(5));
+    }
+
+    #[test]
+    fn a_line_that_is_still_written_is_waited_for() {
+        assert_eq!(listening("listening 127.0.0.1:47"), None);
+        assert_eq!(listening("127.0.0.1:99999\n127.0.0.1:\n127.0.0.1:0\n"), None);
+    }
+}

@@ -1,0 +1,42 @@
+//! What a shard counts: plain numbers that only grow.
+
+use crate::event::CloseReason;
+
+/// Counts since the hub was made. Nothing reads them on the hot path.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Counters {
+    /// Connections accepted, refused ones included.
+    pub accepted: u64,
+    /// Upgrades completed.
+    pub opened: u64,
+    /// Connections ended, by [`CloseReason::index`]. Their sum and the live ones are the
+    /// accepted ones.
+    pub closed: [u64; CloseReason::NAMES.len()],
+    /// Connections cut with bytes unsent or without the peer's goodbye, after `close_secs`.
+    pub cut: u64,
+    /// Messages received.
+    pub messages: u64,
+    /// Messages handed to a member's socket or outbox, echoes included.
+    pub deliveries: u64,
+    /// Messages a lossy member missed.
+    pub dropped: u64,
+}
+
+impl Counters {
+    /// Connections ended, for any reason.
+    #[must_use]
+    pub fn closed_total(&self) -> u64 {
+        self.closed.iter().sum()
+    }
+
+    /// Adds another shard's counts.
+    pub fn merge(&mut self, other: &Self) {
+        self.accepted += other.accepted;
+        self.opened += other.opened;
+        self.closed.iter_mut().zip(other.closed).for_each(|(sum, more)| *sum += more);
+        self.cut += other.cut;
+        self.messages += other.messages;
+        self.deliveries += other.deliveries;
+        self.dropped += other.dropped;
+    }
+}

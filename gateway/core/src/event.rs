@@ -1,0 +1,136 @@
+//! What happens to a shard, and what a shard asks for.
+
+use crate::close::CloseCode;
+use crate::slot::Slot;
+
+/// Something that happened, told to [`Hub::handle`](crate::hub::Hub::handle).
+///
+/// An event for a slot whose connection was released already is ignored.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A connection was accepted into a free slot.
+    Accepted {
+        /// Its place.
+        slot: Slot,
+    },
+    /// Bytes arrived. They are unmasked in place.
+    Received {
+        /// From whom.
+        slot: Slot,
+        /// What arrived, at least one byte.
+        bytes: &'a mut [u8],
+    },
+    /// The stream ended: the peer sends nothing more.
+    Ended {
+        /// Whose.
+        slot: Slot,
+    },
+    /// The connection is gone in both directions.
+    Broken {
+        /// Whose.
+        slot: Slot,
+    },
+    /// The kernel takes bytes for this slot again.
+    Writable {
+        /// Whose.
+        slot: Slot,
+    },
+    /// The moment that [`Hub::poll_timeout`](crate::hub::Hub::poll_timeout) named has come.
+    Tick,
+    /// The node goes away: everyone is closed with 1001.
+    Drain,
+}
+
+/// Something the driver must do, from [`Hub::poll_effect`](crate::hub::Hub::poll_effect).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Effect {
+    /// Report this readiness for the slot from now on.
+    Interest {
+        /// Whose.
+        slot: Slot,
+        /// Bytes to read, or the end.
+        read: bool,
+        /// Room to write.
+        write: bool,
+    },
+    /// Half-close: all was said, and what was sent must still arrive.
+    Shutdown {
+        /// Whose.
+        slot: Slot,
+    },
+    /// The connection is over; its slot is free. Said exactly once for each accepted one.
+    Release {
+        /// Whose.
+        slot: Slot,
+        /// Why.
+        reason: CloseReason,
+    },
+}
+
+/// Why a connection ended. The first reason that applies is the one that counts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum CloseReason {
+    /// The peer closed, with this code if it gave one.
+    Peer(Option<CloseCode>),
+    /// The stream ended without a close frame.
+    Ended,
+    /// The connection broke.
+    Reset,
+    /// The peer broke the protocol or a limit of it and was told this code.
+    Protocol(CloseCode),
+    /// It did not read fast enough and was closed with 1013.
+    Slow,
+    /// Unfinished messages filled the shard's memory for them; it was closed with 1013.
+    Inbound,
+    /// It gave no answer to a ping.
+    NoPong,
+    /// The node went away; it was closed with 1001.
+    Drained,
+    /// It got an HTTP response instead of an upgrade, with this status.
+    Answered(u16),
+    /// No complete upgrade request came in time.
+    HandshakeTimeout,
+    /// The shard was so full that it could not even say so.
+    Overloaded,
+}
+
+impl CloseReason {
+    /// All names, in the order of [`index`](Self::index).
+    pub const NAMES: [&'static str; 11] = [
+        "peer",
+        "ended",
+        "reset",
+        "protocol",
+        "slow",
+        "inbound",
+        "no_pong",
+        "drained",
+        "answered",
+        "handshake_timeout",
+        "overloaded",
+    ];
+
+    /// Which row of the counters this is.
+    #[must_use]
+    pub fn index(self) -> usize {
+        match self {
+            Self::Peer(_) => 0,
+            Self::Ended => 1,
+            Self::Reset => 2,
+            Self::Protocol(_) => 3,
+            Self::Slow => 4,
+            Self::Inbound => 5,
+            Self::NoPong => 6,
+            Self::Drained => 7,
+            Self::Answered(_) => 8,
+            Self::HandshakeTimeout => 9,
+            Self::Overloaded => 10,
+        }
+    }
+
+    /// A stable name for logs and counters.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self.index()]
+    }
+}

@@ -1,0 +1,254 @@
+//! What a request is answered: an upgrade, a page, or a refusal that says what to do.
+
+use std::borrow::Cow;
+
+use data_encoding::BASE64;
+use sha1_smol::Sha1;
+
+/// RFC 6455 §1.3: what a server appends to the key to prove that it speaks WebSocket.
+const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// Characters of a path that a refusal repeats.
+const PATH_CHARS_MAX: usize = 64;
+
+/// A valid handshake, to be answered with 101.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Upgrade {
+    /// BASE64 of the 20 bytes of a SHA-1.
+    accept: [u8; 28],
+}
+
+impl Upgrade {
+    /// RFC 6455 §4.2.2: the key, which is taken as it came, is proved to have been read.
+    pub(super) fn new(key: &[u8]) -> Self {
+        let mut sha1 = Sha1::from(key);
+        sha1.update(GUID);
+        let mut accept = [0; 28];
+        BASE64.encode_mut(&sha1.digest().bytes(), &mut accept);
+        Self { accept }
+    }
+
+    /// Appends the response. No subprotocol and no extension is picked.
+    pub fn write_response(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(
+            b"HTTP/1.1 101 Switching Protocols\r\n\
+              Upgrade: websocket\r\n\
+              Connection: Upgrade\r\n\
+              Sec-WebSocket-Accept: ",
+        );
+        out.extend_from_slice(&self.accept);
+        out.extend_from_slice(b"\r\n\r\n");
+    }
+}
+
+/// The status of a refusal; `as u16` gives its number.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u16)]
+pub enum Status {
+    /// The request breaks a rule of HTTP or of the handshake.
+    BadRequest = 400,
+    /// Nothing is served at this path.
+    NotFound = 404,
+    /// The method is not GET.
+    MethodNotAllowed = 405,
+    /// It is no WebSocket handshake, or one of another version.
+    UpgradeRequired = 426,
+    /// The head is too long, or has too many lines.
+    HeadTooLarge = 431,
+    /// There is no room for another connection now.
+    Unavailable = 503,
+}
+
+impl Status {
+    fn reason(self) -> &'static str {
+        match self {
+            Self::BadRequest => "Bad Request",
+            Self::NotFound => "Not Found",
+            Self::MethodNotAllowed => "Method Not Allowed",
+            Self::UpgradeRequired => "Upgrade Required",
+            Self::HeadTooLarge => "Request Header Fields Too Large",
+            Self::Unavailable => "Service Unavailable",
+        }
+    }
+
+    /// What its response must say beside the body.
+    fn headers(self) -> &'static str {
+        match self {
+            // RFC 9110 §15.5.6.
+            Self::MethodNotAllowed => "Allow: GET\r\n",
+            // RFC 6455 §4.4, and RFC 9110 §7.8: who sends `Upgrade` names it in `Connection`.
+            Self::UpgradeRequired => {
+                "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            }
+            // RFC 9110 §10.2.3, in seconds.
+            Self::Unavailable => "Retry-After: 1\r\n",
+            Self::BadRequest | Self::NotFound | Self::HeadTooLarge => "",
+        }
+    }
+}
+
+/// A request that is not served, and why.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Refusal {
+    /// What kind of refusal.
+    pub status: Status,
+    /// One line without control characters.
+    why: Cow<'static, str>,
+}
+
+impl Refusal {
+    /// 404: nothing is served at `path`.
+    #[must_use]
+    pub fn not_found(path: &str) -> Self {
+        let mut chars = path.chars();
+        let shown: String = chars.by_ref().take(PATH_CHARS_MAX).collect();
+        let more = if chars.next().is_some() { "…" } else { "" };
+        // `escape_debug` lets no control character through.
+        let why = format!("nothing is served at {}{more}; try /ws/lobby", shown.escape_debug());
+        Self::new(Status::NotFound, why)
+    }
+
+    /// 503: all places are taken.
+    #[must_use]
+    pub fn full() -> Self {
+        Self::new(Status::Unavailable, "no more connections can be held now; try again later")
+    }
+
+    /// 431: the head passes a bound of `Limits`.
+    #[must_use]
+    pub fn too_large() -> Self {
+        let why = "the request's head is too large; send fewer or shorter headers";
+        Self::new(Status::HeadTooLarge, why)
+    }
+
+    pub(super) fn bad_request(why: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Status::BadRequest, why)
+    }
+
+    pub(super) fn new(status: Status, why: impl Into<Cow<'static, str>>) -> Self {
+        Self { status, why: why.into() }
+    }
+
+    /// What is wrong and what to do, in one line.
+    #[must_use]
+    pub fn why(&self) -> &str {
+        &self.why
+    }
+
+    /// Appends the response, after which the connection is to be closed.
+    pub fn write_response(&self, out: &mut Vec<u8>) {
+        let status = self.status as u16;
+        let line = format!("{status} {}", self.status.reason());
+        write_response(out, &line, self.status.headers(), &[&self.why, "\n"]);
+    }
+}
+
+/// Appends a response of 200 with a page of text, after which the connection is to be closed.
+pub fn write_page(out: &mut Vec<u8>, body: &str) {
+    write_response(out, "200 OK", "", &[body]);
+}
+
+fn write_response(out: &mut Vec<u8>, status: &str, headers: &str, body: &[&str]) {
+    let len = body.iter().map(|part| part.len()).sum::<usize>();
+    let head = format!(
+        "HTTP/1.1 {status}\r\n\
+         Connection: close\r\n\
+         Content-Type: text/plain; charset=utf-8\r\n\
+         Content-Length: {len}\r\n\
+         {headers}\r\n"
+    );
+    out.extend_from_slice(head.as_bytes());
+    for part in body {
+        out.extend_from_slice(part.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A response's status line, header lines and body; its length is checked.
+    fn read(write: impl FnOnce(&mut Vec<u8>)) -> (String, Vec<String>, String) {
+        let mut out = b"before".to_vec();
+        write(&mut out);
+        let response = String::from_utf8(out).unwrap();
+        let response = response.strip_prefix("before").expect("responses are appended");
+        let (head, body) = response.split_once("\r\n\r\n").expect("a head ends");
+        let mut lines = head.split("\r\n").map(str::to_owned);
+        let status = lines.next().unwrap();
+        let headers: Vec<String> = lines.collect();
+        if !status.contains("101") {
+            assert!(headers.contains(&format!("Content-Length: {}", body.len())));
+            assert!(headers.contains(&"Content-Type: text/plain; charset=utf-8".into()));
+            assert!(headers.contains(&"Connection: close".into()));
+        }
+        (status, headers, body.to_owned())
+    }
+
+    #[test]
+    fn the_example_of_the_rfc_is_accepted() {
+        // RFC 6455 §1.3.
+        let upgrade = Upgrade::new(b"dGhlIHNhbXBsZSBub25jZQ==");
+        let (status, headers, body) = read(|out| upgrade.write_response(out));
+        assert_eq!(status, "HTTP/1.1 101 Switching Protocols");
+        assert_eq!(
+            headers,
+            [
+                "Upgrade: websocket",
+                "Connection: Upgrade",
+                "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
+            ]
+        );
+        assert_eq!(body, "");
+    }
+
+    #[test]
+    fn a_refusal_says_what_is_needed_to_do_better() {
+        let cases = [
+            (Status::BadRequest, "HTTP/1.1 400 Bad Request", None),
+            (Status::NotFound, "HTTP/1.1 404 Not Found", None),
+            (Status::MethodNotAllowed, "HTTP/1.1 405 Method Not Allowed", Some("Allow: GET")),
+            (
+                Status::UpgradeRequired,
+                "HTTP/1.1 426 Upgrade Required",
+                Some("Sec-WebSocket-Version: 13"),
+            ),
+            (Status::HeadTooLarge, "HTTP/1.1 431 Request Header Fields Too Large", None),
+            (Status::Unavailable, "HTTP/1.1 503 Service Unavailable", Some("Retry-After: 1")),
+        ];
+        for (status, line, header) in cases {
+            let refusal = Refusal::new(status, "do better");
+            let (first, headers, body) = read(|out| refusal.write_response(out));
+            assert_eq!(first, line);
+            assert_eq!(body, "do better\n");
+            assert!(header.is_none_or(|header| headers.contains(&header.into())), "{headers:?}");
+        }
+        assert_eq!(Refusal::full().status as u16, 503);
+        assert_eq!(Refusal::too_large().status as u16, 431);
+    }
+
+    #[test]
+    fn an_upgrade_is_offered_to_who_did_not_ask_for_it() {
+        let refusal = Refusal::new(Status::UpgradeRequired, "upgrade");
+        let (_, headers, _) = read(|out| refusal.write_response(out));
+        for header in ["Upgrade: websocket", "Connection: Upgrade"] {
+            assert!(headers.contains(&header.into()), "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_repeated_without_its_control_characters_and_not_at_length() {
+        let refusal = Refusal::not_found("/a\r\nSet-Cookie: b\u{85}\u{202e}");
+        assert!(!refusal.why().contains(char::is_control), "{:?}", refusal.why());
+        assert!(refusal.why().contains(r"/a\r\nSet-Cookie"));
+        let refusal = Refusal::not_found(&"/".repeat(8000));
+        assert!(refusal.why().chars().count() < 150);
+    }
+
+    #[test]
+    fn a_page_is_a_whole_response() {
+        let (status, _, body) = read(|out| write_page(out, "Wéir\n"));
+        assert_eq!(status, "HTTP/1.1 200 OK");
+        assert_eq!(body, "Wéir\n");
+    }
+}

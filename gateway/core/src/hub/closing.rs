@@ -1,0 +1,168 @@
+//! How connections end: each exactly once, with a reason, and with a last word where possible.
+
+use super::{Conn, Hub, Role, Stage};
+use crate::close::CloseCode;
+use crate::event::{CloseReason, Effect};
+use crate::frame::Opcode;
+use crate::handshake::Refusal;
+use crate::slot::Slot;
+use crate::time::Now;
+
+impl Hub {
+    /// Starts to close: a frame with `code` is said after everything else, if there is a code.
+    pub(super) fn start_closing(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        reason: CloseReason,
+        code: Option<CloseCode>,
+        text: &'static str,
+    ) {
+        self.begin_closing(now, slot, reason);
+        self.farewell(slot, code, text);
+    }
+
+    /// Closes because the peer cannot be understood or borne; what it still sends is dropped.
+    pub(super) fn fail(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        reason: CloseReason,
+        code: CloseCode,
+        text: &'static str,
+    ) {
+        let conn = &mut self.conns[slot.index()];
+        conn.deaf = true;
+        self.inbound -= std::mem::take(&mut conn.session).held_bytes();
+        self.start_closing(now, slot, reason, Some(code), text);
+    }
+
+    pub(super) fn begin_closing(&mut self, now: Now, slot: Slot, reason: CloseReason) {
+        self.leave(slot);
+        let conn = &mut self.conns[slot.index()];
+        conn.stage = Stage::Closing;
+        conn.head = None;
+        conn.reason.get_or_insert(reason);
+        self.deadlines.set(slot, now.tick().after_secs(self.config.limits.close_secs.max(1)));
+    }
+
+    /// Goes one step further if all was said: half-closes, or ends if the peer has.
+    pub(super) fn wind_up(&mut self, slot: Slot) {
+        let conn = &mut self.conns[slot.index()];
+        if conn.stage != Stage::Closing || !conn.said_goodbye || conn.owes() {
+            return;
+        }
+        if conn.ended {
+            return self.release(slot, CloseReason::Ended);
+        }
+        if conn.deaf || conn.heard_goodbye {
+            conn.stage = Stage::Lingering;
+            self.effects.push_back(Effect::Shutdown { slot });
+        }
+    }
+
+    /// The peer sends nothing more. What is being said to it is still finished.
+    pub(super) fn handle_ended(&mut self, now: Now, slot: Slot) {
+        let Some(conn) = self.conns.get_mut(slot.index()) else { return };
+        if conn.ended {
+            return;
+        }
+        conn.ended = true;
+        match conn.stage {
+            Stage::Free => conn.ended = false,
+            Stage::Upgrading | Stage::Lingering => self.release(slot, CloseReason::Ended),
+            Stage::Open => {
+                self.start_closing(now, slot, CloseReason::Ended, None, "");
+                self.update_interest(slot);
+            }
+            Stage::Closing => {
+                self.update_interest(slot);
+                self.wind_up(slot);
+            }
+        }
+    }
+
+    pub(super) fn handle_drain(&mut self, now: Now) {
+        self.draining = true;
+        for index in 0..self.conns.len() {
+            let slot = Slot::from(index);
+            match self.conns[index].stage {
+                Stage::Upgrading => self.refuse(now, slot, &Refusal::full()),
+                Stage::Open => {
+                    let code = Some(CloseCode::AWAY);
+                    self.start_closing(now, slot, CloseReason::Drained, code, "going away");
+                }
+                Stage::Free | Stage::Closing | Stage::Lingering => {}
+            }
+        }
+    }
+
+    pub(super) fn handle_tick(&mut self, now: Now) {
+        let mut due = std::mem::take(&mut self.scratch.due);
+        self.deadlines.sweep(now.tick(), &mut due);
+        for slot in due.drain(..) {
+            match self.conns[slot.index()].stage {
+                Stage::Free => {}
+                Stage::Upgrading => self.release(slot, CloseReason::HandshakeTimeout),
+                Stage::Open => self.probe(now, slot),
+                Stage::Closing | Stage::Lingering => {
+                    self.counters.cut += 1;
+                    self.release(slot, CloseReason::Ended);
+                }
+            }
+        }
+        self.scratch.due = due;
+    }
+
+    /// Asks a silent peer for a sign of life, or gives it up.
+    fn probe(&mut self, now: Now, slot: Slot) {
+        let limits = &self.config.limits;
+        let (ping_secs, pong_secs) = (limits.ping_secs, limits.pong_secs);
+        let conn = &mut self.conns[slot.index()];
+        let silent_until = conn.heard.after_secs(ping_secs);
+        if silent_until > now.tick() {
+            conn.pinged = false;
+            return self.deadlines.set(slot, silent_until);
+        }
+        if conn.pinged {
+            return self.start_closing(
+                now,
+                slot,
+                CloseReason::NoPong,
+                Some(CloseCode::POLICY),
+                "no pong",
+            );
+        }
+        conn.pinged = true;
+        self.deadlines.set(slot, now.tick().after_secs(pong_secs.max(1)));
+        self.direct_frame(slot, Opcode::Ping, b"");
+    }
+
+    fn leave(&mut self, slot: Slot) {
+        let role = std::mem::replace(&mut self.conns[slot.index()].role, Role::Nothing);
+        let Role::Member { lane, seat } = role else { return };
+        if let Some(moved) = self.rooms.lane_mut(lane).leave(seat) {
+            self.conns[moved.index()].sit(lane, seat);
+        }
+        self.retire_if_empty(lane);
+    }
+
+    /// Ends a connection, once. `reason` counts if none was known before.
+    pub(super) fn release(&mut self, slot: Slot, reason: CloseReason) {
+        if self.conn(slot).is_none() {
+            return;
+        }
+        self.leave(slot);
+        self.stop_owing(slot);
+        self.deadlines.clear(slot);
+        let conn = &mut self.conns[slot.index()];
+        let free = Conn::free(conn.generation.wrapping_add(1));
+        let conn = std::mem::replace(conn, free);
+        self.inbound -= conn.session.held_bytes();
+        self.live -= 1;
+        self.refused -= u32::from(conn.refused);
+        let reason = conn.reason.unwrap_or(reason);
+        self.counters.closed[reason.index()] += 1;
+        self.effects.push_back(Effect::Release { slot, reason });
+    }
+}

@@ -1,0 +1,394 @@
+//! Saying what is to be said: straight to the sockets, in slices, one send per member.
+
+use super::rounds::Airborne;
+use super::{Conn, Hub, Stage};
+use crate::chunk::{Chunk, Span};
+use crate::chunks::ChunkId;
+use crate::close;
+use crate::event::CloseReason;
+use crate::frame::Opcode;
+use crate::lane::{Flight, Visit};
+use crate::rooms::LaneId;
+use crate::slot::Slot;
+use crate::time::Now;
+use crate::transmit::{Part, Sent, Transmit};
+
+/// How far a flush has come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Flush {
+    /// Everything that was to be said is sent, queued or dropped by policy.
+    Done,
+    /// The budget is spent; call again to go on.
+    More,
+}
+
+/// Pieces offered in one call, within the system's bound on them.
+const PIECES_MAX: usize = 64;
+/// Members ahead whose sockets are fetched into the cache while others are sent to.
+const HINT_AHEAD: usize = 4;
+
+impl Hub {
+    /// Sends to about `budget` members or connections, then returns.
+    ///
+    /// Events may be handled between two calls: what they add is said after what is being said.
+    pub fn flush(&mut self, now: Now, budget: usize, out: &mut impl Transmit) -> Flush {
+        let mut left = budget.max(1);
+        while self.round.active || !self.pending.is_empty() {
+            if !self.round.active {
+                self.begin_round();
+            }
+            let done = self.flush_retries(&mut left, out)
+                && self.flush_direct(now, &mut left, out)
+                && self.flush_lanes(now, &mut left, out)
+                && self.flush_farewells(now, &mut left, out);
+            self.bury_broken();
+            if !done {
+                return Flush::More;
+            }
+            self.round.active = false;
+        }
+        Flush::Done
+    }
+
+    fn begin_round(&mut self) {
+        self.round.begin(&mut self.pending);
+        if !self.pending.direct.is_empty() {
+            let direct = std::mem::take(&mut self.pending.direct);
+            self.round.direct = Some(self.chunks.hold(direct));
+        }
+    }
+
+    /// Direct bytes: one send per connection that has some.
+    fn flush_direct(&mut self, now: Now, left: &mut usize, out: &mut impl Transmit) -> bool {
+        let Some(id) = self.round.direct else { return true };
+        while let Some(&mail) = self.round.mails.get(self.round.mailed) {
+            if *left == 0 {
+                return false;
+            }
+            *left -= 1;
+            self.round.mailed += 1;
+            let conn = &self.conns[mail.slot.index()];
+            if conn.generation == mail.generation && !conn.said_goodbye {
+                self.deliver(now, mail.slot, id, &[mail.span], mail.framed, out);
+            }
+        }
+        self.round.direct = None;
+        self.chunks.settle(id);
+        true
+    }
+
+    fn flush_lanes(&mut self, now: Now, left: &mut usize, out: &mut impl Transmit) -> bool {
+        loop {
+            let Some(mut airborne) = self.round.airborne.take().or_else(|| self.take_off()) else {
+                return true;
+            };
+            self.fly(now, left, &mut airborne, out);
+            if airborne.flight.next < airborne.flight.end {
+                self.round.airborne = Some(airborne);
+                return false;
+            }
+            self.land(airborne);
+        }
+    }
+
+    /// The next lane's flight.
+    fn take_off(&mut self) -> Option<Airborne> {
+        let &lane = self.round.lanes.get(self.round.flown)?;
+        self.round.flown += 1;
+        let (chunk, flight) = self.rooms.lane_mut(lane).take_off();
+        Some(Airborne { lane, chunk: self.chunks.hold(chunk), flight })
+    }
+
+    fn land(&mut self, Airborne { lane: id, chunk, flight }: Airborne) {
+        let Self { rooms, conns, .. } = self;
+        let lane = rooms.lane_mut(id);
+        lane.land(|slot, seat| conns[slot.index()].sit(id, seat));
+        self.chunks.settle(chunk);
+        let skips = flight.into_skips();
+        if skips.capacity() > 0 {
+            self.scratch.skips.push(skips);
+        }
+        self.retire_if_empty(id);
+    }
+
+    /// Sends the flight's chunk to members until the budget or the members end.
+    fn fly(&mut self, now: Now, left: &mut usize, air: &mut Airborne, out: &mut impl Transmit) {
+        while *left > 0 && air.flight.next < air.flight.end {
+            let begun = air.flight.next;
+            let stop = air.flight.end.min(begun + *left);
+            let lane = self.rooms.lane(air.lane);
+            let chunk = self.chunks.get(air.chunk);
+            let halt = send_plain(&lane.members[..stop], chunk, &mut air.flight, out);
+            let served = (air.flight.next - begun) as u64;
+            self.counters.deliveries += served * u64::from(chunk.frames());
+            if let Some(halt) = halt {
+                self.attend(now, halt, air, out);
+                air.flight.next += 1;
+            }
+            *left -= air.flight.next - begun;
+        }
+    }
+
+    /// Serves the one member at which the plain run stopped.
+    fn attend(&mut self, now: Now, halt: Halt, air: &mut Airborne, out: &mut impl Transmit) {
+        let (lane, index) = (self.rooms.lane_mut(air.lane), air.flight.next);
+        let Some(visit) = lane.visit(index, &air.flight) else { return };
+        let chunk = self.chunks.get(air.chunk);
+        let (whole, frames) = (chunk.whole(), chunk.frames());
+        match halt {
+            Halt::Apart => self.deliver_apart(now, visit, air, whole, frames, out),
+            Halt::Sent(Sent::Broken) => self.scratch.broken.push(visit.slot),
+            Halt::Sent(sent) => {
+                let sent = if let Sent::Wrote(bytes) = sent { bytes } else { 0 };
+                self.counters.deliveries += u64::from(frames);
+                self.keep(now, visit.slot, air.chunk, &[whole], sent, true);
+            }
+        }
+    }
+
+    /// Delivers to a member that owes or does not hear everything.
+    fn deliver_apart(
+        &mut self,
+        now: Now,
+        visit: Visit,
+        air: &Airborne,
+        whole: Span,
+        frames: u32,
+        out: &mut impl Transmit,
+    ) {
+        let mut spans = std::mem::take(&mut self.scratch.spans);
+        spans.clear();
+        let mut skipped = 0;
+        if visit.skips {
+            skipped = air.flight.spans(visit.slot, whole, &mut spans);
+        } else {
+            spans.push(whole);
+        }
+        self.counters.deliveries += u64::from(frames.saturating_sub(skipped));
+        if !spans.is_empty() {
+            self.deliver(now, visit.slot, air.chunk, &spans, true, out);
+        }
+        self.scratch.spans = spans;
+    }
+
+    /// Sends spans of a chunk to one connection, or keeps what the kernel does not take.
+    fn deliver(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        id: ChunkId,
+        spans: &[Span],
+        framed: bool,
+        out: &mut impl Transmit,
+    ) {
+        let total = spans.iter().map(|span| span.len()).sum::<usize>();
+        let mut sent = 0;
+        if !self.conns[slot.index()].owes() {
+            let cork = (&mut self.scratch.cork, self.config.limits.cork_bytes_max);
+            match offer(self.chunks.get(id), spans, total, slot, cork, out) {
+                Sent::Wrote(bytes) => sent = bytes,
+                Sent::Blocked => {}
+                Sent::Broken => return self.scratch.broken.push(slot),
+            }
+        }
+        if sent < total {
+            self.keep(now, slot, id, spans, sent, framed);
+        }
+    }
+
+    /// Last words, after everything else that was said to their connections.
+    fn flush_farewells(&mut self, now: Now, left: &mut usize, out: &mut impl Transmit) -> bool {
+        while let Some(&farewell) = self.round.farewells.get(self.round.said) {
+            if *left == 0 {
+                return false;
+            }
+            *left -= 1;
+            self.round.said += 1;
+            let conn = &mut self.conns[farewell.slot.index()];
+            let stale = conn.generation != farewell.generation || conn.said_goodbye;
+            if stale || conn.stage != Stage::Closing {
+                continue;
+            }
+            conn.said_goodbye = true;
+            if let Some(code) = farewell.code {
+                let mut chunk = Chunk::reusing(self.chunks.buffer());
+                chunk.push_frame(Opcode::Close, close::payload(code, farewell.text).as_slice());
+                let whole = chunk.whole();
+                let id = self.chunks.hold(chunk);
+                self.deliver(now, farewell.slot, id, &[whole], true, out);
+                self.chunks.settle(id);
+            }
+            self.wind_up(farewell.slot);
+        }
+        true
+    }
+
+    /// Outboxes that may go on.
+    fn flush_retries(&mut self, left: &mut usize, out: &mut impl Transmit) -> bool {
+        while let Some(&slot) = self.round.retries.get(self.round.retried) {
+            if *left == 0 {
+                return false;
+            }
+            *left -= 1;
+            self.round.retried += 1;
+            if self.conn(slot).is_some_and(Conn::owes) {
+                self.pay(slot, out);
+            }
+        }
+        true
+    }
+
+    /// Sends from the outbox until it is empty or the kernel is full.
+    fn pay(&mut self, slot: Slot, out: &mut impl Transmit) {
+        loop {
+            let outbox = self.conns[slot.index()].outbox.as_mut().expect("it owes");
+            let mut parts = Vec::new();
+            outbox.parts(&self.chunks, PIECES_MAX, &mut parts);
+            if parts.is_empty() {
+                return self.debt_paid(slot);
+            }
+            let offered = parts.iter().map(Part::len).sum::<usize>();
+            let sent = send_pieces(slot, &parts, out);
+            drop(parts);
+            match sent {
+                Sent::Wrote(bytes) => {
+                    outbox.advance(bytes, &mut self.chunks);
+                    if bytes < offered {
+                        return;
+                    }
+                }
+                Sent::Blocked => return,
+                Sent::Broken => return self.scratch.broken.push(slot),
+            }
+        }
+    }
+
+    fn bury_broken(&mut self) {
+        while let Some(slot) = self.scratch.broken.pop() {
+            self.release(slot, CloseReason::Reset);
+        }
+    }
+
+    /// Removes a room that nobody is in and nothing is left to say in.
+    pub(super) fn retire_if_empty(&mut self, id: LaneId) {
+        let lane = self.rooms.lane(id);
+        if lane.population() == 0 && lane.is_idle() {
+            let chunk = self.rooms.retire(id);
+            self.chunks.recycle(chunk.into_buf());
+        }
+    }
+}
+
+/// Why a plain run stopped before its end.
+enum Halt {
+    /// The next member owes, does not hear everything, or left.
+    Apart,
+    /// The kernel did not take everything for the next member.
+    Sent(Sent),
+}
+
+/// The hot loop: the same bytes to one member after the other, one send each.
+fn send_plain(
+    members: &[crate::lane::Member],
+    chunk: &Chunk,
+    flight: &mut Flight,
+    out: &mut impl Transmit,
+) -> Option<Halt> {
+    let Some(run) = chunk.run(chunk.whole()) else {
+        return send_plain_parts(members, chunk, flight, out);
+    };
+    let odd = flight.is_odd();
+    while let Some(member) = members.get(flight.next) {
+        if let Some(ahead) = members.get(flight.next + HINT_AHEAD) {
+            out.hint(ahead.hint());
+        }
+        if !member.is_plain(odd) {
+            return Some(Halt::Apart);
+        }
+        match out.send(member.hint(), run) {
+            Sent::Wrote(bytes) if bytes == run.len() => flight.next += 1,
+            sent => return Some(Halt::Sent(sent)),
+        }
+    }
+    None
+}
+
+/// The same for a chunk with large payloads in it, which are sent as parts.
+fn send_plain_parts(
+    members: &[crate::lane::Member],
+    chunk: &Chunk,
+    flight: &mut Flight,
+    out: &mut impl Transmit,
+) -> Option<Halt> {
+    let (odd, whole) = (flight.is_odd(), chunk.whole());
+    let mut parts = Vec::new();
+    chunk.each_part(whole, |part| {
+        parts.push(part);
+        parts.len() < PIECES_MAX
+    });
+    let complete = parts.iter().map(Part::len).sum::<usize>() == whole.len();
+    while let Some(member) = members.get(flight.next) {
+        if !complete || !member.is_plain(odd) {
+            return Some(Halt::Apart);
+        }
+        match out.send_parts(member.hint(), &parts) {
+            Sent::Wrote(bytes) if bytes == whole.len() => flight.next += 1,
+            sent => return Some(Halt::Sent(sent)),
+        }
+    }
+    None
+}
+
+/// Offers spans to a socket as one run of bytes where that is cheap, else as parts.
+fn offer(
+    chunk: &Chunk,
+    spans: &[Span],
+    total: usize,
+    slot: Slot,
+    (cork, cork_bytes_max): (&mut Vec<u8>, usize),
+    out: &mut impl Transmit,
+) -> Sent {
+    if let [span] = spans
+        && let Some(run) = chunk.run(*span)
+    {
+        return out.send(slot, run);
+    }
+    if total <= cork_bytes_max && spans.iter().all(|&span| chunk.run(span).is_some()) {
+        cork.clear();
+        spans.iter().filter_map(|&span| chunk.run(span)).for_each(|run| cork.extend(run));
+        return out.send(slot, cork);
+    }
+    offer_parts(chunk, spans, slot, out)
+}
+
+/// Offers as many parts at a time as the system takes, until it takes less.
+fn offer_parts(chunk: &Chunk, spans: &[Span], slot: Slot, out: &mut impl Transmit) -> Sent {
+    let mut parts = Vec::new();
+    for &span in spans {
+        chunk.each_part(span, |part| {
+            parts.push(part);
+            true
+        });
+    }
+    let mut sent = 0;
+    for pieces in parts.chunks(PIECES_MAX) {
+        match send_pieces(slot, pieces, out) {
+            Sent::Wrote(bytes) => {
+                sent += bytes;
+                if bytes < pieces.iter().map(Part::len).sum() {
+                    break;
+                }
+            }
+            Sent::Blocked if sent > 0 => break,
+            refused => return refused,
+        }
+    }
+    Sent::Wrote(sent)
+}
+
+fn send_pieces(slot: Slot, pieces: &[Part<'_>], out: &mut impl Transmit) -> Sent {
+    match pieces {
+        [Part::Bytes(run)] => out.send(slot, run),
+        _ => out.send_parts(slot, pieces),
+    }
+}

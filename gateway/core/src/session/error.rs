@@ -1,0 +1,90 @@
+//! How a client can break the protocol, with what it is told.
+
+use std::fmt;
+
+use crate::close::CloseCode;
+use crate::utf8::NotUtf8;
+
+/// How a client broke the protocol.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum ProtocolError {
+    /// A reserved bit is set though no extension was negotiated.
+    ReservedBits,
+    /// A reserved opcode.
+    UnknownOpcode,
+    /// A control frame without the final bit.
+    FragmentedControl,
+    /// A control frame with more than 125 bytes.
+    LongControl,
+    /// A frame without a masking key.
+    Unmasked,
+    /// A length in more bytes than it needs.
+    PaddedLength,
+    /// A length of 2⁶³ bytes or more.
+    NegativeLength,
+    /// A continuation without a message before it.
+    NothingToContinue,
+    /// A new message before the last one's end.
+    Unfinished,
+    /// A close frame with half a code, or one that is never sent.
+    CloseCode,
+    /// Text, or the reason in a close frame, that is not UTF-8.
+    NotUtf8,
+    /// A message longer than is accepted.
+    TooBig,
+}
+
+impl ProtocolError {
+    /// The close code that tells the client: 1002, 1007 or 1009.
+    #[must_use]
+    pub fn code(self) -> CloseCode {
+        match self {
+            Self::NotUtf8 => CloseCode::INVALID,
+            Self::TooBig => CloseCode::TOO_BIG,
+            Self::ReservedBits
+            | Self::UnknownOpcode
+            | Self::FragmentedControl
+            | Self::LongControl
+            | Self::Unmasked
+            | Self::PaddedLength
+            | Self::NegativeLength
+            | Self::NothingToContinue
+            | Self::Unfinished
+            | Self::CloseCode => CloseCode::PROTOCOL,
+        }
+    }
+
+    /// What is wrong, short enough for a close frame.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::ReservedBits => "reserved bits are set",
+            Self::UnknownOpcode => "unknown opcode",
+            Self::FragmentedControl => "control frame is fragmented",
+            Self::LongControl => "control frame is longer than 125 bytes",
+            Self::Unmasked => "frame is not masked",
+            Self::PaddedLength => "payload length is not in its shortest form",
+            Self::NegativeLength => "payload length has its highest bit set",
+            Self::NothingToContinue => "continuation without a message",
+            Self::Unfinished => "new message before the end of the last",
+            Self::CloseCode => "close frame without a legal code",
+            Self::NotUtf8 => "text is not UTF-8",
+            Self::TooBig => "message is too big",
+        }
+    }
+}
+
+impl fmt::Display for ProtocolError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason())
+    }
+}
+
+impl std::error::Error for ProtocolError {}
+
+impl From<NotUtf8> for ProtocolError {
+    fn from(_: NotUtf8) -> Self {
+        Self::NotUtf8
+    }
+}

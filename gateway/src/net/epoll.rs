@@ -1,0 +1,388 @@
+//! The shard's sockets on Linux: one descriptor per slot, one epoll inside one tokio `AsyncFd`.
+//!
+//! The epoll is level-triggered: readiness is reported as long as it lasts. A slot with neither
+//! interest stays registered for nothing; the kernel adds EPOLLERR and EPOLLHUP to every
+//! registration, which would report a dead connection for ever, so this one is a one-shot: it
+//! fires at most once, is not passed on, and is armed again when interest comes back. With an
+//! interest on, an error or hang-up is told to whichever is: reading it or writing to it then
+//! shows what happened, and the shard lets the slot go.
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use gateway_core::slot::Slot;
+use gateway_core::transmit::{Part, Sent, Transmit};
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::net::{
+    RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags, acceptfrom_with, recv, send,
+    sendmsg, shutdown,
+};
+use socket2::SockRef;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::listen::{ACCEPT_BATCH, Gate, Refusal, canonical, incoming_cpu, refusal};
+use super::memfd::Extents;
+use super::places::Places;
+use super::{Batch, Net, Ready};
+
+/// Events taken from the kernel in one poll; the kernel reports the rest first next time.
+const EVENTS_MAX: usize = 1024;
+
+/// Pieces handed to the kernel in one call, far below its bound of 1024.
+const PIECES_MAX: usize = 64;
+
+/// What the listener's events carry instead of a slot.
+const LISTENER: u64 = u64::MAX;
+
+/// Bits of a slot's interest.
+const READ: u8 = 1;
+const WRITE: u8 = 2;
+
+const SEND: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
+
+// What the documentation below promises about memory.
+const _: () = assert!(size_of::<Option<OwnedFd>>() == 4);
+
+/// One shard's sockets behind one epoll: five bytes and a bit per slot, no allocation once the
+/// arrays have grown, and one system call to send or receive.
+///
+/// A poll is to be followed by others until one is pending; only then is the waker registered.
+/// Between them the caller lets the runtime turn, or its timers starve.
+pub struct EpollNet {
+    epoll: AsyncFd<OwnedFd>,
+    listener: TcpListener,
+    /// Whether the listener's readiness is asked for: what `gate` said last.
+    armed: bool,
+    gate: Gate,
+    places: Places,
+    sockets: Vec<Option<OwnedFd>>,
+    interests: Vec<u8>,
+    events: Vec<epoll::Event>,
+    extents: Option<Arc<dyn Extents>>,
+}
+
+impl EpollNet {
+    /// Takes over a listener, in the context of a tokio runtime whose I/O and time
+    /// drivers are on.
+    ///
+    /// # Errors
+    /// If the system has no descriptor or memory for the epoll.
+    ///
+    /// # Panics
+    /// Outside of such a runtime.
+    pub fn new(listener: TcpListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        epoll::add(&epoll, &listener, epoll::EventData::new_u64(LISTENER), flags(READ))?;
+        // tokio's safe constructors are deprecated as unsound: they accept any `AsRawFd`, which
+        // may answer with a closed or another descriptor later, while `AsyncFd` borrows it.
+        // SAFETY: an `OwnedFd` is open until dropped and always answers with the same
+        // descriptor. The `AsyncFd` owns it; nothing here calls `get_mut` or `into_inner`, and
+        // the field is never assigned again, so that it stays the same until both are dropped.
+        let epoll = unsafe { AsyncFd::register_with_interest(epoll, Interest::READABLE) }?;
+        Ok(Self {
+            epoll,
+            listener,
+            armed: true,
+            gate: Gate::new(),
+            places: Places::default(),
+            sockets: Vec::new(),
+            interests: Vec::new(),
+            events: Vec::with_capacity(EVENTS_MAX),
+            extents: None,
+        })
+    }
+
+    /// Says where stored parts are sent from.
+    #[must_use]
+    pub fn with_extents(mut self, extents: Arc<dyn Extents>) -> Self {
+        self.extents = Some(extents);
+        self
+    }
+
+    /// How often accepting paused for want of descriptors or memory.
+    #[must_use]
+    pub fn accept_pauses(&self) -> u64 {
+        self.gate.pauses()
+    }
+
+    fn socket(&self, slot: Slot) -> Option<BorrowedFd<'_>> {
+        self.sockets.get(slot.index())?.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Makes the listener's registration follow the gate.
+    fn arm(&mut self) {
+        let open = self.gate.is_open();
+        if self.armed != open {
+            self.armed = open;
+            let interest = if open { READ } else { 0 };
+            modify(&self.epoll, self.listener.as_fd(), LISTENER, interest);
+        }
+    }
+
+    /// Turns the kernel's events into what the turn understands.
+    fn report(&mut self, cx: &mut Context<'_>, out: &mut Batch) -> io::Result<()> {
+        for index in 0..self.events.len() {
+            let epoll::Event { flags, data } = self.events[index];
+            if data.u64() == LISTENER {
+                self.accept(cx, out)?;
+                continue;
+            }
+            let slot = Slot::from(data.u64() as usize);
+            let interest = self.interests[slot.index()];
+            let over = flags.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP);
+            if interest & READ != 0 && (over || flags.contains(epoll::EventFlags::IN)) {
+                out.ready.push(Ready::Readable(slot));
+            }
+            if interest & WRITE != 0 && (over || flags.contains(epoll::EventFlags::OUT)) {
+                out.ready.push(Ready::Writable(slot));
+            }
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self, cx: &mut Context<'_>, out: &mut Batch) -> io::Result<()> {
+        for _ in 0..ACCEPT_BATCH {
+            let Err(error) = self.accept_one(out) else { continue };
+            match refusal(&error) {
+                Refusal::Skip => {}
+                Refusal::Empty => break,
+                Refusal::Pause => {
+                    self.gate.pause(cx);
+                    self.arm();
+                    break;
+                }
+                Refusal::Broken => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn accept_one(&mut self, out: &mut Batch) -> io::Result<()> {
+        let (socket, peer) =
+            acceptfrom_with(&self.listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
+        // A client that is gone already may have no address left.
+        let peer = peer.and_then(|peer| peer.try_into().ok()).ok_or(Errno::CONNABORTED)?;
+        let cpu = incoming_cpu(&SockRef::from(&socket));
+        let slot = self.places.take();
+        if let Err(error) = self.occupy(slot, socket) {
+            self.places.release(slot);
+            return Err(error);
+        }
+        out.ready.push(Ready::Accepted { slot, peer: canonical(peer), cpu });
+        Ok(())
+    }
+
+    /// Puts a socket into a slot taken for it, with read interest; on error it is closed.
+    fn occupy(&mut self, slot: Slot, socket: OwnedFd) -> io::Result<()> {
+        let index = slot.index();
+        if index >= self.sockets.len() {
+            self.sockets.resize_with(index + 1, || None);
+            self.interests.resize(index + 1, 0);
+        }
+        self.interests[index] = READ;
+        let data = epoll::EventData::new_u64(slot.0.into());
+        epoll::add(&self.epoll, &socket, data, flags(READ))?;
+        self.sockets[index] = Some(socket);
+        Ok(())
+    }
+
+    fn report_lost(&self, out: &mut Batch) {
+        let lost = self.places.lost().iter();
+        let told = lost.filter(|slot| self.interests[slot.index()] & READ != 0);
+        out.ready.extend(told.map(|&slot| Ready::Readable(slot)));
+    }
+}
+
+impl Net for EpollNet {
+    type Socket = TcpStream;
+
+    fn poll(&mut self, cx: &mut Context<'_>, out: &mut Batch) -> Poll<io::Result<()>> {
+        let before = out.ready.len();
+        self.places.turn();
+        if self.gate.poll_open(cx) != self.armed {
+            self.arm();
+        }
+        self.report_lost(out);
+        loop {
+            // tokio watches the epoll edge-triggered: sleeping is safe only once the epoll had
+            // nothing, after which the next event is an edge. Hence its readiness is cleared only
+            // then (a hang was seen otherwise), and only what was known before asking: an event
+            // that came meanwhile, on another thread's driver, must not be forgotten.
+            let readiness = self.epoll.poll_read_ready(cx)?;
+            self.events.clear();
+            wait(self.epoll.get_ref(), &mut self.events)?;
+            if self.events.is_empty()
+                && let Poll::Ready(mut guard) = readiness
+            {
+                guard.clear_ready();
+                if self.epoll.poll_read_ready(cx)?.is_ready() {
+                    continue;
+                }
+            }
+            self.report(cx, out)?;
+            if out.ready.len() > before {
+                return Poll::Ready(Ok(()));
+            }
+            if self.events.is_empty() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn recv(&mut self, slot: Slot, buf: &mut [u8]) -> io::Result<usize> {
+        debug_assert!(!buf.is_empty(), "reading nothing looks like the end of the stream");
+        let socket = self.socket(slot).ok_or(io::ErrorKind::NotConnected)?;
+        let (count, _) = retry_on_intr(|| recv(socket, &mut *buf, RecvFlags::DONTWAIT))?;
+        Ok(count)
+    }
+
+    fn interest(&mut self, slot: Slot, read: bool, write: bool) {
+        let Some(Some(socket)) = self.sockets.get(slot.index()) else { return };
+        let interest = if read { READ } else { 0 } | if write { WRITE } else { 0 };
+        if self.interests[slot.index()] != interest {
+            self.interests[slot.index()] = interest;
+            modify(&self.epoll, socket.as_fd(), slot.0.into(), interest);
+        }
+    }
+
+    fn shutdown(&mut self, slot: Slot) {
+        if let Some(socket) = self.socket(slot) {
+            // Fails only if the connection is gone, which reading it shows.
+            let _ = shutdown(socket, Shutdown::Write);
+        }
+    }
+
+    fn accepting(&mut self, on: bool) {
+        self.gate.switch(on);
+        self.arm();
+    }
+
+    fn adopt(&mut self, slot: Slot, socket: TcpStream) {
+        self.places.claim(slot);
+        // `sendfile` knows no flag for a single call.
+        let adopted = socket.set_nonblocking(true).and_then(|()| self.occupy(slot, socket.into()));
+        if adopted.is_err() {
+            self.places.lose(slot);
+        }
+    }
+
+    fn release(&mut self, slot: Slot) -> Option<TcpStream> {
+        let socket = self.sockets.get_mut(slot.index()).and_then(Option::take);
+        if socket.is_none() && !self.places.lost().contains(&slot) {
+            return None;
+        }
+        self.interests[slot.index()] = 0;
+        self.places.release(slot);
+        self.gate.resume();
+        self.arm();
+        let socket = socket?;
+        // It may live on in another shard, whose epoll is another.
+        epoll::delete(&self.epoll, &socket).expect("an occupied slot's socket is registered");
+        Some(socket.into())
+    }
+}
+
+impl Transmit for EpollNet {
+    #[inline]
+    fn send(&mut self, slot: Slot, bytes: &[u8]) -> Sent {
+        debug_assert!(!bytes.is_empty(), "a send offers at least one byte");
+        let Some(socket) = self.socket(slot) else { return Sent::Broken };
+        sent(retry_on_intr(|| send(socket, bytes, SEND)))
+    }
+
+    fn send_parts(&mut self, slot: Slot, parts: &[Part<'_>]) -> Sent {
+        let Some(socket) = self.socket(slot) else { return Sent::Broken };
+        let mut rest = parts;
+        let mut total = 0;
+        // Until the kernel is full: only that is what `Wrote` of less than offered may mean.
+        while let Some((run, tail)) = next_run(rest) {
+            let offered: usize = run.iter().map(Part::len).sum();
+            let outcome = match run {
+                [Part::Stored { id, range }] => {
+                    let extents = self.extents.as_ref();
+                    let extents = extents.expect("a shard that sends stored parts has a store");
+                    let result = extents.send_range(*id, range.clone(), socket);
+                    sent(result.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO)))
+                }
+                pieces => sent(send_pieces(socket, pieces)),
+            };
+            match outcome {
+                Sent::Wrote(count) if count == offered => total += count,
+                Sent::Wrote(count) => return Sent::Wrote(total + count),
+                Sent::Blocked if total > 0 => return Sent::Wrote(total),
+                Sent::Blocked => return Sent::Blocked,
+                Sent::Broken => return Sent::Broken,
+            }
+            rest = tail;
+        }
+        assert!(total > 0, "parts hold at least one byte");
+        Sent::Wrote(total)
+    }
+}
+
+impl fmt::Debug for EpollNet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EpollNet")
+            .field("listener", &self.listener)
+            .field("places", &self.places)
+            .field("gate", &self.gate)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Splits off what one system call sends: one stored part, or as many pieces of memory as come
+/// before the next. `None` when nothing is left but empty parts.
+fn next_run<'p, 'b>(parts: &'p [Part<'b>]) -> Option<(&'p [Part<'b>], &'p [Part<'b>])> {
+    let first = parts.iter().position(|part| !part.is_empty())?;
+    let parts = &parts[first..];
+    let pieces = parts.iter().take(PIECES_MAX);
+    let pieces = pieces.take_while(|part| matches!(part, Part::Bytes(_))).count();
+    Some(parts.split_at(pieces.max(1)))
+}
+
+fn send_pieces(socket: BorrowedFd<'_>, pieces: &[Part<'_>]) -> rustix::io::Result<usize> {
+    let mut slices = [IoSlice::new(&[]); PIECES_MAX];
+    for (slice, piece) in slices.iter_mut().zip(pieces) {
+        if let Part::Bytes(bytes) = piece {
+            *slice = IoSlice::new(bytes);
+        }
+    }
+    let slices = &slices[..pieces.len()];
+    retry_on_intr(|| sendmsg(socket, slices, &mut SendAncillaryBuffer::default(), SEND))
+}
+
+fn sent(result: rustix::io::Result<usize>) -> Sent {
+    match result {
+        Ok(count) => Sent::Wrote(count),
+        Err(Errno::AGAIN) => Sent::Blocked,
+        Err(_) => Sent::Broken,
+    }
+}
+
+/// Takes what is ready now, without waiting, into the buffer's spare room.
+fn wait(epoll: &OwnedFd, events: &mut Vec<epoll::Event>) -> rustix::io::Result<usize> {
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    retry_on_intr(|| epoll::wait(epoll, spare_capacity(events), Some(&now)))
+}
+
+fn modify(epoll: &AsyncFd<OwnedFd>, socket: BorrowedFd<'_>, data: u64, interest: u8) {
+    let data = epoll::EventData::new_u64(data);
+    // It needs no memory: epoll_ctl(2) lets it fail only for a socket that is not registered.
+    epoll::modify(epoll, socket, data, flags(interest)).expect("the socket is registered");
+}
+
+fn flags(interest: u8) -> epoll::EventFlags {
+    let mut flags = epoll::EventFlags::empty();
+    flags.set(epoll::EventFlags::IN, interest & READ != 0);
+    flags.set(epoll::EventFlags::OUT, interest & WRITE != 0);
+    flags.set(epoll::EventFlags::ONESHOT, interest == 0);
+    flags
+}

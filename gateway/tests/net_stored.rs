@@ -1,0 +1,84 @@
+//! Stored parts: what lies in the store arrives between what lies in memory.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
+
+use std::io::Read;
+use std::sync::Arc;
+use std::thread;
+
+use gateway::net::{EpollNet, MemfdStore, Net, Ready};
+use gateway_core::transmit::{Part, Sent, Transmit};
+
+mod shard;
+
+use shard::Shard;
+
+#[test]
+fn stored_parts_arrive_in_their_place() {
+    let store = Arc::new(MemfdStore::new().unwrap());
+    let mut shard = with_store(&store);
+    let (slot, mut client) = shard.accept();
+    let id = store.put(b"..from the store..").unwrap();
+    let parts = [
+        Part::Bytes(b"first "),
+        Part::Stored { id, range: 2..7 },
+        Part::Bytes(b"and "),
+        Part::Stored { id, range: 7..16 },
+        Part::Bytes(b" last"),
+    ];
+    assert_eq!(shard.net.send_parts(slot, &parts), Sent::Wrote(29));
+    let mut seen = [0; 29];
+    client.read_exact(&mut seen).unwrap();
+    assert_eq!(&seen, b"first from and the store last");
+}
+
+#[test]
+fn a_stored_part_goes_on_where_the_kernel_was_full() {
+    let store = Arc::new(MemfdStore::new().unwrap());
+    let mut shard = with_store(&store);
+    let (slot, mut client) = shard.accept();
+    let bytes: Vec<u8> = (0..12_usize << 20).map(|i| (i * 7 + i / 251) as u8).collect();
+    let id = store.put(&bytes).unwrap();
+    let len = bytes.len() as u64;
+
+    let mut sent = 0;
+    let mut send = |shard: &mut Shard<EpollNet>| {
+        while sent < len {
+            match shard.net.send_parts(slot, &[Part::Stored { id, range: sent..len }]) {
+                Sent::Wrote(count) => sent += count as u64,
+                Sent::Blocked => return false,
+                Sent::Broken => panic!("the client is there"),
+            }
+        }
+        true
+    };
+    assert!(!send(&mut shard), "the kernel does not take 12 MiB for one that never reads");
+    shard.net.interest(slot, true, true);
+    let reader = thread::spawn(move || {
+        let mut seen = Vec::new();
+        client.read_to_end(&mut seen).map(|_| seen).unwrap()
+    });
+    loop {
+        shard.until(Ready::Writable(slot));
+        if send(&mut shard) {
+            break;
+        }
+    }
+    drop(shard.net.release(slot));
+    assert!(reader.join().unwrap() == bytes, "every byte once and in order");
+}
+
+#[test]
+#[should_panic(expected = "a shard that sends stored parts has a store")]
+fn a_stored_part_needs_a_store() {
+    let store = MemfdStore::new().unwrap();
+    let id = store.put(b"elsewhere").unwrap();
+    let mut shard = Shard::<EpollNet>::new();
+    let (slot, _client) = shard.accept();
+    shard.net.send_parts(slot, &[Part::Stored { id, range: 0..9 }]);
+}
+
+fn with_store(store: &Arc<MemfdStore>) -> Shard<EpollNet> {
+    let extents = Arc::clone(store);
+    Shard::<EpollNet>::new().map(|net| net.with_extents(extents))
+}

@@ -1,0 +1,80 @@
+//! A node in this process and clients that are not ours.
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use gateway::config::Config;
+use gateway::server::Server;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+
+pub(crate) type Socket = WebSocketStream<TcpStream>;
+
+/// Longer than anything takes; a test that waits this long has failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A node on a port of its own, changed from the defaults by `change`.
+pub(crate) fn node(change: impl FnOnce(&mut Config)) -> Server {
+    let mut config = Config::default();
+    config.addr.set_port(0);
+    config.pin = false;
+    change(&mut config);
+    Server::start(&config).expect("a free port and a thread")
+}
+
+pub(crate) async fn connect(addr: SocketAddr, path: &str) -> Socket {
+    let socket = TcpSocket::new_v4().unwrap();
+    upgrade(socket.connect(addr).await.unwrap(), path).await
+}
+
+pub(crate) async fn upgrade(stream: TcpStream, path: &str) -> Socket {
+    let addr = stream.peer_addr().unwrap();
+    let config = WebSocketConfig::default()
+        .read_buffer_size(4 << 10)
+        .max_frame_size(Some(64 << 20))
+        .max_message_size(Some(64 << 20));
+    let url = format!("ws://{addr}{path}");
+    let upgraded = tokio_tungstenite::client_async_with_config(url, stream, Some(config)).await;
+    upgraded.expect("the upgrade is accepted").0
+}
+
+/// The next message that is not a ping or pong.
+pub(crate) async fn next(socket: &mut Socket) -> Message {
+    loop {
+        let message = tokio::time::timeout(PATIENCE, socket.next()).await;
+        let message = message.expect("a message in time").expect("not the end");
+        match message.expect("no protocol error") {
+            Message::Ping(_) | Message::Pong(_) => {}
+            message @ (Message::Text(_)
+            | Message::Binary(_)
+            | Message::Close(_)
+            | Message::Frame(_)) => return message,
+        }
+    }
+}
+
+pub(crate) async fn say(socket: &mut Socket, text: &str) {
+    socket.send(Message::text(text)).await.expect("sent");
+}
+
+/// Waits until the node has heard everything this client sent so far: a room member by echoing
+/// a ping off it.
+pub(crate) async fn sync(socket: &mut Socket) {
+    socket.send(Message::Ping(b"sync".to_vec().into())).await.expect("sent");
+    loop {
+        let message = tokio::time::timeout(PATIENCE, socket.next()).await;
+        let message = message.expect("a pong in time").expect("not the end").expect("no error");
+        match message {
+            Message::Pong(payload) if payload.as_ref() == b"sync" => return,
+            Message::Pong(_) | Message::Ping(_) => {}
+            other @ (Message::Text(_)
+            | Message::Binary(_)
+            | Message::Close(_)
+            | Message::Frame(_)) => panic!("unexpected {other:?}"),
+        }
+    }
+}

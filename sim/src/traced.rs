@@ -1,0 +1,288 @@
+//! A network that remembers: all that passes the seam, folded into one number.
+
+use std::collections::VecDeque;
+use std::fmt::{Arguments, Write};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use gateway::net::{Batch, Net, Ready};
+use gateway_core::slot::Slot;
+use gateway_core::transmit::{Part, Sent, Transmit};
+
+/// What a [`Trace`] keeps besides its hash.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TraceOptions {
+    /// How many of the last events stay readable, for a failure's report.
+    pub lines_max: usize,
+    /// Whether received bytes are kept, so that a reference can be derived from them.
+    pub keep_received: bool,
+}
+
+/// Bytes that one call received; none stands for the end of the stream.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Chunk {
+    /// Where it was received.
+    pub slot: Slot,
+    /// Which connection of that slot, counted from 1.
+    pub generation: u32,
+    /// What was received.
+    pub bytes: Vec<u8>,
+}
+
+/// The record of a run, shared with its [`Traced`] network and readable after the run.
+#[derive(Clone, Debug)]
+pub struct Trace(Arc<Mutex<Record>>);
+
+#[derive(Debug)]
+struct Record {
+    options: TraceOptions,
+    hash: u64,
+    events: u64,
+    lines: VecDeque<String>,
+    line: String,
+    received: Vec<Chunk>,
+    generations: Vec<u32>,
+}
+
+impl Trace {
+    fn new(options: TraceOptions) -> Self {
+        Self(Arc::new(Mutex::new(Record {
+            options,
+            hash: FNV_OFFSET,
+            events: 0,
+            lines: VecDeque::new(),
+            line: String::new(),
+            received: Vec::new(),
+            generations: Vec::new(),
+        })))
+    }
+
+    /// FNV-1a over every event so far: its text, as in [`lines`](Self::lines), and its bytes.
+    #[must_use]
+    pub fn hash(&self) -> u64 {
+        self.lock().hash
+    }
+
+    /// How many events there were.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.lock().events
+    }
+
+    /// The last events, oldest first.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        self.lock().lines.iter().cloned().collect()
+    }
+
+    /// All that was received, in the order of the calls over all slots.
+    #[must_use]
+    pub fn received(&self) -> Vec<Chunk> {
+        self.lock().received.clone()
+    }
+
+    /// All that one connection sent to the server.
+    #[must_use]
+    pub fn received_from(&self, slot: Slot, generation: u32) -> Vec<u8> {
+        let record = self.lock();
+        let chunks = record.received.iter();
+        let of_this = chunks.filter(|chunk| (chunk.slot, chunk.generation) == (slot, generation));
+        of_this.flat_map(|chunk| chunk.bytes.iter().copied()).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Record> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
+
+impl Record {
+    /// Folds one event: what its text says, which includes all lengths and results, and the bytes
+    /// that passed.
+    fn note<'a>(&mut self, event: Arguments<'_>, pieces: impl IntoIterator<Item = &'a [u8]>) {
+        self.events += 1;
+        let mut line = std::mem::take(&mut self.line);
+        line.clear();
+        line.write_fmt(event).expect("a string takes all text");
+        self.fold(line.as_bytes());
+        // Not part of any text, so that text and bytes cannot be mistaken for one another.
+        self.fold(&[0xff]);
+        for piece in pieces {
+            self.fold(piece);
+        }
+        if self.options.lines_max > 0 {
+            if self.lines.len() == self.options.lines_max {
+                self.lines.pop_front();
+            }
+            self.lines.push_back(line.clone());
+        }
+        self.line = line;
+    }
+
+    fn fold(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.hash = (self.hash ^ u64::from(byte)).wrapping_mul(FNV_PRIME);
+        }
+    }
+
+    fn ready(&mut self, ready: &Ready) {
+        match ready {
+            Ready::Accepted { slot, peer, cpu } => {
+                self.begin(*slot);
+                self.note(format_args!("accepted {slot} from {peer} on {cpu:?}"), []);
+            }
+            Ready::Readable(slot) => self.note(format_args!("readable {slot}"), []),
+            Ready::Writable(slot) => self.note(format_args!("writable {slot}"), []),
+        }
+    }
+
+    /// Another connection has this slot from now on.
+    fn begin(&mut self, slot: Slot) {
+        if self.generations.len() <= slot.index() {
+            self.generations.resize(slot.index() + 1, 0);
+        }
+        self.generations[slot.index()] += 1;
+    }
+
+    fn keep(&mut self, slot: Slot, bytes: &[u8]) {
+        if self.options.keep_received {
+            let generation = self.generations.get(slot.index()).copied();
+            let generation = generation.expect("a connection begins before it is read from");
+            self.received.push(Chunk { slot, generation, bytes: bytes.to_vec() });
+        }
+    }
+}
+
+/// Wraps any network and records, in the order of the calls, all that passes.
+///
+/// Polls that found nothing leave no trace: how often a task is woken for nothing is no part of
+/// what happened. The bytes of stored parts are covered by their id and range.
+#[derive(Debug)]
+pub struct Traced<N> {
+    net: N,
+    trace: Trace,
+}
+
+impl<N> Traced<N> {
+    /// Wraps `net`; the trace stays readable when the network is gone.
+    pub fn new(net: N, options: TraceOptions) -> (Self, Trace) {
+        let trace = Trace::new(options);
+        (Self { net, trace: trace.clone() }, trace)
+    }
+
+    fn note(&self, event: Arguments<'_>) {
+        self.trace.lock().note(event, []);
+    }
+}
+
+impl<N: Net> Net for Traced<N> {
+    type Socket = N::Socket;
+
+    fn poll(&mut self, cx: &mut Context<'_>, out: &mut Batch) -> Poll<io::Result<()>> {
+        let before = out.ready.len();
+        let outcome = self.net.poll(cx, out);
+        let mut record = self.trace.lock();
+        for ready in &out.ready[before..] {
+            record.ready(ready);
+        }
+        if let Poll::Ready(Err(error)) = &outcome {
+            record.note(format_args!("poll failed: {:?}", error.kind()), []);
+        }
+        outcome
+    }
+
+    fn recv(&mut self, slot: Slot, buf: &mut [u8]) -> io::Result<usize> {
+        let offered = buf.len();
+        let outcome = self.net.recv(slot, buf);
+        let mut record = self.trace.lock();
+        match &outcome {
+            Ok(count) => {
+                let bytes = &buf[..*count];
+                record.note(format_args!("recv {slot}: {count} of {offered}"), [bytes]);
+                record.keep(slot, bytes);
+            }
+            Err(error) => {
+                record.note(format_args!("recv {slot}: {:?} of {offered}", error.kind()), []);
+            }
+        }
+        outcome
+    }
+
+    fn interest(&mut self, slot: Slot, read: bool, write: bool) {
+        self.note(format_args!("interest {slot}: read {read}, write {write}"));
+        self.net.interest(slot, read, write);
+    }
+
+    fn shutdown(&mut self, slot: Slot) {
+        self.note(format_args!("shutdown {slot}"));
+        self.net.shutdown(slot);
+    }
+
+    fn accepting(&mut self, on: bool) {
+        self.note(format_args!("accepting {on}"));
+        self.net.accepting(on);
+    }
+
+    fn adopt(&mut self, slot: Slot, socket: Self::Socket) {
+        self.trace.lock().begin(slot);
+        self.note(format_args!("adopt {slot}"));
+        self.net.adopt(slot, socket);
+    }
+
+    fn release(&mut self, slot: Slot) -> Option<Self::Socket> {
+        let socket = self.net.release(slot);
+        self.note(format_args!("release {slot}: {}", socket.is_some()));
+        socket
+    }
+}
+
+impl<N: Transmit> Transmit for Traced<N> {
+    fn send(&mut self, slot: Slot, bytes: &[u8]) -> Sent {
+        let sent = self.net.send(slot, bytes);
+        let offered = bytes.len();
+        let passed = &bytes[..wrote(sent)];
+        self.trace.lock().note(format_args!("send {slot}: {sent:?} of {offered}"), [passed]);
+        sent
+    }
+
+    fn send_parts(&mut self, slot: Slot, parts: &[Part<'_>]) -> Sent {
+        let sent = self.net.send_parts(slot, parts);
+        let mut record = self.trace.lock();
+        let (count, offered) = (parts.len(), parts.iter().map(Part::len).sum::<usize>());
+        record.note(format_args!("send {slot}: {sent:?} of {offered} in {count} parts"), []);
+        let mut left = wrote(sent);
+        for part in parts {
+            let passed = part.len().min(left);
+            left -= passed;
+            if passed == 0 {
+                continue;
+            }
+            match part {
+                Part::Bytes(bytes) => {
+                    record.note(format_args!("part {passed}"), [&bytes[..passed]]);
+                }
+                Part::Stored { id, range } => {
+                    record.note(format_args!("part {passed} of {id:?} from {}", range.start), []);
+                }
+            }
+        }
+        sent
+    }
+
+    fn hint(&mut self, slot: Slot) {
+        self.net.hint(slot);
+    }
+}
+
+fn wrote(sent: Sent) -> usize {
+    match sent {
+        Sent::Wrote(count) => count,
+        Sent::Blocked | Sent::Broken => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests;

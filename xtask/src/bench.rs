@@ -1,0 +1,94 @@
+//! `cargo xtask bench`: whole processes measured beside the floor.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+
+use crate::flags::{Bench, Measure};
+use crate::invocation::Invocation;
+use crate::{packages, workspace};
+
+pub(crate) fn bench(flags: &Bench) -> Result<ExitCode> {
+    let Some(measure) = flags.name else {
+        print!("{}", names());
+        return Ok(ExitCode::SUCCESS);
+    };
+    measure_all(measure, &flags.args)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Builds and runs what `measure` stands for; a failing one does not stop the others.
+///
+/// # Errors
+/// Names the measures that failed.
+pub(crate) fn measure_all(measure: Measure, args: &[OsString]) -> Result<()> {
+    let build = packages::ensure(false)?;
+    if measure == Measure::Micro {
+        return Invocation::cargo(["bench", "-p", "benches"]).args(args).run();
+    }
+    // Apart, so that the server has the features that `cargo xtask run` gives it.
+    Invocation::cargo(["build", "--release", "-p", "gateway", "--bin", "weir"])
+        .args(build.flags())
+        .run()?;
+    Invocation::cargo(["build", "--release", "-p", "benches", "--bin", "weir-bench"]).run()?;
+
+    let mut failed = Vec::new();
+    for name in questions(measure) {
+        if !weir_bench(&name)?.args(args).status()?.success() {
+            failed.push(name);
+        }
+    }
+    if !failed.is_empty() {
+        bail!("failed: {}", failed.join(", "));
+    }
+    Ok(())
+}
+
+fn weir_bench(name: &str) -> Result<Invocation> {
+    let target = workspace::target_dir()?;
+    let [weir, bench] =
+        ["weir", "weir-bench"].map(|name| workspace::binary(&target, "release", name));
+    Ok(Invocation::new(bench, [name]).arg("--weir").arg(weir))
+}
+
+/// Names of the single questions that `measure` stands for, as `weir-bench` knows them.
+fn questions(measure: Measure) -> Vec<String> {
+    match measure {
+        Measure::All => vec![name(Measure::Fanout), name(Measure::Echo), name(Measure::Idle)],
+        Measure::Fanout | Measure::Echo | Measure::Idle | Measure::Micro => vec![name(measure)],
+    }
+}
+
+fn name(measure: Measure) -> String {
+    let value = measure.to_possible_value().expect("no measure is hidden");
+    value.get_name().to_owned()
+}
+
+fn names() -> String {
+    let lines = Measure::value_variants().iter().map(|measure| {
+        let value = measure.to_possible_value().expect("no measure is hidden");
+        let help = value.get_help().expect("each measure has a sentence");
+        format!("  {:<8}{help}\n", value.get_name())
+    });
+    format!("cargo xtask bench NAME [ARGS], where NAME is one of\n{}", lines.collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_stands_for_each_question_once() {
+        assert_eq!(questions(Measure::All), ["fanout", "echo", "idle"]);
+        assert_eq!(questions(Measure::Echo), ["echo"]);
+    }
+
+    #[test]
+    fn the_list_names_each_measure_with_its_sentence() {
+        let names = names();
+        assert!(names.contains("  fanout  What does one more member of a room cost?\n"));
+        assert_eq!(names.lines().count(), 1 + Measure::value_variants().len());
+    }
+}

@@ -1,0 +1,157 @@
+//! Every command and flag of `cargo xtask`.
+
+use std::ffi::OsString;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Runs, tests and measures Weir.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+pub(crate) struct Flags {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Installs what the build needs, builds Weir and starts it
+    Run(Run),
+    /// Checks everything, step by step, and ends with a table
+    Test(Test),
+    /// Measures Weir beside the floor of the kernel's send path
+    Bench(Bench),
+    /// Runs Weir in simulated worlds: `cargo xtask sim --seed N` replays one
+    Sim(Sim),
+    /// Checks the sources against the rules that a compiler does not know
+    Tidy,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Run {
+    /// Only tell which system packages are missing, and how to install them
+    #[arg(long)]
+    pub(crate) no_install: bool,
+    /// Build without optimisation: quicker to build, slower to serve
+    #[arg(long)]
+    pub(crate) dev: bool,
+    /// Flags of `weir serve`
+    #[arg(last = true, value_name = "FLAGS")]
+    pub(crate) weir: Vec<OsString>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Test {
+    /// Also run the steps that take longer than a change should wait
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Only tell which system packages are missing, and how to install them
+    #[arg(long)]
+    pub(crate) no_install: bool,
+    /// Only these steps, in the usual order
+    #[arg(value_enum, value_name = "STEP")]
+    pub(crate) steps: Vec<Step>,
+}
+
+/// One step of `cargo xtask test`, in the order in which they run.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, ValueEnum)]
+pub(crate) enum Step {
+    /// The system packages that the build needs
+    Packages,
+    /// `cargo xtask tidy`
+    Tidy,
+    /// rustfmt
+    Format,
+    /// Clippy, where a warning is an error
+    Clippy,
+    /// Tests inside libraries and binaries
+    Unit,
+    /// Examples in the documentation, and its links
+    Doc,
+    /// Tests over whole packages, with real sockets
+    Integration,
+    /// Tests in the simulated world
+    Simulated,
+    /// The gateway without the system's libraries
+    Portable,
+    /// What shards share, under every interleaving
+    Loom,
+    /// The benchmarks, too short to measure, long enough to break (with --full)
+    Bench,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Bench {
+    /// Which question to ask; without it, lists them
+    #[arg(value_enum, value_name = "NAME")]
+    pub(crate) name: Option<Measure>,
+    /// Flags of the benchmark
+    #[arg(allow_hyphen_values = true, trailing_var_arg = true, value_name = "ARGS")]
+    pub(crate) args: Vec<OsString>,
+}
+
+/// What `cargo xtask bench` can measure.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Measure {
+    /// What does one more member of a room cost?
+    Fanout,
+    /// What does a message there and back cost?
+    Echo,
+    /// What does a silent connection cost?
+    Idle,
+    /// All of the above, one after the other
+    All,
+    /// Criterion's benches of single functions
+    Micro,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Sim {
+    /// Flags of the simulator, such as `--seed N --runs K`
+    #[arg(allow_hyphen_values = true, trailing_var_arg = true, value_name = "ARGS")]
+    pub(crate) args: Vec<OsString>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Command {
+        Flags::try_parse_from(line.split(' ')).expect("a valid line").command
+    }
+
+    #[test]
+    fn flags_after_two_dashes_belong_to_weir() {
+        let Command::Run(run) = parse("xtask run --no-install -- --addr 0.0.0.0:80 --debug") else {
+            panic!("`run` is a command");
+        };
+        assert!(run.no_install && !run.dev);
+        assert_eq!(run.weir, ["--addr", "0.0.0.0:80", "--debug"]);
+    }
+
+    #[test]
+    fn flags_of_a_bench_pass_through() {
+        let Command::Bench(bench) = parse("xtask bench fanout --members 10 --help") else {
+            panic!("`bench` is a command");
+        };
+        assert_eq!(bench.name, Some(Measure::Fanout));
+        assert_eq!(bench.args, ["--members", "10", "--help"]);
+    }
+
+    #[test]
+    fn flags_of_the_simulator_pass_through() {
+        let Command::Sim(sim) = parse("xtask sim --seed 7 --runs 2") else {
+            panic!("`sim` is a command");
+        };
+        assert_eq!(sim.args, ["--seed", "7", "--runs", "2"]);
+    }
+
+    #[test]
+    fn an_unknown_step_is_refused() {
+        assert!(Flags::try_parse_from(["xtask", "test", "tidiness"]).is_err());
+    }
+
+    #[test]
+    fn the_definitions_are_sound() {
+        <Flags as clap::CommandFactory>::command().debug_assert();
+    }
+}

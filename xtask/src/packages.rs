@@ -1,0 +1,151 @@
+//! The system packages that the build needs: found, installed, or told.
+
+mod manager;
+
+use std::env;
+
+use anyhow::{Result, bail};
+use manager::{Manager, Rights};
+
+use crate::invocation::Invocation;
+
+/// What can be built here.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Build {
+    /// Everything; the system packages are there.
+    Whole,
+    /// Without the features that need system packages.
+    Portable,
+}
+
+impl Build {
+    /// What cargo is told.
+    pub(crate) fn flags(self) -> &'static [&'static str] {
+        match self {
+            Self::Whole => &[],
+            Self::Portable => &["--no-default-features"],
+        }
+    }
+}
+
+/// One thing that the build needs of the system.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Need {
+    PkgConfig,
+    Hwloc,
+    Udev,
+}
+
+impl Need {
+    const ALL: [Self; 3] = [Self::PkgConfig, Self::Hwloc, Self::Udev];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::PkgConfig => "pkg-config",
+            Self::Hwloc => "hwloc 2.8 or later",
+            Self::Udev => "libudev",
+        }
+    }
+
+    fn probe(self) -> Invocation {
+        let pkg_config = env::var_os("PKG_CONFIG").unwrap_or_else(|| "pkg-config".into());
+        let args: &[&str] = match self {
+            Self::PkgConfig => &["--version"],
+            Self::Hwloc => &["--atleast-version=2.8", "hwloc"],
+            Self::Udev => &["--exists", "libudev"],
+        };
+        Invocation::new(pkg_config, args)
+    }
+
+    fn is_met(self) -> bool {
+        self.probe().succeeds()
+    }
+}
+
+/// Checks what the build needs and installs what is missing, if it may and can.
+///
+/// # Errors
+/// If something is missing after all; says what, and what to type.
+pub(crate) fn ensure(may_install: bool) -> Result<Build> {
+    if !cfg!(target_os = "linux") {
+        println!("Not on Linux: built without the system's hwloc; workers are not placed.");
+        return Ok(Build::Portable);
+    }
+    let missing = missing();
+    if missing.is_empty() {
+        return Ok(Build::Whole);
+    }
+    println!("The build needs what this system lacks: {}.", names(&missing));
+    install(&missing, may_install)?;
+    let still = self::missing();
+    if !still.is_empty() {
+        bail!("{}", too_old(&still));
+    }
+    Ok(Build::Whole)
+}
+
+/// Without pkg-config nothing else can be seen, so that everything counts as missing; a
+/// package manager passes over what is there.
+fn missing() -> Vec<Need> {
+    Need::ALL.into_iter().filter(|need| !need.is_met()).collect()
+}
+
+fn install(missing: &[Need], may_install: bool) -> Result<()> {
+    let Some(manager) = Manager::of_this_system() else {
+        bail!("{}", by_hand(missing));
+    };
+    let rights = Rights::of_this_user();
+    if !may_install || rights == Rights::Neither {
+        bail!("install it with\n    {}", manager.line_to_type(missing, rights));
+    }
+    let (refresh, install) = manager.invocations(missing, rights);
+    if let Err(error) = refresh.run() {
+        // One broken mirror of many must not stop what the others can give.
+        println!("{error:#}; trying with the lists that are there.");
+    }
+    install.run()
+}
+
+fn names(needs: &[Need]) -> String {
+    needs.iter().map(|need| need.name()).collect::<Vec<_>>().join(", ")
+}
+
+fn by_hand(missing: &[Need]) -> String {
+    format!(
+        "found none of {} here: install {} (with headers) by hand",
+        manager::NAMES.join(", "),
+        names(missing),
+    )
+}
+
+fn too_old(still: &[Need]) -> String {
+    format!(
+        "this system's packages do not provide {}: install it from its source, or do without \
+         it: cargo run --release -p gateway --no-default-features",
+        names(still),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hwloc_is_asked_for_with_its_version() {
+        let probe = Need::Hwloc.probe().to_string();
+        assert!(probe.ends_with(" --atleast-version=2.8 hwloc"), "{probe}");
+    }
+
+    #[test]
+    fn what_cannot_be_installed_is_named() {
+        let text = by_hand(&[Need::Hwloc, Need::Udev]);
+        assert!(text.contains("install hwloc 2.8 or later, libudev (with headers) by hand"));
+        assert!(text.contains("apt-get, dnf, pacman, zypper, apk"), "{text}");
+    }
+
+    #[test]
+    fn only_the_portable_build_leaves_features_out() {
+        assert!(Build::Whole.flags().is_empty());
+        assert_eq!(Build::Portable.flags(), ["--no-default-features"]);
+    }
+}

@@ -1,0 +1,171 @@
+//! `cargo xtask test`: every check, step by step, and a table at the end.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::flags::{Measure, Step, Test};
+use crate::invocation::Invocation;
+use crate::packages::{self, Build};
+use crate::report::{Outcome, Reason, Report};
+use crate::steps::Plan;
+use crate::{bench, tidy, workspace};
+
+pub(crate) fn test(flags: &Test) -> Result<ExitCode> {
+    let mut run = Run {
+        may_install: !flags.no_install,
+        build: None,
+        target: workspace::target_dir()?,
+        files: tidy::tracked_files(&workspace::root())?,
+    };
+    let mut report = Report::default();
+    for step in chosen(flags) {
+        println!("\n== {}", name(step));
+        let started = now();
+        let outcome = run.outcome(step);
+        report.add(name(step), outcome, started.elapsed());
+    }
+    print!("\n{report}");
+    Ok(if report.is_green() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The steps that were asked for, in their order, after what they rest on.
+fn chosen(flags: &Test) -> Vec<Step> {
+    let named = |step| flags.steps.contains(&step);
+    let usual = |step| flags.steps.is_empty() && step != Step::Bench;
+    let long = |step| flags.full && step == Step::Bench;
+    let steps = Step::value_variants().iter().copied();
+    let mut steps: Vec<_> =
+        steps.filter(|&step| named(step) || usual(step) || long(step)).collect();
+    if !steps.contains(&Step::Packages) && !steps.iter().copied().all(is_plain) {
+        steps.insert(0, Step::Packages);
+    }
+    steps
+}
+
+/// Whether a step does without building Weir.
+fn is_plain(step: Step) -> bool {
+    matches!(step, Step::Packages | Step::Tidy | Step::Format)
+}
+
+struct Run {
+    may_install: bool,
+    /// What can be built here, once the step `packages` has found out.
+    build: Option<Build>,
+    target: PathBuf,
+    files: Vec<String>,
+}
+
+impl Run {
+    fn outcome(&mut self, step: Step) -> Outcome {
+        if step == Step::Packages {
+            return self.packages();
+        }
+        let Some(build) = self.build.or_else(|| is_plain(step).then_some(Build::Whole)) else {
+            return Outcome::Skipped(Reason::PackagesMissing);
+        };
+        if let Some(component) = absent_component(step) {
+            return Outcome::Skipped(Reason::ComponentAbsent(component));
+        }
+        if step == Step::Tidy {
+            passed(tidy::check())
+        } else if step == Step::Bench {
+            passed(bench::measure_all(Measure::All, &["--smoke".into()]))
+        } else {
+            self.cargo(step, build)
+        }
+    }
+
+    fn packages(&mut self) -> Outcome {
+        match packages::ensure(self.may_install) {
+            Ok(build) => {
+                self.build = Some(build);
+                Outcome::Passed
+            }
+            Err(error) => {
+                println!("{error:#}");
+                Outcome::Failed(Reason::PackagesMissing.to_string())
+            }
+        }
+    }
+
+    fn cargo(&self, step: Step, build: Build) -> Outcome {
+        let plan = Plan { build, target: &self.target, files: &self.files };
+        let commands = plan.commands(step);
+        if commands.is_empty() {
+            return Outcome::Skipped(Reason::NothingToRun);
+        }
+        // All of them, so that one run tells everything.
+        let failures: Vec<_> = commands.iter().filter_map(|command| command.run().err()).collect();
+        failures.into_iter().next().map_or(Outcome::Passed, failed)
+    }
+}
+
+fn passed(result: Result<()>) -> Outcome {
+    result.map_or_else(failed, |()| Outcome::Passed)
+}
+
+fn failed(error: anyhow::Error) -> Outcome {
+    println!("{error:#}");
+    Outcome::Failed(format!("{error:#}").lines().next().unwrap_or_default().to_owned())
+}
+
+/// The part of the toolchain that a step needs and that is not there.
+fn absent_component(step: Step) -> Option<&'static str> {
+    let parts = [(Step::Format, "rustfmt", "fmt"), (Step::Clippy, "clippy", "clippy")];
+    let (_, component, probe) = parts.into_iter().find(|(of, ..)| *of == step)?;
+    (!Invocation::cargo([probe, "--version"]).succeeds()).then_some(component)
+}
+
+fn name(step: Step) -> String {
+    let value = step.to_possible_value().expect("no step is hidden");
+    value.get_name().to_owned()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the table tells how long each step really took")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn steps(full: bool, steps: &[Step]) -> Vec<Step> {
+        chosen(&Test { full, no_install: true, steps: steps.to_vec() })
+    }
+
+    #[test]
+    fn all_steps_but_the_long_ones_run_unless_asked_for() {
+        assert!(!steps(false, &[]).contains(&Step::Bench));
+        assert_eq!(steps(true, &[]), Step::value_variants());
+    }
+
+    #[test]
+    fn steps_run_once_and_in_their_order() {
+        assert_eq!(
+            steps(false, &[Step::Format, Step::Tidy, Step::Format]),
+            [Step::Tidy, Step::Format]
+        );
+    }
+
+    #[test]
+    fn a_step_that_builds_checks_the_packages_first() {
+        assert_eq!(steps(false, &[Step::Unit]), [Step::Packages, Step::Unit]);
+    }
+
+    #[test]
+    fn full_adds_to_chosen_steps() {
+        assert_eq!(steps(true, &[Step::Tidy]), [Step::Packages, Step::Tidy, Step::Bench]);
+    }
+
+    #[test]
+    fn without_packages_what_builds_is_skipped_and_says_why() {
+        let mut run =
+            Run { may_install: false, build: None, target: PathBuf::new(), files: Vec::new() };
+        assert_eq!(run.outcome(Step::Unit), Outcome::Skipped(Reason::PackagesMissing));
+    }
+}
