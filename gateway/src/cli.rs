@@ -76,7 +76,10 @@ impl Serve {
     /// If `--addr` is not an address, in words that say what is.
     pub fn config(&self) -> Result<Config, String> {
         let addr = resolve(&self.addr).map_err(|error| {
-            format!("--addr {}: {error}; give HOST:PORT, such as {ADDR_DEFAULT}, or :PORT", self.addr)
+            format!(
+                "--addr {}: {error}; give HOST:PORT, such as {ADDR_DEFAULT}, or :PORT",
+                self.addr
+            )
         })?;
         Ok(Config {
             addr,

@@ -13,7 +13,9 @@ pub fn start(format: LogFormat, debug: bool) {
         .with_max_level(level)
         .with_target(false);
     match format {
-        LogFormat::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+        LogFormat::Text => {
+            lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init()
+        }
         LogFormat::Json => lines.json().flatten_event(true).init(),
     }
 }

@@ -20,10 +20,10 @@ use crate::net::listen::{self, Options};
 use crate::shard::{self, DrainSignal};
 use crate::turn::Turn;
 
-#[cfg(not(target_os = "linux"))]
-use crate::net::TokioNet as ShardNet;
 #[cfg(target_os = "linux")]
 use crate::net::EpollNet as ShardNet;
+#[cfg(not(target_os = "linux"))]
+use crate::net::TokioNet as ShardNet;
 
 /// Why a node did not start.
 #[derive(Debug, Error)]

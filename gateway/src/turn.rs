@@ -42,9 +42,9 @@ impl<N: Net> Turn<N> {
     pub fn poll(&mut self, cx: &mut Context<'_>, now: Now) -> Poll<io::Result<()>> {
         let due = self.hub.poll_timeout().is_some_and(|at| at <= now);
         self.batch.ready.clear();
-        match self.net.poll(cx, &mut self.batch) {
-            Poll::Pending if due => {}
-            polled => ready!(polled)?,
+        let polled = self.net.poll(cx, &mut self.batch);
+        if !(due && polled.is_pending()) {
+            ready!(polled)?;
         }
         if due {
             self.hub.handle(now, Event::Tick);

@@ -302,6 +302,8 @@ fn a_connection_that_cannot_be_watched_is_told_as_lost<N: Testable>() {
     let mut shard = Shard::<N>::new();
     shard.net.adopt(Slot(0), unwatchable);
     shard.until(Ready::Readable(Slot(0)));
+    shard.net.interest(Slot(0), false, false);
+    assert!(!shard.poll_now().contains(&Ready::Readable(Slot(0))));
     let error = shard.net.recv(Slot(0), &mut [0; 8]).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::NotConnected);
     let (other, _client) = shard.accept();

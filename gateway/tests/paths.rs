@@ -36,7 +36,8 @@ fn payload(len: usize) -> Vec<u8> {
 async fn messages_of_0_bytes_to_32_mib_come_back_as_they_were() {
     let node = node(|_| {});
     let mut echo = connect(node.addr(), "/ws/simple").await;
-    let sizes = [0, 1, 125, 126, 127, 4096, 65_535, 65_536, 65_537, 1 << 20, (32 << 20) - 1, 32 << 20];
+    let sizes =
+        [0, 1, 125, 126, 127, 4096, 65_535, 65_536, 65_537, 1 << 20, (32 << 20) - 1, 32 << 20];
     for size in sizes {
         let message = Message::binary(payload(size));
         echo.send(message.clone()).await.unwrap();

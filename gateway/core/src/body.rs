@@ -71,9 +71,7 @@ impl Body {
         assert!(from <= to && to <= self.len(), "a part lies within its body");
         match &self.0 {
             Repr::Shared(bytes) => Part::Bytes(&bytes[from..to]),
-            Repr::Stored(extent) => {
-                Part::Stored { id: extent.id, range: from as u64..to as u64 }
-            }
+            Repr::Stored(extent) => Part::Stored { id: extent.id, range: from as u64..to as u64 },
         }
     }
 }

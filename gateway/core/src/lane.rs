@@ -292,7 +292,9 @@ mod tests {
         assert_eq!(lane.population(), 4);
         assert_eq!(heard(&mut lane, &flight, &chunk, 1), []);
         let mut moves = BTreeMap::new();
-        lane.land(|slot, seat| drop(moves.insert(slot, seat)));
+        lane.land(|slot, seat| {
+            moves.insert(slot, seat);
+        });
         assert_eq!(lane.population(), 4);
         assert!(lane.members.iter().all(|member| member.slot().is_some()));
         for (slot, seat) in moves {

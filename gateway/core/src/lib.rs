@@ -6,24 +6,24 @@
 //! [`poll_effect`](hub::Hub::poll_effect) until `None`.
 #![forbid(unsafe_code)]
 
-pub mod limits;
-pub mod slot;
-pub mod time;
-pub mod transmit;
 pub mod body;
-pub mod event;
-pub mod counters;
-pub mod hub;
-pub mod route;
-pub mod close;
-pub mod frame;
-pub mod handshake;
-pub mod session;
 mod chunk;
 mod chunks;
+pub mod close;
+pub mod counters;
 mod deadlines;
+pub mod event;
+pub mod frame;
+pub mod handshake;
+pub mod hub;
 mod lane;
+pub mod limits;
 mod mask;
 mod outbox;
 mod rooms;
+pub mod route;
+pub mod session;
+pub mod slot;
+pub mod time;
+pub mod transmit;
 mod utf8;

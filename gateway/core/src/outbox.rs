@@ -206,7 +206,9 @@ mod tests {
 
     #[test]
     fn the_message_being_sent_does_not_count() {
-        for (sent, beyond) in [(0, 10), (1, 10), (4, 10), (5, 10), (6, 5), (10, 5), (11, 0), (14, 0)] {
+        for (sent, beyond) in
+            [(0, 10), (1, 10), (4, 10), (5, 10), (6, 5), (10, 5), (11, 0), (14, 0)]
+        {
             let owing = owing(sent);
             assert_eq!(owing.outbox.owed_beyond_first(&owing.chunks), beyond, "after {sent}");
         }

@@ -26,10 +26,10 @@ fn a_peers_close_is_answered_with_its_code() {
 #[test]
 fn what_breaks_the_protocol_is_told_why_and_heard_no_more() {
     let cases: [(&[u8], u16); 4] = [
-        (b"\x81\x05hello", 1002),                             // not masked
-        (&masked(0x83, b"x"), 1002),                          // reserved opcode
-        (&masked(0x81, b"\xff"), 1007),                       // not UTF-8
-        (b"\x82\xff\x00\x00\x00\x00\xff\xff\xff\xff", 1009),  // 4 GiB declared
+        (b"\x81\x05hello", 1002),                            // not masked
+        (&masked(0x83, b"x"), 1002),                         // reserved opcode
+        (&masked(0x81, b"\xff"), 1007),                      // not UTF-8
+        (b"\x82\xff\x00\x00\x00\x00\xff\xff\xff\xff", 1009), // 4 GiB declared
     ];
     for (bytes, code) in cases {
         let mut world = World::new();

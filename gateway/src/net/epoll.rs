@@ -172,6 +172,7 @@ impl EpollNet {
         let peer = peer.and_then(|peer| peer.try_into().ok()).ok_or(Errno::CONNABORTED)?;
         let cpu = incoming_cpu(&SockRef::from(&socket));
         let slot = self.places.take();
+        self.make_room(slot);
         if let Err(error) = self.occupy(slot, socket) {
             self.places.release(slot);
             return Err(error);
@@ -180,17 +181,21 @@ impl EpollNet {
         Ok(())
     }
 
-    /// Puts a socket into a slot taken for it, with read interest; on error it is closed.
-    fn occupy(&mut self, slot: Slot, socket: OwnedFd) -> io::Result<()> {
+    /// Prepares a slot that was taken, with read interest.
+    fn make_room(&mut self, slot: Slot) {
         let index = slot.index();
         if index >= self.sockets.len() {
             self.sockets.resize_with(index + 1, || None);
             self.interests.resize(index + 1, 0);
         }
         self.interests[index] = READ;
+    }
+
+    /// Puts a socket into a slot prepared for it; on error it is closed.
+    fn occupy(&mut self, slot: Slot, socket: OwnedFd) -> io::Result<()> {
         let data = epoll::EventData::new_u64(slot.0.into());
         epoll::add(&self.epoll, &socket, data, flags(READ))?;
-        self.sockets[index] = Some(socket);
+        self.sockets[slot.index()] = Some(socket);
         Ok(())
     }
 
@@ -245,11 +250,13 @@ impl Net for EpollNet {
     }
 
     fn interest(&mut self, slot: Slot, read: bool, write: bool) {
-        let Some(Some(socket)) = self.sockets.get(slot.index()) else { return };
+        let Some(known) = self.interests.get_mut(slot.index()) else { return };
         let interest = if read { READ } else { 0 } | if write { WRITE } else { 0 };
-        if self.interests[slot.index()] != interest {
-            self.interests[slot.index()] = interest;
-            modify(&self.epoll, socket.as_fd(), slot.0.into(), interest);
+        if *known != interest {
+            *known = interest;
+            if let Some(socket) = self.socket(slot) {
+                modify(&self.epoll, socket, slot.0.into(), interest);
+            }
         }
     }
 
@@ -267,6 +274,7 @@ impl Net for EpollNet {
 
     fn adopt(&mut self, slot: Slot, socket: TcpStream) {
         self.places.claim(slot);
+        self.make_room(slot);
         // `sendfile` knows no flag for a single call.
         let adopted = socket.set_nonblocking(true).and_then(|()| self.occupy(slot, socket.into()));
         if adopted.is_err() {

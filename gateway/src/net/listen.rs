@@ -85,6 +85,7 @@ impl Gate {
         self.is_open()
     }
 
+    /// The same without looking at the time.
     pub(super) fn is_open(&self) -> bool {
         self.on && self.pause.is_none()
     }

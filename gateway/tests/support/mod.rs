@@ -1,4 +1,5 @@
 //! A node in this process and clients that are not ours.
+#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::net::SocketAddr;

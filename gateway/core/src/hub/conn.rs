@@ -35,6 +35,7 @@ pub(super) struct Conn {
     pub(super) session: Session,
     pub(super) outbox: Option<Box<Outbox>>,
     /// The upgrade request, as long as it is incomplete.
+    #[expect(clippy::box_collection, reason = "eight bytes while idle, not twenty-four")]
     pub(super) head: Option<Box<Vec<u8>>>,
     pub(super) role: Role,
     /// When bytes last came.

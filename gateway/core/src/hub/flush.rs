@@ -7,7 +7,7 @@ use crate::chunks::ChunkId;
 use crate::close;
 use crate::event::CloseReason;
 use crate::frame::Opcode;
-use crate::lane::{Flight, Visit};
+use crate::lane::{Flight, Member, Visit};
 use crate::rooms::LaneId;
 use crate::slot::Slot;
 use crate::time::Now;
@@ -289,7 +289,7 @@ enum Halt {
 
 /// The hot loop: the same bytes to one member after the other, one send each.
 fn send_plain(
-    members: &[crate::lane::Member],
+    members: &[Member],
     chunk: &Chunk,
     flight: &mut Flight,
     out: &mut impl Transmit,
@@ -305,17 +305,18 @@ fn send_plain(
         if !member.is_plain(odd) {
             return Some(Halt::Apart);
         }
-        match out.send(member.hint(), run) {
-            Sent::Wrote(bytes) if bytes == run.len() => flight.next += 1,
-            sent => return Some(Halt::Sent(sent)),
+        let sent = out.send(member.hint(), run);
+        if sent != Sent::Wrote(run.len()) {
+            return Some(Halt::Sent(sent));
         }
+        flight.next += 1;
     }
     None
 }
 
 /// The same for a chunk with large payloads in it, which are sent as parts.
 fn send_plain_parts(
-    members: &[crate::lane::Member],
+    members: &[Member],
     chunk: &Chunk,
     flight: &mut Flight,
     out: &mut impl Transmit,
@@ -331,10 +332,11 @@ fn send_plain_parts(
         if !complete || !member.is_plain(odd) {
             return Some(Halt::Apart);
         }
-        match out.send_parts(member.hint(), &parts) {
-            Sent::Wrote(bytes) if bytes == whole.len() => flight.next += 1,
-            sent => return Some(Halt::Sent(sent)),
+        let sent = out.send_parts(member.hint(), &parts);
+        if sent != Sent::Wrote(whole.len()) {
+            return Some(Halt::Sent(sent));
         }
+        flight.next += 1;
     }
     None
 }
@@ -380,7 +382,7 @@ fn offer_parts(chunk: &Chunk, spans: &[Span], slot: Slot, out: &mut impl Transmi
                 }
             }
             Sent::Blocked if sent > 0 => break,
-            refused => return refused,
+            refused @ (Sent::Blocked | Sent::Broken) => return refused,
         }
     }
     Sent::Wrote(sent)

@@ -46,7 +46,11 @@ impl Hub {
         let outbox = self.conns[slot.index()].outbox.as_mut().expect("it owes");
         if lossy {
             let chunk = self.chunks.get(item.chunk);
-            let room = self.config.limits.outbox_bytes_max.saturating_sub(outbox.owed_beyond_first(&self.chunks));
+            let room = self
+                .config
+                .limits
+                .outbox_bytes_max
+                .saturating_sub(outbox.owed_beyond_first(&self.chunks));
             let (end, dropped) = fitting(chunk, item.span, sent, room, outbox.is_empty());
             item.span.end = end;
             self.counters.dropped += dropped;

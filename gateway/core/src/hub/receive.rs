@@ -180,7 +180,14 @@ impl Hub {
     }
 
     /// Says a message to the room; its author does not hear it.
-    fn publish(&mut self, slot: Slot, lane_id: LaneId, seat: u32, kind: Kind, payload: Payload<'_>) {
+    fn publish(
+        &mut self,
+        slot: Slot,
+        lane_id: LaneId,
+        seat: u32,
+        kind: Kind,
+        payload: Payload<'_>,
+    ) {
         let lane = self.rooms.lane_mut(lane_id);
         if lane.population() < 2 {
             return;
@@ -289,4 +296,3 @@ impl Answer {
         Ok(Self::Upgrade(request.upgrade()?, route))
     }
 }
-

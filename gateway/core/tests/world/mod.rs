@@ -100,7 +100,9 @@ pub(crate) fn frames(mut bytes: &[u8]) -> (Vec<Frame>, usize) {
     while let [first, second, rest @ ..] = bytes {
         assert_eq!(first & 0xf0, 0x80, "final and without extension bits");
         let (len, rest) = match second {
-            126 if rest.len() >= 2 => (usize::from(u16::from_be_bytes([rest[0], rest[1]])), &rest[2..]),
+            126 if rest.len() >= 2 => {
+                (usize::from(u16::from_be_bytes([rest[0], rest[1]])), &rest[2..])
+            }
             127 if rest.len() >= 8 => {
                 let len = u64::from_be_bytes(rest[..8].try_into().expect("eight bytes"));
                 (len as usize, &rest[8..])

@@ -1,0 +1,172 @@
+//! What do single functions of the core cost, without a kernel?
+//!
+//! `read` asks what a client's frame costs until its message is known, beside tungstenite: both
+//! begin with a copy out of what stands for the kernel. Sketch: a header of 6 or 8 bytes, then
+//! the payload once, eight bytes or more at a time, so a few nanoseconds and 0.1 ns per byte.
+//!
+//! `publish` asks what one more member of a room costs beside its `send`. Sketch: one entry of
+//! the lane's array and one of the connections', two cache lines in order, so about 5 ns.
+#![expect(missing_docs, reason = "criterion's macros write functions without a word")]
+
+use std::hint::black_box;
+use std::io::{self, Read, Write};
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use gateway_core::event::Event;
+use gateway_core::hub::{Config, Flush, Hub};
+use gateway_core::limits::Limits;
+use gateway_core::session::{Input, Session};
+use gateway_core::slot::Slot;
+use gateway_core::time::Now;
+use gateway_core::transmit::{Part, Sent, Transmit};
+use tokio_tungstenite::tungstenite::WebSocket;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+
+/// Frames that arrive in one read.
+const BURST: usize = 16;
+
+/// Members of the room besides the publisher.
+const MEMBERS: usize = 1000;
+
+/// Bytes of a published message.
+const PAYLOAD_BYTES: usize = 512;
+
+const NOW: Now = Now(1);
+
+criterion_group!(micro, read, publish);
+criterion_main!(micro);
+
+fn read(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("read");
+    group.throughput(Throughput::Elements(BURST as u64));
+    for payload_bytes in [64, 512, 4096] {
+        let frames = frame(payload_bytes).repeat(BURST);
+        group.bench_function(BenchmarkId::new("weir", payload_bytes), |bencher| {
+            let mut session = Session::default();
+            let limits = Limits::default();
+            let mut scratch = vec![0; frames.len()];
+            bencher.iter(|| {
+                scratch.copy_from_slice(&frames);
+                read_with_weir(&mut session, &limits, &mut scratch)
+            });
+        });
+        group.bench_function(BenchmarkId::new("tungstenite", payload_bytes), |bencher| {
+            // Its default of 128 KiB is cleared on each read, which would be all there is to see.
+            let config = WebSocketConfig::default().read_buffer_size(4096);
+            let wire = Wire { bytes: frames.clone(), at: frames.len() };
+            let mut socket = WebSocket::from_raw_socket(wire, Role::Server, Some(config));
+            bencher.iter(|| {
+                socket.get_mut().at = 0;
+                for _ in 0..BURST {
+                    black_box(socket.read().expect("the frames are valid"));
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+fn read_with_weir(session: &mut Session, limits: &Limits, mut bytes: &mut [u8]) {
+    let mut messages = 0;
+    while let Some(input) = session.next(&mut bytes, limits).expect("the frames are valid") {
+        messages += usize::from(matches!(black_box(input), Input::Message { .. }));
+    }
+    assert_eq!(messages, BURST);
+}
+
+fn publish(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("publish");
+    for burst in [1, BURST] {
+        group.throughput(Throughput::Elements((MEMBERS * burst) as u64));
+        let frames = frame(PAYLOAD_BYTES).repeat(burst);
+        group.bench_function(BenchmarkId::new("weir", burst), |bencher| {
+            let (mut hub, mut wires) = room();
+            let mut scratch = vec![0; frames.len()];
+            bencher.iter(|| {
+                scratch.copy_from_slice(&frames);
+                wires.sent = 0;
+                turn(&mut hub, &mut wires, Event::Received { slot: Slot(0), bytes: &mut scratch });
+                assert_eq!(wires.sent, MEMBERS * burst * (PAYLOAD_BYTES + 4));
+            });
+        });
+    }
+    group.finish();
+}
+
+/// A room of a publisher in slot 0 and its members.
+fn room() -> (Hub, Wires) {
+    let (mut hub, mut wires) = (Hub::new(Config::default()), Wires { sent: 0 });
+    for slot in (0..=MEMBERS).map(Slot::from) {
+        let mut request = *b"GET /ws/bench HTTP/1.1\r\nHost: weir\r\nUpgrade: websocket\r\n\
+            Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        turn(&mut hub, &mut wires, Event::Accepted { slot });
+        turn(&mut hub, &mut wires, Event::Received { slot, bytes: &mut request });
+    }
+    (hub, wires)
+}
+
+fn turn(hub: &mut Hub, wires: &mut Wires, event: Event<'_>) {
+    hub.handle(NOW, event);
+    while hub.flush(NOW, usize::MAX, wires) == Flush::More {}
+    while let Some(effect) = hub.poll_effect() {
+        black_box(effect);
+    }
+}
+
+/// A client's binary message.
+fn frame(payload_bytes: usize) -> Vec<u8> {
+    let mut frame = match u8::try_from(payload_bytes) {
+        Ok(short @ 0..=125) => vec![0x82, 0x80 | short],
+        _ => {
+            let len = u16::try_from(payload_bytes).expect("the payloads here are short");
+            [&[0x82, 0x80 | 126][..], &len.to_be_bytes()].concat()
+        }
+    };
+    let key = [0x37, 0xfa, 0x21, 0x3d];
+    frame.extend_from_slice(&key);
+    frame.extend((0..payload_bytes).map(|index| index as u8 ^ key[index % 4]));
+    frame
+}
+
+/// Sockets that take everything.
+struct Wires {
+    sent: usize,
+}
+
+impl Transmit for Wires {
+    fn send(&mut self, _slot: Slot, bytes: &[u8]) -> Sent {
+        self.sent += black_box(bytes).len();
+        Sent::Wrote(bytes.len())
+    }
+
+    fn send_parts(&mut self, _slot: Slot, parts: &[Part<'_>]) -> Sent {
+        let len = black_box(parts).iter().map(Part::len).sum();
+        self.sent += len;
+        Sent::Wrote(len)
+    }
+}
+
+/// A stream that holds the same bytes again and again.
+struct Wire {
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+impl Read for Wire {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = (&self.bytes[self.at..]).read(buf)?;
+        self.at += read;
+        Ok(read)
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        Ok(buf.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
