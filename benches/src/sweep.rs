@@ -13,7 +13,7 @@ use crate::machine;
 /// How long the load sleeps at a time.
 const PAUSE: Duration = Duration::from_micros(100);
 
-/// How long a message may take to reach everyone.
+/// How long messages may take, if the machine is very busy.
 const DELIVERY_WAIT: Duration = Duration::from_secs(10);
 
 /// A message may be a little longer than expected, so that too many bytes are seen at once.
@@ -21,6 +21,8 @@ const SCRATCH_BYTES: usize = 1 << 20;
 
 /// What collecting needs and keeps.
 pub(crate) struct Sweep {
+    /// How long a message may take to reach everyone.
+    wait: Duration,
     /// Indices of clients that do not have everything yet.
     missing: Vec<usize>,
     scratch: Vec<u8>,
@@ -28,7 +30,7 @@ pub(crate) struct Sweep {
 
 impl Sweep {
     pub(crate) fn new() -> Self {
-        Self { missing: Vec::new(), scratch: vec![0; SCRATCH_BYTES] }
+        Self { wait: DELIVERY_WAIT, missing: Vec::new(), scratch: vec![0; SCRATCH_BYTES] }
     }
 
     /// Waits until each client has received what is expected, and nothing else.
@@ -36,7 +38,7 @@ impl Sweep {
     /// # Errors
     /// Says how many deliveries were lost, or what came instead.
     pub(crate) fn collect(&mut self, clients: &mut [Client], expected: &Expected) -> Result<()> {
-        let deadline = machine::now() + DELIVERY_WAIT;
+        let deadline = machine::now() + self.wait;
         self.missing.clear();
         self.missing.extend(0..clients.len());
         while let Some(&last) = self.missing.last() {
@@ -73,6 +75,56 @@ impl Sweep {
         let got: usize = self.missing.iter().map(whole).sum();
         let lost = self.missing.len() * expected.bytes.len() / expected.frame_bytes - got;
         let all = clients.len() * expected.bytes.len() / expected.frame_bytes;
-        format!("lost {lost} of {all} deliveries, waited {DELIVERY_WAIT:?}")
+        format!("lost {lost} of {all} deliveries, waited {:?}", self.wait)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::{frames, upgrade};
+
+    /// Clients, and the other ends of their connections.
+    fn crowd(count: usize) -> (Vec<Client>, Vec<TcpStream>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let connect = move |_| Client::connect(addr, "/").unwrap();
+        let clients = std::thread::spawn(move || (0..count).map(connect).collect());
+        let accept = |_| {
+            let (mut server, _) = listener.accept().unwrap();
+            upgrade::accept(&mut server).unwrap();
+            server
+        };
+        let servers = (0..count).map(accept).collect();
+        (clients.join().unwrap(), servers)
+    }
+
+    #[test]
+    fn what_reaches_everyone_is_collected() {
+        let bytes = frames::preframed(300, 2);
+        let expected = Expected { frame_bytes: bytes.len() / 2, bytes };
+        let (mut clients, mut servers) = crowd(5);
+        for server in &mut servers {
+            server.write_all(&expected.bytes).unwrap();
+        }
+        Sweep::new().collect(&mut clients, &expected).unwrap();
+    }
+
+    #[test]
+    fn what_does_not_arrive_is_counted() {
+        let bytes = frames::preframed(300, 2);
+        let expected = Expected { frame_bytes: bytes.len() / 2, bytes };
+        let (mut clients, mut servers) = crowd(5);
+        for (index, server) in servers.iter_mut().enumerate() {
+            // Three get everything, one gets half, one gets a part that is not a frame.
+            let end = [usize::MAX, 1, 304, usize::MAX, usize::MAX][index];
+            server.write_all(&expected.bytes[..end.min(expected.bytes.len())]).unwrap();
+        }
+        let mut sweep = Sweep { wait: Duration::from_millis(100), ..Sweep::new() };
+        let error = sweep.collect(&mut clients, &expected).unwrap_err().to_string();
+        assert!(error.contains("lost 3 of 10 deliveries"), "{error}");
     }
 }

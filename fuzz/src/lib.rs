@@ -1,1 +1,77 @@
-//! Being written.
+//! Fuzz targets as plain functions of bytes, which panic if Weir breaks a promise.
+//!
+//! `cargo fuzz run TARGET --features libfuzzer` searches on (with a nightly compiler, and
+//! `RUSTFLAGS` that repeat the workspace's); the tests beside this replay every file of
+//! `corpus/TARGET`. What a search finds is fixed, and its input kept there.
+#![forbid(unsafe_code)]
+
+mod letter;
+mod request;
+mod story;
+
+use gateway_core::frame::{self, HEADER_BYTES_MAX, Kind};
+use gateway_core::limits::Limits;
+
+use self::story::hear;
+
+/// Bytes of a message in these targets: few, so that the limit is reached.
+const MESSAGE_BYTES_MAX: usize = 4096;
+
+/// A client's bytes in one piece are understood as RFC 6455 says by the letter, and the
+/// headers that we write are read back.
+///
+/// # Panics
+/// If that is not so.
+pub fn frame_parser(data: &[u8]) {
+    assert_eq!(hear(data, [data.len()], &limits()), letter::read(data, MESSAGE_BYTES_MAX));
+    if let Some(len) = data.first_chunk() {
+        // A length of any magnitude, rather than always a huge one.
+        let payload_len = usize::try_from(u64::from_le_bytes(*len) >> (len[0] % 64)).unwrap_or(0);
+        let mut header = Vec::new();
+        frame::put_header(&mut header, Kind::Binary.opcode(), payload_len);
+        assert!(header.len() == frame::header_len(payload_len) && header.len() < HEADER_BYTES_MAX);
+        assert_eq!(frame::own_frame_len(&header), (header.len(), payload_len as u64));
+    }
+}
+
+/// A request is read, decoded and answered in whole lines without control characters, and is
+/// upgraded only with the headers of a handshake.
+///
+/// # Panics
+/// If that is not so.
+pub fn handshake(data: &[u8]) {
+    request::check(data, &Limits::default());
+}
+
+/// The same is heard, with the same error, however the bytes are cut into pieces, and memory is
+/// held for no more than twice what was received.
+///
+/// The first 8 bytes are the lengths of pieces, in turn; the rest is what the client sends.
+///
+/// # Panics
+/// If that is not so.
+pub fn session(data: &[u8]) {
+    let (lens, bytes) = data.split_at(data.len().min(8));
+    let story = hear(bytes, [bytes.len()], &limits());
+    assert_eq!(hear(bytes, pieces(&[1], bytes.len()), &limits()), story, "byte by byte");
+    assert_eq!(hear(bytes, pieces(lens, bytes.len()), &limits()), story, "in pieces of {lens:?}");
+}
+
+/// Lengths that add up to `total`: those of `lens` in turn.
+fn pieces(lens: &[u8], total: usize) -> impl Iterator<Item = usize> {
+    // If all are 0 the rest comes in one piece.
+    let endless = lens.iter().any(|len| *len > 0);
+    let turns = lens.iter().cycle().take(if endless { usize::MAX } else { 0 });
+    let mut left = total;
+    turns.map(|len| usize::from(*len)).chain([total]).map_while(move |len| {
+        let len = len.min(left);
+        left -= len;
+        (left > 0 || len > 0).then_some(len)
+    })
+}
+
+fn limits() -> Limits {
+    let mut limits = Limits::default();
+    limits.message_bytes_max = MESSAGE_BYTES_MAX;
+    limits
+}

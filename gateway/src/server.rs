@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+use gateway_core::body::Store;
 use gateway_core::counters::Counters;
 use gateway_core::hub::{self, Hub};
 use gateway_registry::census::Census;
@@ -20,10 +21,10 @@ use crate::net::listen::{self, Options};
 use crate::shard::{self, DrainSignal};
 use crate::turn::Turn;
 
-#[cfg(target_os = "linux")]
-use crate::net::EpollNet as ShardNet;
 #[cfg(not(target_os = "linux"))]
 use crate::net::TokioNet as ShardNet;
+#[cfg(target_os = "linux")]
+use crate::net::{EpollNet as ShardNet, Extents, MemfdStore};
 
 /// Why a node did not start.
 #[derive(Debug, Error)]
@@ -108,6 +109,7 @@ impl Server {
                     store: None,
                 },
                 slice: config.slice,
+                store: config.store,
                 census: Arc::clone(&server.census),
                 drain: DrainSignal::default(),
                 ended: Ended { index, tell: tell_ended.clone() },
@@ -187,6 +189,7 @@ struct Plan {
     core: Option<usize>,
     hub: hub::Config,
     slice: usize,
+    store: bool,
     census: Arc<Census>,
     drain: DrainSignal,
     ended: Ended,
@@ -211,8 +214,8 @@ impl Plan {
         }
         let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         runtime.block_on(async {
-            let net = ShardNet::new(self.listener)?;
-            let turn = Turn::new(net, Hub::new(self.hub), self.slice);
+            let (net, store) = shard_net(self.listener, self.store)?;
+            let turn = Turn::new(net, Hub::new(hub::Config { store, ..self.hub }), self.slice);
             info!(shard = self.index, core = ?self.core, "serving");
             let counters = shard::run(turn, self.drain, self.census, self.index).await;
             if let Err(error) = &counters {
@@ -221,6 +224,22 @@ impl Plan {
             counters
         })
     }
+}
+
+/// A shard's sockets, and where its large payloads are kept so that they are sent uncopied.
+#[cfg(target_os = "linux")]
+fn shard_net(listener: TcpListener, store: bool) -> io::Result<(ShardNet, Option<Arc<dyn Store>>)> {
+    let net = ShardNet::new(listener)?;
+    if !store {
+        return Ok((net, None));
+    }
+    let store = Arc::new(MemfdStore::new()?);
+    Ok((net.with_extents(Arc::clone(&store) as Arc<dyn Extents>), Some(store)))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn shard_net(listener: TcpListener, _: bool) -> io::Result<(ShardNet, Option<Arc<dyn Store>>)> {
+    Ok((ShardNet::new(listener)?, None))
 }
 
 /// Says that a worker's thread ends, however it does.

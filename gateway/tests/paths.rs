@@ -1,4 +1,5 @@
 //! The three paths, as clients that are not ours see them.
+#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 mod support;
 
@@ -79,8 +80,14 @@ async fn fragmented_messages_come_back_as_one() {
 }
 
 #[tokio::test]
-async fn a_large_message_reaches_the_whole_room() {
-    let node = node(|_| {});
+async fn a_large_message_reaches_the_whole_room_from_heap_or_store() {
+    for store in [false, true] {
+        a_large_message_reaches_the_whole_room(store).await;
+    }
+}
+
+async fn a_large_message_reaches_the_whole_room(store: bool) {
+    let node = node(|config| config.store = store);
     let mut ann = connect(node.addr(), "/ws/lobby").await;
     let mut others = Vec::new();
     for _ in 0..3 {

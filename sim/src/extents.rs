@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use gateway_core::body::Store;
 use gateway_core::transmit::StoredId;
 
 /// A handle on a map of extents; clones share it.
@@ -66,6 +67,16 @@ impl Extents {
 
     fn with<R>(&self, work: impl FnOnce(&mut Map) -> R) -> R {
         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Store for Extents {
+    fn put(&self, bytes: &[u8]) -> Option<StoredId> {
+        Some(self.insert(bytes))
+    }
+
+    fn free(&self, id: StoredId) {
+        self.remove(id);
     }
 }
 

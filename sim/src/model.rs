@@ -93,6 +93,20 @@ impl Clients {
         self.pipe(client).reset();
     }
 
+    /// Takes at most `window` bytes unread from now on; fewer block the server earlier.
+    ///
+    /// # Panics
+    /// If `window` is 0.
+    pub fn set_window(&self, client: ClientId, window: usize) {
+        self.pipe(client).set_window_to_client(window);
+    }
+
+    /// Where the server sees the client come from.
+    #[must_use]
+    pub fn address(&self, client: ClientId) -> SocketAddr {
+        address(client)
+    }
+
     /// What the client sees of its connection.
     #[must_use]
     pub fn seen(&self, client: ClientId) -> Seen {

@@ -219,6 +219,14 @@ impl Pipe {
         state.bell.wake();
     }
 
+    /// The client's own word on how much it takes unread.
+    pub(crate) fn set_window_to_client(&self, window: usize) {
+        assert!(window > 0, "a window of no bytes would never open");
+        let mut state = self.lock();
+        state.to_client.window = window;
+        state.bell.wake();
+    }
+
     pub(crate) fn seen(&self) -> Seen {
         let state = self.lock();
         if state.reset {
@@ -267,14 +275,6 @@ impl Pipe {
         let mut state = self.lock();
         let left = state.to_client.in_flight.checked_sub(count);
         state.to_client.in_flight = left.expect("a client reads only what was sent to it");
-        state.bell.wake();
-    }
-
-    /// The client's own word on how much it takes unread.
-    pub(crate) fn set_window_to_client(&self, window: usize) {
-        assert!(window > 0, "a window of no bytes would never open");
-        let mut state = self.lock();
-        state.to_client.window = window;
         state.bell.wake();
     }
 

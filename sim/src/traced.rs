@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt::{Arguments, Write};
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
@@ -15,19 +16,54 @@ use gateway_core::transmit::{Part, Sent, Transmit};
 pub struct TraceOptions {
     /// How many of the last events stay readable, for a failure's report.
     pub lines_max: usize,
-    /// Whether received bytes are kept, so that a reference can be derived from them.
-    pub keep_received: bool,
+    /// Whether facts are kept, so that a reference can be derived from them.
+    pub keep_facts: bool,
 }
 
-/// Bytes that one call received; none stands for the end of the stream.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Chunk {
-    /// Where it was received.
+/// Names one of all connections that a network ever held.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct ConnectionId {
+    /// Its slot.
     pub slot: Slot,
     /// Which connection of that slot, counted from 1.
     pub generation: u32,
-    /// What was received.
-    pub bytes: Vec<u8>,
+}
+
+/// What a reference builds on: all that came in, and what became of it at the seam.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Fact {
+    /// A connection was accepted.
+    Accepted {
+        /// Its name.
+        connection: ConnectionId,
+        /// Where it comes from.
+        peer: SocketAddr,
+    },
+    /// One call received bytes; none stands for the end of the stream.
+    Received {
+        /// From whom.
+        connection: ConnectionId,
+        /// What was received.
+        bytes: Vec<u8>,
+    },
+    /// The connection's window was full: a send passed nothing.
+    Blocked {
+        /// Whose.
+        connection: ConnectionId,
+    },
+    /// New connections are accepted from now on, or no longer.
+    Accepting(bool),
+}
+
+/// How often something happened that a campaign wants to have seen.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Tally {
+    /// Sends of which a part was taken.
+    pub short_sends: u64,
+    /// Sends of which nothing was taken.
+    pub blocked_sends: u64,
+    /// Ranges of stored extents that were sent.
+    pub stored_parts: u64,
 }
 
 /// The record of a run, shared with its [`Traced`] network and readable after the run.
@@ -41,7 +77,8 @@ struct Record {
     events: u64,
     lines: VecDeque<String>,
     line: String,
-    received: Vec<Chunk>,
+    facts: Vec<Fact>,
+    tally: Tally,
     generations: Vec<u32>,
 }
 
@@ -53,7 +90,8 @@ impl Trace {
             events: 0,
             lines: VecDeque::new(),
             line: String::new(),
-            received: Vec::new(),
+            facts: Vec::new(),
+            tally: Tally::default(),
             generations: Vec::new(),
         })))
     }
@@ -76,19 +114,16 @@ impl Trace {
         self.lock().lines.iter().cloned().collect()
     }
 
-    /// All that was received, in the order of the calls over all slots.
+    /// All facts, in the order of the calls over all slots; none unless they are kept.
     #[must_use]
-    pub fn received(&self) -> Vec<Chunk> {
-        self.lock().received.clone()
+    pub fn facts(&self) -> Vec<Fact> {
+        self.lock().facts.clone()
     }
 
-    /// All that one connection sent to the server.
+    /// What was counted so far.
     #[must_use]
-    pub fn received_from(&self, slot: Slot, generation: u32) -> Vec<u8> {
-        let record = self.lock();
-        let chunks = record.received.iter();
-        let of_this = chunks.filter(|chunk| (chunk.slot, chunk.generation) == (slot, generation));
-        of_this.flat_map(|chunk| chunk.bytes.iter().copied()).collect()
+    pub fn tally(&self) -> Tally {
+        self.lock().tally
     }
 
     fn lock(&self) -> MutexGuard<'_, Record> {
@@ -131,7 +166,8 @@ impl Record {
     fn ready(&mut self, ready: &Ready) {
         match ready {
             Ready::Accepted { slot, peer, cpu } => {
-                self.begin(*slot);
+                let connection = self.begin(*slot);
+                self.keep(|| Fact::Accepted { connection, peer: *peer });
                 self.note(format_args!("accepted {slot} from {peer} on {cpu:?}"), []);
             }
             Ready::Readable(slot) => self.note(format_args!("readable {slot}"), []),
@@ -140,18 +176,35 @@ impl Record {
     }
 
     /// Another connection has this slot from now on.
-    fn begin(&mut self, slot: Slot) {
+    fn begin(&mut self, slot: Slot) -> ConnectionId {
         if self.generations.len() <= slot.index() {
             self.generations.resize(slot.index() + 1, 0);
         }
         self.generations[slot.index()] += 1;
+        ConnectionId { slot, generation: self.generations[slot.index()] }
     }
 
-    fn keep(&mut self, slot: Slot, bytes: &[u8]) {
-        if self.options.keep_received {
-            let generation = self.generations.get(slot.index()).copied();
-            let generation = generation.expect("a connection begins before it is read from");
-            self.received.push(Chunk { slot, generation, bytes: bytes.to_vec() });
+    /// The latest connection of a slot; of generation 0 if there was none.
+    fn connection(&self, slot: Slot) -> ConnectionId {
+        let generation = self.generations.get(slot.index()).copied().unwrap_or(0);
+        ConnectionId { slot, generation }
+    }
+
+    fn keep(&mut self, fact: impl FnOnce() -> Fact) {
+        if self.options.keep_facts {
+            self.facts.push(fact());
+        }
+    }
+
+    fn count(&mut self, slot: Slot, sent: Sent, offered: usize) {
+        match sent {
+            Sent::Wrote(count) => self.tally.short_sends += u64::from(count < offered),
+            Sent::Blocked => {
+                self.tally.blocked_sends += 1;
+                let connection = self.connection(slot);
+                self.keep(|| Fact::Blocked { connection });
+            }
+            Sent::Broken => {}
         }
     }
 }
@@ -202,7 +255,8 @@ impl<N: Net> Net for Traced<N> {
             Ok(count) => {
                 let bytes = &buf[..*count];
                 record.note(format_args!("recv {slot}: {count} of {offered}"), [bytes]);
-                record.keep(slot, bytes);
+                let connection = record.connection(slot);
+                record.keep(|| Fact::Received { connection, bytes: bytes.to_vec() });
             }
             Err(error) => {
                 record.note(format_args!("recv {slot}: {:?} of {offered}", error.kind()), []);
@@ -223,6 +277,7 @@ impl<N: Net> Net for Traced<N> {
 
     fn accepting(&mut self, on: bool) {
         self.note(format_args!("accepting {on}"));
+        self.trace.lock().keep(|| Fact::Accepting(on));
         self.net.accepting(on);
     }
 
@@ -244,7 +299,10 @@ impl<N: Transmit> Transmit for Traced<N> {
         let sent = self.net.send(slot, bytes);
         let offered = bytes.len();
         let passed = &bytes[..wrote(sent)];
-        self.trace.lock().note(format_args!("send {slot}: {sent:?} of {offered}"), [passed]);
+        let mut record = self.trace.lock();
+        record.note(format_args!("send {slot}: {sent:?} of {offered}"), [passed]);
+        record.count(slot, sent, offered);
+        drop(record);
         sent
     }
 
@@ -253,6 +311,7 @@ impl<N: Transmit> Transmit for Traced<N> {
         let mut record = self.trace.lock();
         let (count, offered) = (parts.len(), parts.iter().map(Part::len).sum::<usize>());
         record.note(format_args!("send {slot}: {sent:?} of {offered} in {count} parts"), []);
+        record.count(slot, sent, offered);
         let mut left = wrote(sent);
         for part in parts {
             let passed = part.len().min(left);
@@ -265,6 +324,7 @@ impl<N: Transmit> Transmit for Traced<N> {
                     record.note(format_args!("part {passed}"), [&bytes[..passed]]);
                 }
                 Part::Stored { id, range } => {
+                    record.tally.stored_parts += 1;
                     record.note(format_args!("part {passed} of {id:?} from {}", range.start), []);
                 }
             }

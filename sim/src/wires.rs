@@ -168,6 +168,14 @@ pub struct SimStream {
 }
 
 impl SimStream {
+    /// Where the server sees the client come from.
+    ///
+    /// # Errors
+    /// If the simulated host has lost the connection.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.stream.local_addr()
+    }
+
     /// Takes at most `window` bytes unread from now on; fewer block the server earlier.
     ///
     /// # Panics

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard};
 
+use gateway_core::body::Store;
 use gateway_core::transmit::StoredId;
 use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, memfd_create, sendfile};
 use rustix::io::{pwrite, retry_on_intr};
@@ -143,6 +144,18 @@ impl Extents for MemfdStore {
 
 fn start(id: StoredId) -> u64 {
     id.0.saturating_mul(EXTENT_ALIGN_BYTES)
+}
+
+/// A shortage costs the copy that storing saves, nothing else.
+impl Store for MemfdStore {
+    fn put(&self, bytes: &[u8]) -> Option<StoredId> {
+        Self::put(self, bytes).ok()
+    }
+
+    fn free(&self, id: StoredId) {
+        // Pages that could not be punched are lost until the process ends; nobody can name them.
+        let _ = Self::free(self, id);
+    }
 }
 
 #[cfg(test)]

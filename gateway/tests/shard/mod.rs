@@ -88,7 +88,7 @@ impl<N: Testable> Shard<N> {
         let Ready::Accepted { slot, .. } = self.until_any(accepted) else {
             unreachable!("only an accept was waited for")
         };
-        assert_eq!(self.drain(slot), []);
+        assert_eq!(self.drain(slot), Vec::<u8>::new());
         (slot, client)
     }
 

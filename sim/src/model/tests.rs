@@ -263,7 +263,7 @@ fn whatever_happens_to_an_idle_network_wakes_its_task() {
 fn echo_run(seed: u64) -> (Trace, Echo) {
     let net = ModelNet::new(seed);
     let clients = net.clients();
-    let (mut net, trace) = Traced::new(net, TraceOptions { lines_max: 50, keep_received: true });
+    let (mut net, trace) = Traced::new(net, TraceOptions { lines_max: 50, keep_facts: true });
     let mut rng = Rng::new(seed ^ 0x5eed);
     let mut echo = Echo::default();
     let mut batch = Batch::default();

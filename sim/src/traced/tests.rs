@@ -6,7 +6,7 @@ use super::*;
 use crate::model::{ClientId, Clients, ModelNet};
 use crate::testing::{poll_once, receive_all, send_all};
 
-const ALL: TraceOptions = TraceOptions { lines_max: 1000, keep_received: true };
+const ALL: TraceOptions = TraceOptions { lines_max: 1000, keep_facts: true };
 
 /// A traced network with one client, accepted in slot 0.
 fn one_client(options: TraceOptions) -> (Traced<ModelNet>, Trace, Clients, ClientId) {
@@ -112,7 +112,7 @@ fn the_hash_covers_what_became_of_the_bytes() {
 
 #[test]
 fn the_lines_are_the_last_events() {
-    let options = TraceOptions { lines_max: 3, keep_received: false };
+    let options = TraceOptions { lines_max: 3, keep_facts: false };
     let (mut net, trace, clients, client) = one_client(options);
     clients.write(client, b"ab");
     poll_once(&mut net);
@@ -123,7 +123,7 @@ fn the_lines_are_the_last_events() {
     let lines = trace.lines();
     assert_eq!(lines, ["recv 0: WouldBlock of 4096", "shutdown 0", "release 0: true"]);
     assert!(trace.events() >= 6, "accepted, readable, received, and these three");
-    assert_eq!(trace.received(), []);
+    assert_eq!(trace.facts(), []);
 }
 
 #[test]
@@ -140,10 +140,30 @@ fn received_bytes_are_kept_by_connection_and_in_order() {
     clients.write(second, b"second");
     receive_all(&mut net, Slot(0)).1.unwrap_err();
 
-    assert_eq!(trace.received_from(Slot(0), 1), b"first");
-    assert_eq!(trace.received_from(Slot(0), 2), b"second");
-    let all: Vec<u8> = trace.received().into_iter().flat_map(|chunk| chunk.bytes).collect();
-    assert_eq!(all, b"firstsecond");
-    let ends = trace.received().into_iter().filter(|chunk| chunk.bytes.is_empty()).count();
-    assert_eq!(ends, 1);
+    let received = trace.facts().into_iter().filter_map(|fact| match fact {
+        Fact::Received { connection, bytes } => Some((connection.generation, bytes)),
+        Fact::Accepted { .. } | Fact::Blocked { .. } | Fact::Accepting(_) => None,
+    });
+    let (ends, chunks): (Vec<_>, Vec<_>) = received.partition(|(_, bytes)| bytes.is_empty());
+    assert_eq!(ends, [(1, vec![])]);
+    let of = |which| {
+        let of_this = chunks.iter().filter(move |(generation, _)| *generation == which);
+        of_this.flat_map(|(_, bytes)| bytes.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!((of(1), of(2)), (b"first".to_vec(), b"second".to_vec()));
+    assert!(chunks.is_sorted_by_key(|(generation, _)| *generation));
+}
+
+#[test]
+fn a_tally_counts_what_a_window_and_a_store_did() {
+    let (mut net, trace, clients, client) = one_client(ALL);
+    let id = net.net.extents().insert(&[7; 20_000]);
+    let stored = [Part::Stored { id, range: 0..20_000 }, Part::Bytes(b"x")];
+    while net.send_parts(Slot(0), &stored) != Sent::Blocked {}
+    let tally = trace.tally();
+    assert_eq!(tally.blocked_sends, 1);
+    assert!(tally.short_sends >= 1 && tally.stored_parts >= 1, "{tally:?}");
+    let connection = ConnectionId { slot: Slot(0), generation: 1 };
+    assert_eq!(trace.facts().last(), Some(&Fact::Blocked { connection }));
+    assert_eq!(clients.unread(client), 16 * 1024);
 }

@@ -1,0 +1,172 @@
+//! RFC 6455 read by the letter: slow, in one piece, and sharing nothing with the core.
+
+use gateway_core::close::CloseCode;
+use gateway_core::frame::Kind;
+use gateway_core::session::ProtocolError as Error;
+
+use crate::story::{Heard, Story};
+
+/// What a client says with these bytes, of which the last frame may be cut.
+pub(crate) fn read(bytes: &[u8], message_bytes_max: usize) -> Story {
+    let mut reader = Reader { bytes, heard: Vec::new(), open: None, message_bytes_max };
+    let error = loop {
+        match reader.frame() {
+            Ok(Next::Go) => {}
+            Ok(Next::Stop) => break None,
+            Err(error) => break Some(error),
+        }
+    };
+    (reader.heard, error)
+}
+
+enum Next {
+    Go,
+    /// The bytes are at their end, or the client has closed.
+    Stop,
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    heard: Vec<Heard>,
+    /// The message whose last fragment is still to come.
+    open: Option<(Kind, Vec<u8>)>,
+    message_bytes_max: usize,
+}
+
+struct Head {
+    fin: bool,
+    opcode: u8,
+    len: usize,
+    key: [u8; 4],
+}
+
+impl Reader<'_> {
+    fn frame(&mut self) -> Result<Next, Error> {
+        let Some(head) = self.head()? else { return Ok(Next::Stop) };
+        let there = head.len.min(self.bytes.len());
+        let (masked, rest) = self.bytes.split_at(there);
+        self.bytes = rest;
+        let payload: Vec<u8> =
+            masked.iter().enumerate().map(|(at, byte)| byte ^ head.key[at % 4]).collect();
+        let complete = there == head.len;
+        match head.opcode {
+            0x0..=0x2 => self.data(&head, &payload, complete),
+            _ if !complete => Ok(Next::Stop),
+            0x8 => {
+                let (code, reason) = close(&payload)?;
+                self.heard.push(Heard::Close(code, reason));
+                Ok(Next::Stop)
+            }
+            opcode => {
+                let said = if opcode == 0x9 { Heard::Ping(payload) } else { Heard::Pong(payload) };
+                self.heard.push(said);
+                Ok(Next::Go)
+            }
+        }
+    }
+
+    fn data(&mut self, head: &Head, payload: &[u8], complete: bool) -> Result<Next, Error> {
+        let (kind, mut message) = self.open.take().expect("a data frame opened it");
+        message.extend_from_slice(payload);
+        let whole = complete && head.fin;
+        if kind == Kind::Text {
+            check_text(&message, whole)?;
+        }
+        if whole {
+            self.heard.push(Heard::Message(kind, message));
+        } else {
+            self.open = Some((kind, message));
+        }
+        Ok(if complete { Next::Go } else { Next::Stop })
+    }
+
+    /// §5.2, and the rules of §5.4 and §5.5 that a head can break.
+    fn head(&mut self) -> Result<Option<Head>, Error> {
+        let Some(first) = self.take(1) else { return Ok(None) };
+        let (fin, reserved, opcode) = (first[0] >= 0x80, first[0] & 0x70, first[0] & 0x0F);
+        match opcode {
+            _ if reserved != 0 => return Err(Error::ReservedBits),
+            0x3..=0x7 | 0xB..=0xF => return Err(Error::UnknownOpcode),
+            0x8..=0xA if !fin => return Err(Error::FragmentedControl),
+            _ => {}
+        }
+        let Some(second) = self.take(1) else { return Ok(None) };
+        let (masked, len) = (second[0] >= 0x80, second[0] & 0x7F);
+        match opcode {
+            _ if !masked => return Err(Error::Unmasked),
+            0x8..=0xA if len > 125 => return Err(Error::LongControl),
+            _ => {}
+        }
+        let extended_bytes = match len {
+            126 => 2,
+            127 => 8,
+            _ => 0,
+        };
+        let Some(extended) = self.take(extended_bytes) else { return Ok(None) };
+        let number = extended.iter().fold(0, |sum, byte| sum << 8 | u128::from(*byte));
+        let len = if extended_bytes == 0 { u128::from(len) } else { number };
+        match extended_bytes {
+            2 if len <= 125 => return Err(Error::PaddedLength),
+            8 if len <= 0xFFFF => return Err(Error::PaddedLength),
+            8 if len >= 1 << 63 => return Err(Error::NegativeLength),
+            _ => {}
+        }
+        let Some(key) = self.take(4) else { return Ok(None) };
+        if opcode <= 0x2 {
+            self.begin(opcode, len)?;
+        }
+        // What `begin` lets through, and a control frame, is short.
+        let (len, key) = (len as usize, [key[0], key[1], key[2], key[3]]);
+        Ok(Some(Head { fin, opcode, len, key }))
+    }
+
+    /// §5.4: what a data frame begins or continues; §10.4: up to a limit.
+    fn begin(&mut self, opcode: u8, len: u128) -> Result<(), Error> {
+        match (opcode, &self.open) {
+            (0x0, None) => return Err(Error::NothingToContinue),
+            (0x1 | 0x2, Some(_)) => return Err(Error::Unfinished),
+            (0x1, None) => self.open = Some((Kind::Text, Vec::new())),
+            (0x2, None) => self.open = Some((Kind::Binary, Vec::new())),
+            _ => {}
+        }
+        let before = self.open.as_ref().map_or(0, |(_, message)| message.len());
+        if before as u128 + len > self.message_bytes_max as u128 {
+            return Err(Error::TooBig);
+        }
+        Ok(())
+    }
+
+    /// The next bytes, if all of them are there. Else nothing is, ever again.
+    fn take(&mut self, len: usize) -> Option<Vec<u8>> {
+        let (taken, rest) = self.bytes.split_at_checked(len)?;
+        self.bytes = rest;
+        Some(taken.to_vec())
+    }
+}
+
+/// §8.1: a whole text is UTF-8, and the beginning of one can become it.
+fn check_text(text: &[u8], whole: bool) -> Result<(), Error> {
+    match std::str::from_utf8(text) {
+        Ok(_) => Ok(()),
+        Err(error) if error.error_len().is_none() && !whole => Ok(()),
+        Err(_) => Err(Error::NotUtf8),
+    }
+}
+
+/// §5.5.1 and §7.4.
+fn close(payload: &[u8]) -> Result<(Option<CloseCode>, String), Error> {
+    if payload.is_empty() {
+        return Ok((None, String::new()));
+    }
+    let Some((&[high, low], reason)) = payload.split_first_chunk() else {
+        return Err(Error::CloseCode);
+    };
+    let reason = String::from_utf8(reason.to_vec()).map_err(|_| Error::NotUtf8)?;
+    let number = u16::from(high) << 8 | u16::from(low);
+    let reserved = [1004, 1005, 1006, 1015].contains(&number);
+    let registered = (1000..=1014).contains(&number) || (3000..=4999).contains(&number);
+    if reserved || !registered {
+        return Err(Error::CloseCode);
+    }
+    Ok((CloseCode::from_u16(number), reason))
+}

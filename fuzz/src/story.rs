@@ -1,0 +1,59 @@
+//! What a session makes of a client's bytes.
+
+use gateway_core::close::CloseCode;
+use gateway_core::frame::Kind;
+use gateway_core::limits::Limits;
+use gateway_core::session::{Input, ProtocolError, Session};
+
+/// An input that outlives its bytes.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) enum Heard {
+    Message(Kind, Vec<u8>),
+    Ping(Vec<u8>),
+    Pong(Vec<u8>),
+    Close(Option<CloseCode>, String),
+}
+
+/// All that was heard, and the error that ended it.
+pub(crate) type Story = (Vec<Heard>, Option<ProtocolError>);
+
+/// Gives a new session the bytes in pieces of these lengths, until an error or a close frame.
+pub(crate) fn hear(
+    bytes: &[u8],
+    pieces: impl IntoIterator<Item = usize>,
+    limits: &Limits,
+) -> Story {
+    let mut session = Session::default();
+    let (mut heard, mut received) = (Vec::new(), 0);
+    for len in pieces {
+        let mut piece = bytes[received..received + len].to_vec();
+        received += len;
+        let mut input = &mut piece[..];
+        loop {
+            let before = input.len();
+            match session.next(&mut input, limits) {
+                Ok(Some(said)) => heard.push(owned(said)),
+                Ok(None) => break,
+                Err(error) => return (heard, Some(error)),
+            }
+            assert!(input.len() < before, "an input ends with bytes that were not there before");
+            if matches!(heard.last(), Some(Heard::Close(..))) {
+                return (heard, None);
+            }
+        }
+        assert!(input.is_empty(), "what is kept is taken off the input");
+        let held_max = limits.message_bytes_max.min(2 * received);
+        assert!(session.held_bytes() <= held_max, "held memory is bounded by what was received");
+    }
+    assert_eq!(received, bytes.len(), "all bytes were given");
+    (heard, None)
+}
+
+fn owned(input: Input<'_>) -> Heard {
+    match input {
+        Input::Message { kind, payload } => Heard::Message(kind, payload.as_slice().to_vec()),
+        Input::Ping(control) => Heard::Ping(control.as_slice().to_vec()),
+        Input::Pong(control) => Heard::Pong(control.as_slice().to_vec()),
+        Input::Close(closing) => Heard::Close(closing.code, closing.reason().to_owned()),
+    }
+}
