@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use gateway::cli::Cli;
 use gateway::config::Config;
 use gateway::server::Server;
@@ -18,8 +19,12 @@ const EXIT_SECOND_SIGNAL: i32 = 130;
 fn main() -> ExitCode {
     // Bad usage ends here with clap's message and exit code 2.
     let flags = Cli::parse().serve();
+    let config = match flags.config() {
+        Ok(config) => config,
+        Err(why) => Cli::command().error(ErrorKind::ValueValidation, why).exit(),
+    };
     logging::start(flags.log_format, flags.debug);
-    match flags.config().and_then(|config| serve(&config)) {
+    match serve(&config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             error!("{why}");

@@ -15,11 +15,8 @@ fn a_peers_close_is_answered_with_its_code() {
     world.raw(ann, &masked(0x88, b"\x0f\xa0bye")); // 4000
     world.settle();
     assert_eq!(world.heard(ann).iter().map(close_code).collect::<Vec<_>>(), [Some(4000)]);
-    assert!(world.wire(ann).shut, "both said goodbye");
-    assert!(world.hub.is_live(ann), "until the peer's end");
-    world.end(ann);
-    let code = world.wire(ann).released;
-    assert!(matches!(code, Some(CloseReason::Peer(Some(_)))), "{code:?}");
+    let reason = world.wire(ann).released;
+    assert!(matches!(reason, Some(CloseReason::Peer(Some(_)))), "at once: {reason:?}");
     world.assert_empty();
 }
 
@@ -113,7 +110,6 @@ fn a_drain_says_1001_after_what_was_said_before() {
     assert!(world.wire(late).got.starts_with(b"HTTP/1.1 503 "), "nobody new is let in");
     world.raw(bob, &masked(0x88, &1001_u16.to_be_bytes()));
     world.settle();
-    world.end(bob);
     assert_eq!(world.wire(bob).released, Some(CloseReason::Drained));
     world.pass_secs(6);
     assert_eq!(world.hub.live(), 0, "who does not answer is cut");

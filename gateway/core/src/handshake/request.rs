@@ -428,6 +428,7 @@ mod tests {
             ("\r\n\r\n".into(), "first empty line"),
             (whole.trim_end().into(), "first empty line"),
             (format!("{whole}more"), "first empty line"),
+            (format!("{whole}GET / HTTP/1.1\r\n\r\n"), "first empty line"),
         ] {
             assert_refused(upgrade_of(&head), 400, word);
         }

@@ -46,16 +46,18 @@ impl Hub {
         self.deadlines.set(slot, now.tick().after_secs(self.config.limits.close_secs.max(1)));
     }
 
-    /// Goes one step further if all was said: half-closes, or ends if the peer has.
+    /// Goes one step further if all was said: ends if the peer said goodbye too, as RFC 6455
+    /// §7.1.1 asks of a server, or has ended; half-closes if the peer is not listened to.
     pub(super) fn wind_up(&mut self, slot: Slot) {
         let conn = &mut self.conns[slot.index()];
         if conn.stage != Stage::Closing || !conn.said_goodbye || conn.owes() {
             return;
         }
-        if conn.ended {
+        if conn.ended || conn.heard_goodbye {
             return self.release(slot, CloseReason::Ended);
         }
-        if conn.deaf || conn.heard_goodbye {
+        if conn.deaf {
+            // What it still sends unread would reset the connection and lose our last word.
             conn.stage = Stage::Lingering;
             self.effects.push_back(Effect::Shutdown { slot });
         }

@@ -13,7 +13,7 @@ pub(super) struct Partial {
     stash: Stash,
     /// The frame whose payload is being received.
     frame: Option<Frame>,
-    /// The payload of that frame, if it is a control frame.
+    /// The payload of that frame, if it is a control frame; else empty.
     control: Control,
     /// The message being received, which control frames may interrupt, RFC 6455 §5.4.
     message: Option<Message>,
@@ -71,9 +71,7 @@ impl Partial {
     /// Starts a frame, by the rules of fragmentation.
     fn begin(&mut self, header: &Header, limits: &Limits) -> Result<Frame, ProtocolError> {
         let &Header { opcode, fin, payload_len, mask } = header;
-        if opcode.is_control() {
-            self.control = Control::default();
-        } else {
+        if !opcode.is_control() {
             let message = match (opcode, self.message.take()) {
                 (Opcode::Continuation, Some(message)) => message,
                 // RFC 6455 §5.4: a continuation continues something.

@@ -1,0 +1,193 @@
+//! The binary as an operator meets it: flags, first line, signals, exit codes.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
+
+mod support;
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use support::{PATIENCE, connect, next, say, sync};
+use tokio_tungstenite::tungstenite::Message;
+
+/// A running `weir`, ended with the test.
+struct Weir {
+    child: Child,
+    addr: SocketAddr,
+}
+
+impl Weir {
+    fn start(flags: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+        command.args(flags).args(["--addr", "127.0.0.1:0"]);
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let addr = line.trim().strip_prefix("listening on ws://").expect("it says where");
+        Self { addr: addr.parse().unwrap(), child }
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for the end; gives the exit status and what was logged.
+    fn end(&mut self) -> (ExitStatus, String) {
+        const LOOK: Duration = Duration::from_millis(5);
+        let mut looks = PATIENCE.as_millis() / LOOK.as_millis();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            looks = looks.checked_sub(1).expect("it ends in time");
+            std::thread::sleep(LOOK);
+        };
+        let mut log = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        (status, log)
+    }
+}
+
+impl Drop for Weir {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn run(flags: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_weir")).args(flags).output().unwrap()
+}
+
+#[tokio::test]
+async fn a_signal_says_1001_to_everyone_and_exits_0() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let mut weir = Weir::start(&[]);
+        let mut ann = connect(weir.addr, "/ws/lobby").await;
+        let mut bob = connect(weir.addr, "/ws/simple").await;
+        sync(&mut ann).await;
+        sync(&mut bob).await;
+        weir.signal(signal);
+        for client in [&mut ann, &mut bob] {
+            let Message::Close(Some(close)) = next(client).await else { panic!("it is closed") };
+            assert_eq!(u16::from(close.code), 1001);
+        }
+        // Reading on answers the close frame and sees the end.
+        for client in [&mut ann, &mut bob] {
+            assert!(futures_util::StreamExt::next(client).await.is_none());
+        }
+        let (status, log) = weir.end();
+        assert_eq!(status.code(), Some(0), "{log}");
+        assert!(log.contains("drained") && log.contains("accepted=2"), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_answer_is_cut_and_the_exit_is_still_0() {
+    let mut weir = Weir::start(&[]);
+    let mut silent = connect(weir.addr, "/ws/lobby").await;
+    sync(&mut silent).await;
+    weir.signal(Signal::TERM);
+    let (status, log) = weir.end();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(log.contains("cut=1"), "{log}");
+}
+
+#[tokio::test]
+async fn a_second_signal_exits_130_at_once() {
+    let mut weir = Weir::start(&[]);
+    let mut silent = connect(weir.addr, "/ws/lobby").await;
+    sync(&mut silent).await;
+    weir.signal(Signal::INT);
+    let Message::Close(_) = next(&mut silent).await else { panic!("it drains") };
+    weir.signal(Signal::INT);
+    let (status, log) = weir.end();
+    assert_eq!(status.code(), Some(130), "{log}");
+    assert!(!log.contains("drained"), "{log}");
+}
+
+#[test]
+fn a_taken_port_is_one_clear_line_and_exit_1() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    for shards in ["1", "2"] {
+        let output = run(&["--addr", &addr, "--shards", shards]);
+        assert_eq!(output.status.code(), Some(1));
+        let log = String::from_utf8(output.stderr).unwrap();
+        let errors: Vec<_> = log.lines().filter(|line| line.contains("ERROR")).collect();
+        let [error] = errors[..] else { panic!("one line: {log}") };
+        assert!(error.contains(&addr) && error.contains("--addr"), "{error}");
+    }
+}
+
+#[test]
+fn two_nodes_never_share_a_port_unseen() {
+    for shards in ["1", "2"] {
+        let weir = Weir::start(&["--shards", shards]);
+        let output = run(&["--addr", &weir.addr.to_string(), "--shards", shards]);
+        assert_eq!(output.status.code(), Some(1), "{shards}");
+    }
+}
+
+#[test]
+fn bad_flags_say_what_is_wrong_and_exit_2() {
+    for flags in [&["--shards", "0"][..], &["--nonsense"], &["--log-format", "xml"], &["dance"]] {
+        let output = run(flags);
+        assert_eq!(output.status.code(), Some(2), "{flags:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(flags[0]), "{said}");
+    }
+    let output = run(&["--addr", "nowhere"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("nowhere") && said.contains("HOST:PORT"), "{said}");
+}
+
+#[tokio::test]
+async fn more_than_one_shard_is_said_to_split_rooms() {
+    let mut weir = Weir::start(&["serve", "--shards", "2"]);
+    let mut ann = connect(weir.addr, "/ws/simple").await;
+    say(&mut ann, "still echoes").await;
+    assert_eq!(next(&mut ann).await, Message::text("still echoes"));
+    drop(ann);
+    weir.signal(Signal::INT);
+    let (status, log) = weir.end();
+    assert_eq!(status.code(), Some(0));
+    assert!(log.contains("one shard only"), "{log}");
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_are_answered_503() {
+    let weir = Weir::start(&["--max-connections", "1"]);
+    let mut ann = connect(weir.addr, "/ws/lobby").await;
+    sync(&mut ann).await;
+    let addr = weir.addr;
+    let answer = tokio::task::spawn_blocking(move || {
+        let mut stream = TcpStream::connect(addr).unwrap();
+        std::io::Write::write_all(&mut stream, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    });
+    let answer = answer.await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("Retry-After: "), "{answer}");
+}
+
+#[test]
+fn json_logs_are_an_object_a_line() {
+    let mut weir = Weir::start(&["--log-format", "json", "--debug"]);
+    drop(TcpStream::connect(weir.addr).unwrap());
+    weir.signal(Signal::TERM);
+    let (_, log) = weir.end();
+    assert!(log.lines().count() >= 3, "{log}");
+    for line in log.lines() {
+        assert!(line.starts_with("{\"timestamp\":\"") && line.ends_with('}'), "{line}");
+    }
+    assert!(log.contains(&format!("\"addr\":\"{}\"", weir.addr)), "{log}");
+}
