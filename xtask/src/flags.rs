@@ -73,8 +73,6 @@ pub(crate) enum Step {
     Simulated,
     /// The gateway without the system's libraries
     Portable,
-    /// What shards share, under every interleaving
-    Loom,
     /// The benchmarks, too short to measure, long enough to break (with --full)
     Bench,
 }

@@ -18,7 +18,6 @@ pub(crate) fn test(flags: &Test) -> Result<ExitCode> {
     let mut run = Run {
         may_install: !flags.no_install,
         build: None,
-        target: workspace::target_dir()?,
         files: tidy::tracked_files(&workspace::root())?,
     };
     let mut report = Report::default();
@@ -55,7 +54,6 @@ struct Run {
     may_install: bool,
     /// What can be built here, once the step `packages` has found out.
     build: Option<Build>,
-    target: PathBuf,
     files: Vec<String>,
 }
 
@@ -93,7 +91,7 @@ impl Run {
     }
 
     fn cargo(&self, step: Step, build: Build) -> Outcome {
-        let plan = Plan { build, target: &self.target, files: &self.files };
+        let plan = Plan { build, files: &self.files };
         let commands = plan.commands(step);
         if commands.is_empty() {
             return Outcome::Skipped(Reason::NothingToRun);
@@ -164,8 +162,7 @@ mod tests {
 
     #[test]
     fn without_packages_what_builds_is_skipped_and_says_why() {
-        let mut run =
-            Run { may_install: false, build: None, target: PathBuf::new(), files: Vec::new() };
+        let mut run = Run { may_install: false, build: None, files: Vec::new() };
         assert_eq!(run.outcome(Step::Unit), Outcome::Skipped(Reason::PackagesMissing));
     }
 }

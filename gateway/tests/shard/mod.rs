@@ -78,8 +78,8 @@ impl<N: Testable> Shard<N> {
         client
     }
 
-    /// Connects a client, sees it accepted and reads that it sent nothing yet; what else becomes ready
-    /// meanwhile is dropped.
+    /// Connects a client, sees it accepted and reads that it sent nothing yet; what else becomes
+    /// ready meanwhile is dropped.
     pub(crate) fn accept(&mut self) -> (Slot, TcpStream) {
         let client = self.connect();
         let local = client.local_addr().unwrap();
