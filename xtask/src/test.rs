@@ -1,6 +1,5 @@
 //! `cargo xtask test`: every check, step by step, and a table at the end.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
