@@ -129,3 +129,93 @@ impl<N: Net> Turn<N> {
 fn log_release(slot: Slot, reason: CloseReason) {
     debug!(%slot, reason = reason.name(), detail = ?reason, "closed");
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::task::Waker;
+
+    use gateway_core::hub::Config;
+    use gateway_core::limits::Limits;
+    use gateway_core::transmit::{Part, Sent, Transmit};
+
+    use super::*;
+
+    /// Sockets that have an upgrade request and then echoes without end to read.
+    #[derive(Default)]
+    struct Talkers {
+        accepted: bool,
+        upgraded: Vec<bool>,
+        read: usize,
+    }
+
+    const TALKERS: u32 = 8;
+    const REQUEST: &[u8] = b"GET /ws/simple HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\
+        Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+    impl Transmit for Talkers {
+        fn send(&mut self, _: Slot, bytes: &[u8]) -> Sent {
+            Sent::Wrote(bytes.len())
+        }
+
+        fn send_parts(&mut self, _: Slot, parts: &[Part<'_>]) -> Sent {
+            Sent::Wrote(parts.iter().map(Part::len).sum())
+        }
+    }
+
+    impl Net for Talkers {
+        type Socket = ();
+
+        fn poll(&mut self, _: &mut Context<'_>, out: &mut Batch) -> Poll<io::Result<()>> {
+            let slots = (0..TALKERS).map(Slot);
+            let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+            if !self.accepted {
+                self.accepted = true;
+                self.upgraded = vec![false; TALKERS as usize];
+                let cpu = None;
+                out.ready.extend(slots.clone().map(|slot| Ready::Accepted { slot, peer, cpu }));
+            }
+            out.ready.extend(slots.map(Ready::Readable));
+            Poll::Ready(Ok(()))
+        }
+
+        fn recv(&mut self, slot: Slot, buf: &mut [u8]) -> io::Result<usize> {
+            if !std::mem::replace(&mut self.upgraded[slot.index()], true) {
+                buf[..REQUEST.len()].copy_from_slice(REQUEST);
+                return Ok(REQUEST.len());
+            }
+            for frame in buf.as_chunks_mut::<6>().0 {
+                *frame = *b"\x82\x80mask";
+            }
+            let read = buf.len() / 6 * 6;
+            self.read += read;
+            Ok(read)
+        }
+
+        fn interest(&mut self, _: Slot, _: bool, _: bool) {}
+        fn shutdown(&mut self, _: Slot) {}
+        fn accepting(&mut self, _: bool) {}
+        fn adopt(&mut self, _: Slot, (): ()) {}
+        fn release(&mut self, _: Slot) -> Option<()> {
+            None
+        }
+    }
+
+    #[test]
+    fn a_turn_stops_reading_at_its_bound_and_goes_on_in_the_next() {
+        let mut limits = Limits::default();
+        limits.read_bytes_max = 6_000;
+        limits.turn_bytes_max = 20_000;
+        let hub = Hub::new(Config { limits, ..Config::default() });
+        let mut turn = Turn::new(Talkers::default(), hub, SLICE_DEFAULT);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(turn.poll(&mut cx, Now(0)).is_ready());
+        assert_eq!(turn.net.read, 0, "the requests come first");
+        for turns in 1..4 {
+            assert!(turn.poll(&mut cx, Now(0)).is_ready());
+            assert_eq!(turn.net.read, turns * 24_000, "four reads reach the bound, not eight");
+            assert_eq!(turn.hub.counters().deliveries, (turns * 4_000) as u64);
+        }
+    }
+}

@@ -132,7 +132,7 @@ impl Lane {
     pub(crate) fn take_off(&mut self) -> (Chunk, Flight) {
         assert!(!self.flying, "a lane has one flight at a time");
         let mut skips = std::mem::take(&mut self.skips);
-        skips.sort_by_key(|skip| (skip.slot, skip.span.start));
+        skips.sort_unstable_by_key(|skip| (skip.slot, skip.span.start));
         let flight = Flight { skips, odd: self.odd, next: 0, end: self.members.len() };
         self.flying = true;
         self.queued = false;

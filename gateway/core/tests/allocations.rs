@@ -1,0 +1,76 @@
+//! The hot path in steady state: memory is used again, not allocated.
+
+mod world;
+
+use gateway_core::event::Event;
+use world::{World, masked};
+
+/// Allocations of `turns` turns of `turn`, after as many that warm up.
+fn allocations(world: &mut World, turns: u64, turn: impl Fn(&mut World, u64)) -> u64 {
+    for n in 0..turns {
+        turn(world, n);
+    }
+    for wire in &mut world.wires.0 {
+        wire.got.clear();
+        wire.got.reserve(4 << 20); // what the clients keep is not the hub's
+    }
+    allocation_counter::measure(|| (turns..2 * turns).for_each(|n| turn(world, n))).count_total
+}
+
+#[test]
+fn broadcasting_allocates_nothing() {
+    let mut world = World::new();
+    let slots: [_; 50] = world.connect_all("/ws/lobby");
+    let frame = masked(0x81, &[b'x'; 500]);
+    let mut bytes = frame.clone();
+    let bytes = std::cell::RefCell::new(&mut bytes);
+    let count = allocations(&mut world, 100, |world, n| {
+        // Several authors a turn, so that ranges are split too.
+        for author in 0..3 {
+            let bytes = &mut **bytes.borrow_mut();
+            bytes.copy_from_slice(&frame);
+            let slot = slots[(n as usize * 7 + author) % slots.len()];
+            world.hub.handle(world.now, Event::Received { slot, bytes });
+        }
+        world.settle();
+    });
+    assert_eq!(count, 0);
+}
+
+#[test]
+fn many_small_rooms_allocate_nothing() {
+    let mut world = World::new();
+    let rooms: [[_; 2]; 40] =
+        std::array::from_fn(|n| world.connect_all::<2>(&format!("/ws/room-{n}")));
+    let frame = masked(0x81, b"to the other one");
+    let mut bytes = frame.clone();
+    let bytes = std::cell::RefCell::new(&mut bytes);
+    let count = allocations(&mut world, 100, |world, _| {
+        for [slot, _] in rooms {
+            let bytes = &mut **bytes.borrow_mut();
+            bytes.copy_from_slice(&frame);
+            world.hub.handle(world.now, Event::Received { slot, bytes });
+        }
+        world.settle();
+    });
+    assert_eq!(count, 0);
+}
+
+#[test]
+fn echoing_and_pinging_allocate_nothing() {
+    let mut world = World::new();
+    let slots: [_; 10] = world.connect_all("/ws/simple");
+    let mut frames = masked(0x82, &[7; 64]);
+    frames.extend(masked(0x89, b"ping"));
+    let mut bytes = frames.clone();
+    let bytes = std::cell::RefCell::new(&mut bytes);
+    let count = allocations(&mut world, 100, |world, _| {
+        for slot in slots {
+            let bytes = &mut **bytes.borrow_mut();
+            bytes.copy_from_slice(&frames);
+            world.hub.handle(world.now, Event::Received { slot, bytes });
+        }
+        world.settle();
+    });
+    assert_eq!(count, 0);
+}
