@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{ADDR_DEFAULT, Config, MAX_CONNECTIONS_DEFAULT};
+use crate::config::{ADDR_DEFAULT, Config};
 
 /// Weir, a WebSocket gateway: rooms on the kernel's floor.
 ///
@@ -37,10 +37,9 @@ pub struct Serve {
         value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub shards: u16,
     /// Connections served at a time, over all shards; clients beyond it are answered 503.
-    /// Lowered to what the descriptor limit allows.
-    #[arg(long, value_name = "N", default_value_t = MAX_CONNECTIONS_DEFAULT,
-        value_parser = clap::value_parser!(u32).range(1..))]
-    pub max_connections: u32,
+    /// Default, and at most: what the descriptor limit (ulimit -n) allows.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_connections: Option<u32>,
     /// How log lines on stderr are written.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,

@@ -14,9 +14,9 @@ pub struct Config {
     /// Shards, each on a worker of its own. Default 1: until rooms span shards, a room's members
     /// hear each other only within a shard.
     pub shards: usize,
-    /// Connections of the whole node, split over the shards, the remainder spread. Lowered at
-    /// start to what the descriptor limit allows. Default 1,000,000.
-    pub max_connections: u32,
+    /// Connections of the whole node, split over the shards, the remainder spread. Default, and
+    /// at most: what the process's descriptor limit allows, which is raised as far as it may be.
+    pub max_connections: Option<u32>,
     /// The bounds of each shard; `connections_max` is set from `max_connections`.
     pub limits: Limits,
     /// What becomes of members that do not read as fast as their room speaks.
@@ -34,15 +34,12 @@ pub struct Config {
 pub const ADDR_DEFAULT: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9002);
 
-/// Connections of a node unless told otherwise: more than any descriptor limit met in practice.
-pub const MAX_CONNECTIONS_DEFAULT: u32 = 1_000_000;
-
 impl Default for Config {
     fn default() -> Self {
         Self {
             addr: ADDR_DEFAULT,
             shards: 1,
-            max_connections: MAX_CONNECTIONS_DEFAULT,
+            max_connections: None,
             limits: Limits::default(),
             member_policy: MemberPolicy::Close,
             slice: crate::turn::SLICE_DEFAULT,

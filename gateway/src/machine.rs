@@ -12,10 +12,10 @@ pub fn random_seed() -> u64 {
     RandomState::new().hash_one("weir")
 }
 
-/// Raises the process's descriptor limit as far as it may, and lowers `wanted` to what fits.
+/// Raises the process's descriptor limit as far as it may; gives the connections that fit.
 #[cfg(target_os = "linux")]
 #[must_use]
-pub fn allow_connections(wanted: u32) -> u32 {
+pub fn connections_allowed() -> u32 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
     let limit = getrlimit(Resource::Nofile);
@@ -24,24 +24,16 @@ pub fn allow_connections(wanted: u32) -> u32 {
         Ok(()) => limit.maximum,
         Err(_) => limit.current,
     };
-    let fits = current.map_or(u32::MAX, |descriptors| {
+    current.map_or(u32::MAX, |descriptors| {
         u32::try_from(descriptors.saturating_sub(DESCRIPTORS_RESERVED)).unwrap_or(u32::MAX)
-    });
-    if fits < wanted {
-        tracing::info!(
-            max_connections = fits,
-            wanted,
-            "the descriptor limit (ulimit -n) allows fewer connections than --max-connections"
-        );
-    }
-    wanted.min(fits)
+    })
 }
 
 /// Elsewhere the system's own limits hold.
 #[cfg(not(target_os = "linux"))]
 #[must_use]
-pub fn allow_connections(wanted: u32) -> u32 {
-    wanted
+pub fn connections_allowed() -> u32 {
+    u32::MAX
 }
 
 /// CPUs to pin workers to, one per physical core first, then their siblings; empty if unknown.
@@ -130,10 +122,9 @@ mod tests {
     }
 
     #[test]
-    fn connections_never_exceed_what_descriptors_allow() {
-        assert_eq!(allow_connections(10), 10);
-        let most = allow_connections(u32::MAX);
-        assert!(most > 0);
-        assert_eq!(allow_connections(most), most);
+    fn asking_twice_allows_the_same() {
+        let allowed = connections_allowed();
+        assert!(allowed > 0);
+        assert_eq!(connections_allowed(), allowed);
     }
 }

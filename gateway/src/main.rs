@@ -63,7 +63,8 @@ fn serve(config: &Config) -> Result<(), String> {
 /// One line on stdout, for scripts that asked for port 0; everything else is on stderr.
 fn announce(server: &Server) {
     let addr = server.addr();
-    info!(%addr, version = env!("CARGO_PKG_VERSION"), "listening");
+    let max_connections = server.max_connections();
+    info!(%addr, max_connections, version = env!("CARGO_PKG_VERSION"), "listening");
     // A closed stdout is nothing to die of.
     let _ = writeln!(std::io::stdout(), "listening on ws://{addr}");
 }

@@ -61,6 +61,7 @@ pub struct WorkerStopped {
 /// A node that serves. Dropping it drains it without waiting.
 pub struct Server {
     addr: SocketAddr,
+    max_connections: u32,
     census: Arc<Census>,
     workers: Vec<Worker>,
     ended: mpsc::UnboundedReceiver<usize>,
@@ -89,11 +90,11 @@ impl Server {
         }
         let listeners = bind(config)?;
         let addr = listeners[0].local_addr().map_err(|source| bind_error(config, source))?;
-        let max_connections = machine::allow_connections(config.max_connections);
+        let max_connections = max_connections(config);
         let cores = if config.pin { machine::cores() } else { Vec::new() };
         let census = Arc::new(Census::new(config.shards));
         let (tell_ended, ended) = mpsc::unbounded_channel();
-        let mut server = Self { addr, census, workers: Vec::new(), ended };
+        let mut server = Self { addr, max_connections, census, workers: Vec::new(), ended };
         for (index, listener) in listeners.into_iter().enumerate() {
             let mut limits = config.limits.clone();
             limits.connections_max =
@@ -123,6 +124,12 @@ impl Server {
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Connections it serves at a time, over all shards.
+    #[must_use]
+    pub fn max_connections(&self) -> u32 {
+        self.max_connections
     }
 
     /// What the shards hold now.
@@ -253,6 +260,20 @@ impl Drop for Ended {
         // Nobody listens any more when the node is being joined.
         let _ = self.tell.send(self.index);
     }
+}
+
+/// What was asked for, as far as descriptors allow it.
+fn max_connections(config: &Config) -> u32 {
+    let allowed = machine::connections_allowed();
+    let wanted = config.max_connections.unwrap_or(allowed);
+    if wanted > allowed {
+        warn!(
+            wanted,
+            allowed,
+            "--max-connections is more than the descriptor limit allows; raise it (ulimit -n)"
+        );
+    }
+    wanted.min(allowed)
 }
 
 /// One listener per shard, all on the port that the first one got.
