@@ -1,1 +1,26 @@
-//! Being written.
+//! What Weir's kernel programs and the host share: the same source runs in both.
+//!
+//! Here now: the packet parser, a pure function of a frame's bytes that the host tests without
+//! privilege, and the address form that keys of shared maps will use. To come: the records both
+//! sides exchange, the verdict over a parsed [`Segment`], and the programs themselves, which
+//! stay thin glue around these functions.
+//!
+//! Rules that the kernel's verifier sets for everything here:
+//!
+//! - **One load per header.** Several small loads at computed offsets let the compiler turn
+//!   `packet + offset + 4 > end` into `packet + offset > end - 4`, and the verifier prohibits
+//!   arithmetic on the packet's end. So a header is loaded whole, then indexed by constants.
+//! - **Every loop has a constant bound**, and what lies beyond it is a named [`Skip`].
+//! - **Every offset has a bound** that follows from the bytes read, see [`HEADERS_BYTES_MAX`].
+//! - **Nothing that can panic or calls a function** is left of [`parse`] once it is optimised.
+//! - **Pass on doubt.** A `Skip` is counted and the packet goes on to the kernel, which judges it.
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod address;
+mod packet;
+
+pub use address::Address;
+pub use packet::{
+    Flags, HEADERS_BYTES_MAX, IPV6_EXTENSIONS_MAX, Packet, Segment, Skip, VLAN_TAGS_MAX, parse,
+};
