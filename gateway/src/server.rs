@@ -81,6 +81,7 @@ impl Server {
         if config.shards == 0 {
             return Err(StartError::Config("--shards must be at least 1"));
         }
+        config.limits.check().map_err(StartError::Config)?;
         if config.shards > 1 {
             warn!(
                 shards = config.shards,

@@ -49,7 +49,9 @@ impl Chunks {
     /// Takes a buffer back.
     pub(crate) fn recycle(&mut self, mut buf: Vec<u8>) {
         let bytes = buf.capacity();
-        if bytes == 0 || self.spare_bytes + bytes > self.spare_bytes_max {
+        // One large buffer must not keep all the small ones out.
+        let large = bytes > self.spare_bytes_max / 4;
+        if bytes == 0 || large || self.spare_bytes + bytes > self.spare_bytes_max {
             return;
         }
         buf.clear();
@@ -176,7 +178,10 @@ mod tests {
     #[test]
     fn spare_buffers_are_bounded() {
         let mut chunks = Chunks::new(10_000);
-        (0..8).for_each(|_| chunks.recycle(Vec::with_capacity(4_000)));
-        assert_eq!(chunks.spare.len(), 2);
+        (0..8).for_each(|_| chunks.recycle(Vec::with_capacity(2_400)));
+        assert_eq!(chunks.spare.len(), 4);
+        let mut chunks = Chunks::new(10_000);
+        chunks.recycle(Vec::with_capacity(6_000));
+        assert_eq!(chunks.spare.len(), 0, "too large a part of the whole");
     }
 }

@@ -75,3 +75,54 @@ impl Default for Limits {
         }
     }
 }
+
+/// Bytes that one turn can say: positions in what is said are four bytes.
+const TURN_SAYS_BYTES_MAX: u64 = 1 << 32;
+
+impl Limits {
+    /// Checks that the bounds make sense together.
+    ///
+    /// # Errors
+    /// What is wrong and how to change it.
+    pub fn check(&self) -> Result<(), &'static str> {
+        // What one turn can say: all that was unfinished, completed, and all that it reads.
+        let bounds = [self.inbound_bytes_max, self.message_bytes_max, self.turn_bytes_max];
+        let bounds = bounds.into_iter().chain([self.read_bytes_max, self.handshake_bytes_max]);
+        let says = bounds.map(|bytes| bytes as u64).fold(0, u64::saturating_add);
+        // Headers of the smallest frames double what is read.
+        if says.saturating_add(self.turn_bytes_max as u64) >= TURN_SAYS_BYTES_MAX {
+            return Err("inbound_bytes_max, message_bytes_max, turn_bytes_max and read_bytes_max \
+                        must stay below 4 GiB together");
+        }
+        if self.read_bytes_max == 0 || self.turn_bytes_max == 0 {
+            return Err("read_bytes_max and turn_bytes_max must be at least 1");
+        }
+        if self.connections_max == 0 {
+            return Err("connections_max must be at least 1");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_make_sense() {
+        assert_eq!(Limits::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn bounds_that_a_turn_cannot_keep_are_refused() {
+        let refused = |change: fn(&mut Limits)| {
+            let mut limits = Limits::default();
+            change(&mut limits);
+            limits.check().is_err()
+        };
+        assert!(refused(|limits| limits.inbound_bytes_max = 4 << 30));
+        assert!(refused(|limits| limits.message_bytes_max = usize::MAX));
+        assert!(refused(|limits| limits.read_bytes_max = 0));
+        assert!(refused(|limits| limits.connections_max = 0));
+    }
+}

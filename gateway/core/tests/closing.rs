@@ -238,6 +238,21 @@ fn unfinished_messages_have_a_budget() {
 }
 
 #[test]
+fn closing_peers_do_not_escape_the_budget_for_unfinished_messages() {
+    let mut world = World::with_limits(|limits| limits.inbound_bytes_max = 100_000);
+    let slots: [_; 5] = world.connect_all("/ws/lobby");
+    world.hub.handle(world.now, Event::Drain);
+    world.settle();
+    for slot in slots {
+        world.raw(slot, &masked(0x02, &[1; 60_000]));
+        world.settle();
+        assert!(world.hub.inbound_bytes() <= 100_000, "{}", world.hub.inbound_bytes());
+    }
+    world.pass_secs(6);
+    world.assert_empty();
+}
+
+#[test]
 fn a_slot_used_again_hears_nothing_meant_for_its_predecessor() {
     let mut world = World::new();
     let [ann] = world.connect_all("/ws/simple");

@@ -90,8 +90,14 @@ struct Scratch {
 
 impl Hub {
     /// An empty hub.
+    ///
+    /// # Panics
+    /// If the bounds make no sense together, which [`Limits::check`] tells beforehand.
     #[must_use]
     pub fn new(config: Config) -> Self {
+        if let Err(why) = config.limits.check() {
+            panic!("limits: {why}");
+        }
         Self {
             conns: Vec::new(),
             deadlines: Deadlines::new(),

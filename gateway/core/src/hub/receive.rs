@@ -161,6 +161,11 @@ impl Hub {
             break;
         }
         self.inbound = self.inbound + conn.session.held_bytes() - held;
+        if self.inbound > self.config.limits.inbound_bytes_max {
+            // Nothing it says will be used: its goodbye is not worth the memory.
+            self.inbound -= std::mem::take(&mut conn.session).held_bytes();
+            conn.deaf = true;
+        }
         self.wind_up(slot);
     }
 
