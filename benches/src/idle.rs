@@ -72,7 +72,8 @@ fn try_measure(server: &Server, connections: usize) -> Result<Memory> {
         slab: each(slab_before, slab),
     };
     println!(
-        "  {:<6} {:>6.0} bytes of user memory per connection, about {:.0} of kernel slab (both ends)",
+        "  {:<6} {:>6.0} bytes of user memory per connection, about {:.0} of kernel slab \
+         (both ends)",
         memory.name, memory.user, memory.slab
     );
     drop((first, silent));

@@ -83,7 +83,7 @@ fn kilobytes(text: &str, name: &str) -> Option<u64> {
     value.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
-/// One line: processor, kernel, load.
+/// One line: processor, kernel, what paces its sends, load.
 pub(crate) fn describe() -> String {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     let cpu_info = read("/proc/cpuinfo");
@@ -91,11 +91,13 @@ pub(crate) fn describe() -> String {
     let model = fields.find(|(name, _)| name.trim() == "model name");
     let model = model.map_or("unknown processor", |(_, model)| model.trim());
     let kernel = read("/proc/sys/kernel/osrelease");
+    let control = read("/proc/sys/net/ipv4/tcp_congestion_control");
     let load = read("/proc/loadavg");
     let load = load.split(' ').next().unwrap_or_default();
     // Not what this process may use: it has pinned itself.
     let cores = cpu_info.lines().filter(|line| line.starts_with("processor")).count();
-    format!("{model}, {cores} CPUs, kernel {}, load average {load}", kernel.trim())
+    let (kernel, control) = (kernel.trim(), control.trim());
+    format!("{model}, {cores} CPUs, kernel {kernel}, TCP {control}, load average {load}")
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ pub mod model;
 pub mod pipe;
 mod pump;
 pub mod rng;
+pub mod scenario;
 pub mod simnet;
 mod slots;
 pub mod sockets;

@@ -32,6 +32,8 @@ pub struct ConnectionId {
 /// What a reference builds on: all that came in, and what became of it at the seam.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Fact {
+    /// A poll found something to do: another turn.
+    Polled,
     /// A connection was accepted.
     Accepted {
         /// Its name.
@@ -238,6 +240,9 @@ impl<N: Net> Net for Traced<N> {
         let before = out.ready.len();
         let outcome = self.net.poll(cx, out);
         let mut record = self.trace.lock();
+        if out.ready.len() > before {
+            record.keep(|| Fact::Polled);
+        }
         for ready in &out.ready[before..] {
             record.ready(ready);
         }

@@ -40,6 +40,17 @@ pub struct ClientPlan {
     pub steps: Vec<Step>,
 }
 
+impl ClientPlan {
+    /// Whether it may take longer to read its last word than it has time.
+    #[must_use]
+    pub(super) fn may_be_late(&self) -> bool {
+        let slow = |step: &Step| {
+            matches!(step.action, Action::Stall | Action::Leave(Leave::Reset | Leave::HalfClose))
+        };
+        self.window < WINDOW || self.steps.iter().any(slow)
+    }
+}
+
 /// Something to do at some time.
 #[derive(Clone, Debug)]
 pub struct Step {
@@ -144,7 +155,9 @@ impl Draft {
             0 => "/".to_owned(),
             room => format!("/ws/room-{room}"),
         };
-        let arrives_at_millis = 20 + self.rng.below(200) as u64;
+        // Most are there before anyone speaks; the others come into the midst of it.
+        let latest = if self.rng.one_in(3) { 700 } else { 200 };
+        let arrives_at_millis = 20 + self.rng.below(latest) as u64;
         let says = match self.rng.below(4) {
             0 => 1,
             1 => 30,

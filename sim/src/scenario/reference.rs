@@ -17,6 +17,8 @@ pub struct Reference {
     pub members: BTreeMap<SocketAddr, Membership>,
     /// Messages that took more than one read.
     pub split_messages: u64,
+    /// Turns in which anything happened, so far.
+    turns: u64,
 }
 
 /// A line of a room's log.
@@ -26,6 +28,8 @@ pub struct Entry {
     pub author: SocketAddr,
     /// What was said.
     pub message: Message,
+    /// In which of the shard's turns.
+    pub turn: u64,
 }
 
 /// When someone was in which room.
@@ -37,6 +41,8 @@ pub struct Membership {
     pub joined_at: usize,
     /// How long the log was when it said goodbye or its stream ended.
     pub left_at: Option<usize>,
+    /// The turn in which it did.
+    pub left_in_turn: Option<u64>,
     /// The window towards it was full at some time.
     pub blocked: bool,
 }
@@ -52,6 +58,7 @@ impl Reference {
         let mut draining = false;
         for fact in facts {
             match fact {
+                Fact::Polled => reference.turns += 1,
                 Fact::Accepted { connection, peer } => {
                     speakers.insert(*connection, Speaker::new(*peer));
                 }
@@ -80,7 +87,8 @@ impl Reference {
 
     fn join(&mut self, peer: SocketAddr, room: String) {
         let joined_at = self.rooms.entry(room.clone()).or_default().len();
-        let member = Membership { room, joined_at, left_at: None, blocked: false };
+        let (left_at, left_in_turn, blocked) = (None, None, false);
+        let member = Membership { room, joined_at, left_at, left_in_turn, blocked };
         self.members.insert(peer, member);
     }
 
@@ -88,13 +96,14 @@ impl Reference {
         if let Some(member) = self.members.get_mut(&peer) {
             let len = self.rooms.get(&member.room).map_or(0, Vec::len);
             member.left_at.get_or_insert(len);
+            member.left_in_turn.get_or_insert(self.turns);
         }
     }
 
     fn publish(&mut self, author: SocketAddr, message: Message) -> Result<(), String> {
         let member = self.members.get(&author).ok_or("a message from outside")?;
         let log = self.rooms.get_mut(&member.room).ok_or("a room nobody joined")?;
-        log.push(Entry { author, message });
+        log.push(Entry { author, message, turn: self.turns });
         Ok(())
     }
 }
@@ -189,7 +198,8 @@ mod tests {
         facts.push(says(0, "one"));
         facts.extend(joins(1));
         facts.extend([says(1, "two"), Fact::Blocked { connection: id(1) }]);
-        facts.extend([received(1, Frame::close(Some(goodbye(1000)))), says(0, "three")]);
+        let close = received(1, Frame::close(Some(goodbye(1000))));
+        facts.extend([Fact::Polled, close, says(0, "three")]);
         facts.extend([Fact::Accepting(false), says(0, "four")]);
 
         let reference = Reference::of(&facts).unwrap();
@@ -201,7 +211,10 @@ mod tests {
         assert_eq!(log, expected.map(|(peer, text)| (peer, text.into())));
         let second = &reference.members[&peer(1)];
         assert_eq!((second.joined_at, second.left_at, second.blocked), (1, Some(2), true));
+        assert_eq!(second.left_in_turn, Some(1));
         assert_eq!(reference.members[&peer(0)].left_at, None);
+        let turns = reference.rooms["/ws/a"].iter().map(|entry| entry.turn);
+        assert!(turns.eq([0, 0, 1]));
         assert_eq!(reference.rooms["/ws/a"][0].message.kind, Kind::Text);
     }
 

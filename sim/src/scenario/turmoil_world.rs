@@ -1,0 +1,135 @@
+//! A plan in turmoil: the real shard task on one simulated host, real clients on the others.
+
+use std::cell::{Cell, RefCell};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gateway::shard::{self, DrainSignal};
+use gateway::turn::Turn;
+use gateway_core::hub::Hub;
+use gateway_registry::census::Census;
+use tokio::time::sleep;
+
+use super::model_world::config;
+use super::outcome::{Heard, Outcome, Rest};
+use super::plan::Plan;
+use super::visitor::Visitor;
+use crate::rng::Rng;
+use crate::simnet::SimNet;
+use crate::traced::{Trace, TraceOptions, Traced};
+use crate::wires::{WireOptions, Wires};
+
+const SERVER: &str = "server";
+const PORT: u16 = 9000;
+/// Time for what is under way when the last client does the last of its steps.
+const SETTLE_MILLIS: u64 = 400;
+/// Far more than any plan takes.
+const SIMULATED_MAX: Duration = Duration::from_mins(2);
+
+/// Runs a plan to its end.
+///
+/// # Errors
+/// If the run comes to no end in simulated time, or a host fails.
+pub(super) fn run(plan: &Plan, options: TraceOptions) -> Result<Outcome, (String, Option<Trace>)> {
+    let plan = Rc::new(plan.clone());
+    let wires = Wires::new(WireOptions::new(plan.seed));
+    let mut sim = wires.options().simulation().simulation_duration(SIMULATED_MAX).build();
+    let stage = Rc::new(Stage::new(&plan));
+    sim.client(SERVER, serve(Rc::clone(&plan), wires.clone(), Rc::clone(&stage), options));
+    let mut rng = Rng::new(!plan.seed);
+    for (index, client) in plan.clients.iter().enumerate() {
+        let (client, wires, stage) = (client.clone(), wires.clone(), Rc::clone(&stage));
+        let rng = rng.fork();
+        sim.client(format!("client-{index}"), async move {
+            let server = SocketAddr::from((turmoil::lookup(SERVER), PORT));
+            let mut heard = Heard::default();
+            Visitor { plan: &client, heard: &mut heard }.visit(&wires, server, rng).await;
+            stage.done(index, heard);
+            Ok(())
+        });
+    }
+    let ran = sim.run();
+    drop(sim);
+    stage.outcome(ran.err().map(|error| error.to_string()))
+}
+
+/// What the hosts of one run share.
+struct Stage {
+    heard: RefCell<Vec<Heard>>,
+    /// Clients that are not done.
+    visiting: Cell<usize>,
+    trace: RefCell<Option<Trace>>,
+    rest: RefCell<Option<Rest>>,
+}
+
+impl Stage {
+    fn new(plan: &Plan) -> Self {
+        Self {
+            heard: RefCell::new(vec![Heard::default(); plan.clients.len()]),
+            visiting: Cell::new(plan.clients.len()),
+            trace: RefCell::default(),
+            rest: RefCell::default(),
+        }
+    }
+
+    fn done(&self, index: usize, heard: Heard) {
+        self.heard.borrow_mut()[index] = heard;
+        self.visiting.set(self.visiting.get() - 1);
+    }
+
+    fn outcome(&self, error: Option<String>) -> Result<Outcome, (String, Option<Trace>)> {
+        let trace = self.trace.borrow().clone();
+        match (error, trace, self.rest.take()) {
+            (None, Some(trace), Some(rest)) => {
+                Ok(Outcome { heard: self.heard.take(), rest, trace, actions: 0 })
+            }
+            (error, trace, _) => {
+                Err((error.unwrap_or_else(|| "the server did not serve".to_owned()), trace))
+            }
+        }
+    }
+}
+
+async fn serve(
+    plan: Rc<Plan>,
+    wires: Wires,
+    stage: Rc<Stage>,
+    options: TraceOptions,
+) -> turmoil::Result {
+    let net = SimNet::bind(&wires, SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT))).await?;
+    let extents = net.extents();
+    let (net, trace) = Traced::new(net, options);
+    *stage.trace.borrow_mut() = Some(trace);
+    let turn = Turn::new(net, Hub::new(config(&plan, &extents)), plan.slice);
+    let signal = DrainSignal::default();
+    tokio::task::spawn_local(drain(plan, signal.clone()));
+    let census = Arc::new(Census::new(1));
+    let counters = shard::run(turn, signal, Arc::clone(&census), 0).await?;
+    let cell = census.shard(0);
+    *stage.rest.borrow_mut() = Some(Rest {
+        live: cell.live(),
+        rooms: cell.rooms(),
+        outbox_bytes: cell.outbox_bytes(),
+        inbound_bytes: cell.inbound_bytes(),
+        extents: extents.len(),
+        counters,
+    });
+    // As a kernel would, the host still delivers what the shard wrote.
+    while stage.visiting.get() > 0 {
+        sleep(Duration::from_millis(10)).await;
+    }
+    Ok(())
+}
+
+/// Gives the signal when the plan says so, or when everyone has done its part.
+async fn drain(plan: Rc<Plan>, signal: DrainSignal) {
+    let parts = plan
+        .clients
+        .iter()
+        .map(|client| client.steps.last().map_or(client.arrives_at_millis, |step| step.at_millis));
+    let done_at = parts.max().unwrap_or(0) + SETTLE_MILLIS;
+    sleep(Duration::from_millis(plan.drains_at_millis.unwrap_or(done_at))).await;
+    signal.give();
+}
