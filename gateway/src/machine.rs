@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-/// Descriptors that are not connections: listeners, pollers, logs, libraries.
+/// Descriptors of a process that are not connections: listeners, pollers, logs, libraries.
 #[cfg(target_os = "linux")]
 const DESCRIPTORS_RESERVED: u64 = 64;
 
@@ -12,10 +12,11 @@ pub fn random_seed() -> u64 {
     RandomState::new().hash_one("weir")
 }
 
-/// Raises the process's descriptor limit as far as it may; gives the connections that fit.
+/// Raises the process's descriptor limit as far as it may; gives the connections that fit beside
+/// `others`, which are refused and only here to hear so.
 #[cfg(target_os = "linux")]
 #[must_use]
-pub fn connections_allowed() -> u32 {
+pub fn connections_allowed(others: u64) -> u32 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
     let limit = getrlimit(Resource::Nofile);
@@ -25,14 +26,15 @@ pub fn connections_allowed() -> u32 {
         Err(_) => limit.current,
     };
     current.map_or(u32::MAX, |descriptors| {
-        u32::try_from(descriptors.saturating_sub(DESCRIPTORS_RESERVED)).unwrap_or(u32::MAX)
+        let reserved = DESCRIPTORS_RESERVED.saturating_add(others);
+        u32::try_from(descriptors.saturating_sub(reserved)).unwrap_or(u32::MAX)
     })
 }
 
 /// Elsewhere the system's own limits hold.
 #[cfg(not(target_os = "linux"))]
 #[must_use]
-pub fn connections_allowed() -> u32 {
+pub fn connections_allowed(_others: u64) -> u32 {
     u32::MAX
 }
 
@@ -122,9 +124,11 @@ mod tests {
     }
 
     #[test]
-    fn asking_twice_allows_the_same() {
-        let allowed = connections_allowed();
+    fn others_take_the_place_of_connections() {
+        let allowed = connections_allowed(0);
         assert!(allowed > 0);
-        assert_eq!(connections_allowed(), allowed);
+        assert_eq!(connections_allowed(0), allowed, "raised once");
+        assert_eq!(connections_allowed(10), allowed - 10);
+        assert_eq!(connections_allowed(u64::MAX), 0);
     }
 }

@@ -91,7 +91,7 @@ impl Server {
         }
         let listeners = bind(config)?;
         let addr = listeners[0].local_addr().map_err(|source| bind_error(config, source))?;
-        let max_connections = max_connections(config);
+        let max_connections = max_connections(config)?;
         let cores = if config.pin { machine::cores() } else { Vec::new() };
         let census = Arc::new(Census::new(config.shards));
         let (tell_ended, ended) = mpsc::unbounded_channel();
@@ -263,9 +263,16 @@ impl Drop for Ended {
     }
 }
 
-/// What was asked for, as far as descriptors allow it.
-fn max_connections(config: &Config) -> u32 {
-    let allowed = machine::connections_allowed();
+/// What was asked for, as far as descriptors and shards allow it.
+fn max_connections(config: &Config) -> Result<u32, StartError> {
+    let shards = config.shards as u64;
+    let descriptors = machine::connections_allowed(shards * u64::from(config.limits.refusals_max));
+    let slots = shards * u64::from(config.limits.connections_max);
+    let allowed = descriptors.min(u32::try_from(slots).unwrap_or(u32::MAX));
+    if allowed == 0 {
+        let why = "the descriptor limit leaves no room for connections; raise it (ulimit -n)";
+        return Err(StartError::Config(why));
+    }
     let wanted = config.max_connections.unwrap_or(allowed);
     if wanted > allowed {
         warn!(
@@ -274,7 +281,7 @@ fn max_connections(config: &Config) -> u32 {
             "--max-connections is more than the descriptor limit allows; raise it (ulimit -n)"
         );
     }
-    wanted.min(allowed)
+    Ok(wanted.min(allowed))
 }
 
 /// One listener per shard, all on the port that the first one got.

@@ -22,6 +22,8 @@ pub struct Turn<N> {
     net: N,
     hub: Hub,
     batch: Batch,
+    /// Whom the last turn would have read from next, had it not reached its bound.
+    next: Option<Slot>,
     /// Every read of the shard goes through this one buffer.
     scratch: Vec<u8>,
     slice: usize,
@@ -32,7 +34,7 @@ impl<N: Net> Turn<N> {
     #[must_use]
     pub fn new(net: N, hub: Hub, slice: usize) -> Self {
         let scratch = vec![0; hub.limits().read_bytes_max];
-        Self { net, hub, batch: Batch::default(), scratch, slice }
+        Self { net, hub, batch: Batch::default(), next: None, scratch, slice }
     }
 
     /// Does one turn if anything is ready or due; `Pending` with the waker registered if not.
@@ -73,9 +75,14 @@ impl<N: Net> Turn<N> {
     }
 
     fn receive(&mut self, now: Now) {
-        // Readiness lasts, so what is beyond the bound is reported again by the next poll.
         let mut left = self.hub.limits().turn_bytes_max;
         let mut batch = std::mem::take(&mut self.batch);
+        // Readiness lasts and is reported in the same order, so that a turn which reached its
+        // bound must be gone on with where it stopped, or those behind would never be read.
+        let next = self.next.take();
+        let begin =
+            next.and_then(|slot| batch.ready.iter().position(|&r| r == Ready::Readable(slot)));
+        batch.ready.rotate_left(begin.unwrap_or(0));
         for ready in batch.ready.drain(..) {
             match ready {
                 Ready::Accepted { slot, peer, cpu } => {
@@ -85,7 +92,7 @@ impl<N: Net> Turn<N> {
                 Ready::Readable(slot) if left > 0 => {
                     left = left.saturating_sub(self.read(now, slot));
                 }
-                Ready::Readable(_) => {}
+                Ready::Readable(slot) => self.next = self.next.or(Some(slot)),
                 Ready::Writable(slot) => self.hub.handle(now, Event::Writable { slot }),
             }
         }
@@ -146,7 +153,7 @@ mod tests {
     struct Talkers {
         accepted: bool,
         upgraded: Vec<bool>,
-        read: usize,
+        read: [usize; TALKERS as usize],
     }
 
     const TALKERS: u32 = 8;
@@ -189,7 +196,7 @@ mod tests {
                 *frame = *b"\x82\x80mask";
             }
             let read = buf.len() / 6 * 6;
-            self.read += read;
+            self.read[slot.index()] += read;
             Ok(read)
         }
 
@@ -203,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_stops_reading_at_its_bound_and_goes_on_in_the_next() {
+    fn a_turn_stops_reading_at_its_bound_and_the_next_goes_on_behind_it() {
         let mut limits = Limits::default();
         limits.read_bytes_max = 6_000;
         limits.turn_bytes_max = 20_000;
@@ -211,11 +218,16 @@ mod tests {
         let mut turn = Turn::new(Talkers::default(), hub, SLICE_DEFAULT);
         let mut cx = Context::from_waker(Waker::noop());
         assert!(turn.poll(&mut cx, Now(0)).is_ready());
-        assert_eq!(turn.net.read, 0, "the requests come first");
-        for turns in 1..4 {
-            assert!(turn.poll(&mut cx, Now(0)).is_ready());
-            assert_eq!(turn.net.read, turns * 24_000, "four reads reach the bound, not eight");
-            assert_eq!(turn.hub.counters().deliveries, (turns * 4_000) as u64);
+        assert_eq!(turn.net.read, [0; 8], "the requests come first");
+        for rounds in 1..4 {
+            for half in [1, 2] {
+                assert!(turn.poll(&mut cx, Now(0)).is_ready());
+                let read = turn.net.read.iter().sum::<usize>();
+                let reads = (rounds - 1) * 8 + half * 4;
+                assert_eq!(read, reads * 6_000, "four reads reach the bound, not eight");
+                assert_eq!(turn.hub.counters().deliveries, (reads * 1_000) as u64);
+            }
+            assert_eq!(turn.net.read, [rounds * 6_000; 8], "nobody is read twice before another");
         }
     }
 }

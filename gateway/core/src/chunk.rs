@@ -62,7 +62,8 @@ impl Chunk {
 
     /// Length of the stream in bytes.
     ///
-    /// A turn's bound keeps it far below 4 GiB: `turn_bytes_max` and one message.
+    /// `Limits::check` keeps it below 4 GiB: a turn says at most what it reads and what was
+    /// unfinished before.
     pub(crate) fn len(&self) -> u32 {
         u32::try_from(self.buf.len() + self.bodies_len).expect("a turn is bounded by Limits")
     }
@@ -106,9 +107,12 @@ impl Chunk {
     pub(crate) fn push_body(&mut self, opcode: Opcode, body: Body) {
         frame::put_header(&mut self.buf, opcode, body.len());
         self.frames += 1;
-        if body.is_empty() {
-            return;
+        if !body.is_empty() {
+            self.place(body);
         }
+    }
+
+    fn place(&mut self, body: Body) {
         let buf_at = self.buf.len();
         self.bodies_len += body.len();
         self.bodies.push(Placed { at: buf_at + self.bodies_len - body.len(), buf_at, body });
@@ -165,11 +169,30 @@ impl Chunk {
         }
     }
 
+    /// The span alone, in a chunk of its own: bytes are copied into `buf`, bodies shared.
+    pub(crate) fn extract(&self, span: Span, buf: Vec<u8>) -> Self {
+        let mut own = Self::reusing(buf);
+        let Range { mut start, end } = span.range();
+        let first = self.bodies.partition_point(|placed| placed.at < start);
+        for placed in self.bodies[first..].iter().take_while(|placed| placed.at < end) {
+            own.buf.extend_from_slice(&self.buf[self.buf_at(start)..placed.buf_at]);
+            own.place(placed.body.clone());
+            start = placed.at + placed.body.len();
+        }
+        own.buf.extend_from_slice(&self.buf[self.buf_at(start)..self.buf_at(end)]);
+        own
+    }
+
+    /// Where in the buffer the stream's position `at` is, which lies in no body.
+    fn buf_at(&self, at: usize) -> usize {
+        let before = self.bodies.partition_point(|placed| placed.at < at);
+        let last = before.checked_sub(1).map(|last| &self.bodies[last]);
+        at - last.map_or(0, |last| last.at + last.body.len() - last.buf_at)
+    }
+
     /// End of the frame that starts at `at`.
     pub(crate) fn frame_end(&self, at: u32) -> u32 {
-        let before = self.bodies.partition_point(|placed| placed.at <= at as usize);
-        let shift = self.bodies[..before].iter().map(|placed| placed.body.len()).sum::<usize>();
-        let (header, payload) = frame::own_frame_len(&self.buf[at as usize - shift..]);
+        let (header, payload) = frame::own_frame_len(&self.buf[self.buf_at(at as usize)..]);
         let end = u64::from(at) + header as u64 + payload;
         u32::try_from(end).expect("a frame lies within its chunk")
     }
@@ -239,6 +262,20 @@ mod tests {
             assert_eq!(chunk.boundary(0, from + 1), end);
             assert_eq!(chunk.boundary(0, end), end);
             from = end;
+        }
+    }
+
+    #[test]
+    fn an_extract_reads_as_the_span_did() {
+        let (chunk, plain) = mixed();
+        let ends = [0, 7, 7 + 304, 7 + 304 + 134, plain.len()];
+        for (n, &start) in ends.iter().enumerate() {
+            for &end in &ends[n + 1..] {
+                let span = Span { start: start as u32, end: end as u32 };
+                let own = chunk.extract(span, Vec::new());
+                assert_eq!(text_of(&own, own.whole()), &plain[start..end], "{start}..{end}");
+                assert_eq!(own.boundary(0, 1), chunk.frame_end(start as u32) - start as u32);
+            }
         }
     }
 

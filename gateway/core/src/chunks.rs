@@ -3,10 +3,18 @@
 use slab::Slab;
 
 use crate::chunk::Chunk;
+use crate::outbox::ITEM_COST_BYTES;
 
 /// Names a chunk while it is held or owed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct ChunkId(u32);
+
+/// Whose debts a chunk is charged to: they have budgets of their own.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Account {
+    Rooms,
+    Echoes,
+}
 
 /// What keeping a chunk costs beside its bytes: its entry and the allocator's rounding.
 const CHUNK_COST_BYTES: usize = 128;
@@ -18,7 +26,8 @@ const CHUNK_COST_BYTES: usize = 128;
 #[derive(Debug)]
 pub(crate) struct Chunks {
     entries: Slab<Entry>,
-    charged: usize,
+    /// By account.
+    charged: [usize; 2],
     spare: Vec<Vec<u8>>,
     spare_bytes: usize,
     spare_bytes_max: usize,
@@ -27,6 +36,7 @@ pub(crate) struct Chunks {
 #[derive(Debug)]
 struct Entry {
     chunk: Chunk,
+    account: Account,
     held: bool,
     owed: u32,
     charge: usize,
@@ -36,7 +46,7 @@ impl Chunks {
     /// `spare_bytes_max` bounds the unused buffers that are kept.
     pub(crate) fn new(spare_bytes_max: usize) -> Self {
         let spare = Vec::new();
-        Self { entries: Slab::new(), charged: 0, spare, spare_bytes: 0, spare_bytes_max }
+        Self { entries: Slab::new(), charged: [0; 2], spare, spare_bytes: 0, spare_bytes_max }
     }
 
     /// An empty buffer, used before if there is one.
@@ -60,8 +70,8 @@ impl Chunks {
     }
 
     /// Holds a chunk for the flush that is about to send it.
-    pub(crate) fn hold(&mut self, chunk: Chunk) -> ChunkId {
-        let entry = Entry { chunk, held: true, owed: 0, charge: 0 };
+    pub(crate) fn hold(&mut self, chunk: Chunk, account: Account) -> ChunkId {
+        let entry = Entry { chunk, account, held: true, owed: 0, charge: 0 };
         let key = self.entries.insert(entry);
         ChunkId(u32::try_from(key).expect("fewer chunks than bytes owed"))
     }
@@ -76,7 +86,8 @@ impl Chunks {
         }
         if let Some(large) = entry.chunk.trim() {
             let charge = entry.chunk.memory() + CHUNK_COST_BYTES;
-            self.charged = self.charged - entry.charge + charge;
+            let charged = &mut self.charged[entry.account as usize];
+            *charged = *charged - entry.charge + charge;
             entry.charge = charge;
             self.recycle(large);
         }
@@ -85,34 +96,48 @@ impl Chunks {
     /// One more outbox range points into the chunk.
     pub(crate) fn owe(&mut self, id: ChunkId) {
         let entry = &mut self.entries[id.0 as usize];
+        let charged = &mut self.charged[entry.account as usize];
         if entry.owed == 0 {
             entry.charge = entry.chunk.memory() + CHUNK_COST_BYTES;
-            self.charged += entry.charge;
+            *charged += entry.charge;
         }
+        *charged += ITEM_COST_BYTES;
         entry.owed += 1;
     }
 
     /// An outbox range is gone, sent or dropped.
     pub(crate) fn paid(&mut self, id: ChunkId) {
         let entry = &mut self.entries[id.0 as usize];
+        let charged = &mut self.charged[entry.account as usize];
         entry.owed = entry.owed.checked_sub(1).expect("a range is paid once");
+        *charged -= ITEM_COST_BYTES;
         if entry.owed > 0 {
             return;
         }
-        self.charged -= entry.charge;
+        *charged -= entry.charge;
         entry.charge = 0;
         if !entry.held {
             self.remove(id);
         }
     }
 
+    /// What else a debt costs, while it lasts.
+    pub(crate) fn charge(&mut self, account: Account, bytes: usize) {
+        self.charged[account as usize] += bytes;
+    }
+
+    /// The debt is paid.
+    pub(crate) fn discharge(&mut self, account: Account, bytes: usize) {
+        self.charged[account as usize] -= bytes;
+    }
+
     pub(crate) fn get(&self, id: ChunkId) -> &Chunk {
         &self.entries[id.0 as usize].chunk
     }
 
-    /// Bytes of memory owed from, each chunk once.
-    pub(crate) fn charged(&self) -> usize {
-        self.charged
+    /// Bytes of memory that debts cost, each chunk once.
+    pub(crate) fn charged(&self, account: Account) -> usize {
+        self.charged[account as usize]
     }
 
     /// Chunks alive.
@@ -141,8 +166,8 @@ mod tests {
     fn a_chunk_sent_within_its_turn_is_never_charged() {
         let mut chunks = Chunks::new(1 << 20);
         let sent = chunk(&mut chunks, &[1; 1000]);
-        let id = chunks.hold(sent);
-        assert_eq!(chunks.charged(), 0);
+        let id = chunks.hold(sent, Account::Rooms);
+        assert_eq!(chunks.charged(Account::Rooms), 0);
         chunks.settle(id);
         assert_eq!(chunks.len(), 0);
         assert!(chunks.buffer().capacity() >= 1000, "its buffer is used again");
@@ -152,25 +177,26 @@ mod tests {
     fn a_thousand_ranges_are_charged_once_and_paid_once() {
         let mut chunks = Chunks::new(1 << 20);
         let sent = chunk(&mut chunks, &[1; 1000]);
-        let id = chunks.hold(sent);
+        let id = chunks.hold(sent, Account::Rooms);
         (0..1000).for_each(|_| chunks.owe(id));
         chunks.settle(id);
-        let charged = chunks.charged();
+        let charged = chunks.charged(Account::Rooms) - 1000 * ITEM_COST_BYTES;
         assert!((1000..1000 + 1024).contains(&charged), "{charged}");
         (0..999).for_each(|_| chunks.paid(id));
-        assert_eq!(chunks.charged(), charged);
+        assert_eq!(chunks.charged(Account::Rooms), charged + ITEM_COST_BYTES);
+        assert_eq!(chunks.charged(Account::Echoes), 0);
         chunks.paid(id);
-        assert_eq!((chunks.charged(), chunks.len()), (0, 0));
+        assert_eq!((chunks.charged(Account::Rooms), chunks.len()), (0, 0));
     }
 
     #[test]
     fn a_range_paid_before_the_flush_ends_leaves_the_chunk_to_the_flush() {
         let mut chunks = Chunks::new(1 << 20);
         let sent = chunk(&mut chunks, b"x");
-        let id = chunks.hold(sent);
+        let id = chunks.hold(sent, Account::Rooms);
         chunks.owe(id);
         chunks.paid(id);
-        assert_eq!((chunks.charged(), chunks.len()), (0, 1));
+        assert_eq!((chunks.charged(Account::Rooms), chunks.len()), (0, 1));
         chunks.settle(id);
         assert_eq!(chunks.len(), 0);
     }

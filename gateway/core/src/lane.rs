@@ -1,5 +1,6 @@
 //! A lane: the members of one room that read one encoding, and what this turn says to them.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use crate::chunk::{Chunk, Span};
@@ -128,11 +129,22 @@ impl Lane {
         *marks = if owes { *marks | OWES } else { *marks & !OWES };
     }
 
+    /// The member in `seat` hears what was said until now, and nothing after.
+    pub(crate) fn hush(&mut self, seat: u32, slot: Slot) {
+        let span = Span { start: self.filling.len(), end: u32::MAX };
+        self.members[seat as usize].marks |= SKIPS[usize::from(self.odd)];
+        self.skips.push(Skip { slot, span, frames: self.filling.frames() });
+    }
+
     /// Starts a flight: what was filled goes out, what comes now waits for the next one.
     pub(crate) fn take_off(&mut self) -> (Chunk, Flight) {
         assert!(!self.flying, "a lane has one flight at a time");
         let mut skips = std::mem::take(&mut self.skips);
-        skips.sort_unstable_by_key(|skip| (skip.slot, skip.span.start));
+        for hushed in skips.iter_mut().filter(|skip| skip.span.end == u32::MAX) {
+            hushed.span.end = self.filling.len();
+            hushed.frames = self.filling.frames() - hushed.frames;
+        }
+        skips.sort_unstable_by_key(|skip| (skip.slot, skip.span.start, Reverse(skip.span.end)));
         let flight = Flight { skips, odd: self.odd, next: 0, end: self.members.len() };
         self.flying = true;
         self.queued = false;
@@ -200,8 +212,11 @@ impl Flight {
             if at < skip.span.start {
                 out.push(Span { start: at, end: skip.span.start });
             }
-            at = at.max(skip.span.end);
-            skipped += skip.frames;
+            // One within another is of a connection that had the slot before.
+            if skip.span.end > at {
+                at = skip.span.end;
+                skipped += skip.frames;
+            }
         }
         if at < whole.end {
             out.push(Span { start: at, end: whole.end });

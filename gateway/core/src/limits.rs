@@ -24,8 +24,8 @@ pub struct Limits {
     /// Payload bytes of a message, over all of its fragments. A frame whose header declares
     /// more is refused with 1009 before a byte of it is kept.
     pub message_bytes_max: usize,
-    /// Bytes of unfinished messages, per shard. Beyond it the client whose message is being
-    /// received hears 1013, so that many half-sent messages cannot exhaust memory.
+    /// Bytes of unfinished requests and messages, per shard. Beyond it the client that sent more
+    /// hears 503 or 1013, so that many half-sent messages cannot exhaust memory.
     pub inbound_bytes_max: usize,
     /// Bytes that a member may owe, accepted for it and refused by the kernel, beside the message
     /// that is being sent: so an empty outbox takes one message of any allowed size. Each range
@@ -34,8 +34,11 @@ pub struct Limits {
     /// Bytes kept for all members of a shard that owe, each shared chunk counted once. Beyond
     /// it the members owing most are closed until it fits.
     pub shard_outbox_bytes_max: usize,
+    /// Bytes that all echoes of a shard may owe together. Beyond it none that sends more is read
+    /// from until half of that is taken back; what was unfinished then may still be completed.
+    pub echo_outbox_bytes_max: usize,
     /// Bytes read in one turn; then it flushes before it reads on. Bounds both what a turn
-    /// can add to a lane and how long a flush is put off.
+    /// can add to a lane, beside messages that were unfinished, and how long a flush is put off.
     pub turn_bytes_max: usize,
     /// Bytes read from one connection at a time: the size of a shard's read buffer.
     pub read_bytes_max: usize,
@@ -65,6 +68,7 @@ impl Default for Limits {
             inbound_bytes_max: 256 << 20,
             outbox_bytes_max: 1 << 20,
             shard_outbox_bytes_max: 256 << 20,
+            echo_outbox_bytes_max: 128 << 20,
             turn_bytes_max: 4 << 20,
             read_bytes_max: 256 << 10,
             cork_bytes_max: 16 << 10,

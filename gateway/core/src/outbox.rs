@@ -23,21 +23,16 @@ pub(crate) struct Item {
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     items: VecDeque<Item>,
-    /// Bytes of the first item that are sent already.
+    /// Bytes of the first item that are sent already: less than a frame, if it is framed.
     sent: u32,
     owed: usize,
     /// The answer to the latest ping; earlier ones that could not be sent are not owed.
     pub(crate) pong: Option<Box<Control>>,
-    /// Index in the shard's list of those who owe.
-    pub(crate) place: u32,
+    /// What was owed when the shard last ranked its debts.
+    pub(crate) ranked: usize,
 }
 
 impl Outbox {
-    /// An empty outbox for the slot at `place` of the list of those who owe.
-    pub(crate) fn at(place: u32) -> Self {
-        Self { place, ..Self::default() }
-    }
-
     /// Bytes to be sent, and what keeping them costs.
     pub(crate) fn owed(&self) -> usize {
         self.owed
@@ -53,12 +48,7 @@ impl Outbox {
     /// a small one after it too much.
     pub(crate) fn owed_beyond_first(&self, chunks: &Chunks) -> usize {
         let Some(item) = self.items.front() else { return 0 };
-        let mut end = item.span.end;
-        if item.framed {
-            let chunk = chunks.get(item.chunk);
-            end = chunk.boundary(item.span.start, item.span.start + self.sent.max(1));
-        }
-        let first = (end - item.span.start).saturating_sub(self.sent);
+        let first = first_end(item, chunks) - item.span.start - self.sent;
         self.owed - first as usize - ITEM_COST_BYTES
     }
 
@@ -68,9 +58,32 @@ impl Outbox {
         assert!(left > 0, "an empty range is not owed");
         assert!(sent == 0 || self.items.is_empty(), "bytes leave in order");
         chunks.owe(item.chunk);
-        self.sent = if self.items.is_empty() { sent } else { self.sent };
         self.owed += left + ITEM_COST_BYTES;
         self.items.push_back(item);
+        if sent > 0 {
+            self.sent = sent;
+            self.pass_frames(chunks);
+        }
+    }
+
+    /// Queues a frame of its own before all that is not yet begun.
+    pub(crate) fn push_next(&mut self, next: Item, chunks: &mut Chunks) {
+        chunks.owe(next.chunk);
+        self.owed += next.span.len() + ITEM_COST_BYTES;
+        if self.sent == 0 {
+            return self.items.push_front(next);
+        }
+        let first = self.items.front_mut().expect("sent bytes belong to the first item");
+        let end = first_end(first, chunks);
+        if end < first.span.end {
+            // The rest of the first range, behind the frame that is half sent.
+            let rest = Item { span: Span { start: end, end: first.span.end }, ..*first };
+            first.span.end = end;
+            chunks.owe(rest.chunk);
+            self.owed += ITEM_COST_BYTES;
+            self.items.insert(1, rest);
+        }
+        self.items.insert(1, next);
     }
 
     /// The next pieces to send, up to `pieces_max` of them.
@@ -97,7 +110,7 @@ impl Outbox {
             if bytes < left {
                 self.sent += bytes;
                 self.owed -= bytes as usize;
-                return;
+                return self.pass_frames(chunks);
             }
             bytes -= left;
             self.owed -= left as usize + ITEM_COST_BYTES;
@@ -105,33 +118,36 @@ impl Outbox {
             self.items.pop_front();
             chunks.paid(item.chunk);
         }
+        // What the ranges cost is charged by their number, so their memory follows it.
+        if self.items.capacity() > 4 * self.items.len().max(8) {
+            self.items.shrink_to(2 * self.items.len());
+        }
         assert_eq!(bytes, 0, "no more was sent than was owed");
     }
 
-    /// Drops every frame that is not half sent; returns how many bytes of frames went.
-    pub(crate) fn keep_half_frame(&mut self, chunks: &mut Chunks) -> usize {
-        let before = self.owed;
-        let mut items = std::mem::take(&mut self.items).into_iter();
+    /// Moves the first range's start to the frame that is being sent, so that no walk ever
+    /// passes a frame twice.
+    fn pass_frames(&mut self, chunks: &Chunks) {
+        let Some(item) = self.items.front_mut().filter(|item| item.framed) else { return };
+        let reached = item.span.start + self.sent;
+        let mut end = first_end(item, chunks);
+        while end <= reached {
+            item.span.start = end;
+            end = first_end(item, chunks);
+        }
+        self.sent = reached - item.span.start;
+    }
+
+    /// Drops every frame that is not half sent.
+    pub(crate) fn keep_half_frame(&mut self, chunks: &mut Chunks) {
+        let kept = usize::from(self.sent > 0);
+        self.items.drain(kept..).for_each(|item| chunks.paid(item.chunk));
+        self.items.shrink_to_fit();
         self.owed = 0;
-        if self.sent > 0 {
-            let mut item = items.next().expect("sent bytes belong to the first item");
-            if item.framed {
-                let reached = item.span.start + self.sent;
-                item.span.end = chunks.get(item.chunk).boundary(item.span.start, reached);
-            }
-            let left = item.span.len() - self.sent as usize;
-            if left > 0 {
-                self.owed = left + ITEM_COST_BYTES;
-                self.items.push_back(item);
-            } else {
-                chunks.paid(item.chunk);
-            }
+        if let Some(item) = self.items.front_mut() {
+            item.span.end = first_end(item, chunks);
+            self.owed = item.span.len() - self.sent as usize + ITEM_COST_BYTES;
         }
-        if self.items.is_empty() {
-            self.sent = 0;
-        }
-        items.for_each(|item| chunks.paid(item.chunk));
-        before - self.owed
     }
 
     /// Drops everything.
@@ -141,10 +157,16 @@ impl Outbox {
     }
 }
 
+/// End of the item's first frame, or of the item if it is not framed.
+fn first_end(item: &Item, chunks: &Chunks) -> u32 {
+    if item.framed { chunks.get(item.chunk).frame_end(item.span.start) } else { item.span.end }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::chunk::Chunk;
+    use crate::chunks::Account;
     use crate::frame::Opcode;
 
     struct Owing {
@@ -160,7 +182,7 @@ mod tests {
             chunk.push_frame(Opcode::Text, text);
         }
         let span = chunk.whole();
-        let chunk = chunks.hold(chunk);
+        let chunk = chunks.hold(chunk, Account::Rooms);
         let mut outbox = Outbox::default();
         outbox.push(Item { chunk, span, framed: true }, sent, &mut chunks);
         chunks.settle(chunk);
@@ -206,11 +228,30 @@ mod tests {
 
     #[test]
     fn the_message_being_sent_does_not_count() {
-        for (sent, beyond) in
-            [(0, 10), (1, 10), (4, 10), (5, 10), (6, 5), (10, 5), (11, 0), (14, 0)]
+        for (sent, beyond) in [(0, 10), (1, 10), (4, 10), (5, 5), (6, 5), (10, 0), (11, 0), (14, 0)]
         {
             let owing = owing(sent);
             assert_eq!(owing.outbox.owed_beyond_first(&owing.chunks), beyond, "after {sent}");
+        }
+    }
+
+    #[test]
+    fn a_frame_pushed_next_comes_at_the_first_boundary() {
+        for sent in 0..15 {
+            let mut owing = owing(sent);
+            let mut pong = Chunk::default();
+            pong.push_frame(Opcode::Pong, b"!");
+            let span = pong.whole();
+            let chunk = owing.chunks.hold(pong, Account::Rooms);
+            owing.outbox.push_next(Item { chunk, span, framed: true }, &mut owing.chunks);
+            owing.chunks.settle(chunk);
+            let all = b"\x81\x03one\x81\x03two\x81\x03six";
+            let at = (sent as usize).div_ceil(5) * 5;
+            let expected = [&all[sent as usize..at], b"\x8a\x01!", &all[at..]].concat();
+            assert_eq!(bytes(&owing), expected, "after {sent}");
+            owing.outbox.advance(expected.len(), &mut owing.chunks);
+            assert_eq!((owing.outbox.owed(), owing.chunks.len()), (0, 0));
+            assert_eq!(owing.chunks.charged(Account::Rooms), 0);
         }
     }
 

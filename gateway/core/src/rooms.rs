@@ -1,9 +1,10 @@
 //! Rooms by name: each namespace maps its rooms' names to their lanes.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use foldhash::fast::FixedState;
+use siphasher::sip::SipHasher13;
 use slab::Slab;
 
 use crate::chunk::Chunk;
@@ -16,17 +17,30 @@ pub(crate) struct LaneId(pub(crate) u32);
 
 /// A shard's rooms. A room comes with its first member and goes with its last, leaving nothing.
 ///
-/// Names come from strangers, so their hash is keyed; nothing ever iterates over the map.
+/// Names come from strangers, so their hash is keyed; nothing ever iterates over the map. A name
+/// is looked up once for each connection, not for each message.
 #[derive(Debug)]
 pub(crate) struct Rooms {
-    names: Vec<HashMap<Arc<str>, LaneId, FixedState>>,
+    names: Vec<HashMap<Arc<str>, LaneId, Keyed>>,
     lanes: Slab<Lane>,
+}
+
+/// SipHash with a key that strangers do not know.
+#[derive(Clone, Copy, Debug)]
+struct Keyed(u64);
+
+impl BuildHasher for Keyed {
+    type Hasher = SipHasher13;
+
+    fn build_hasher(&self) -> SipHasher13 {
+        SipHasher13::new_with_keys(self.0, !self.0)
+    }
 }
 
 impl Rooms {
     /// `seed` keys the hash: random in production, fixed in simulation.
     pub(crate) fn new(seed: u64) -> Self {
-        let map = || HashMap::with_hasher(FixedState::with_seed(seed));
+        let map = || HashMap::with_hasher(Keyed(seed));
         Self { names: (0..Namespace::COUNT).map(|_| map()).collect(), lanes: Slab::new() }
     }
 

@@ -117,6 +117,22 @@ fn a_drain_says_1001_after_what_was_said_before() {
 }
 
 #[test]
+fn what_was_said_before_a_drain_in_the_same_turn_is_heard_before_1001() {
+    let mut world = World::new();
+    let slots: [_; 6] = world.connect_all("/ws/lobby");
+    world.say(slots[0], "before");
+    world.hub.handle(world.now, Event::Drain);
+    world.settle();
+    for slot in &slots[1..] {
+        let heard = world.heard(*slot);
+        assert_eq!(heard[0], text("before"));
+        assert_eq!(close_code(&heard[1]), Some(1001));
+    }
+    assert_eq!(world.heard(slots[0]).iter().map(close_code).collect::<Vec<_>>(), [Some(1001)]);
+    assert_eq!(world.hub.counters().deliveries, 5);
+}
+
+#[test]
 fn a_drain_reaches_members_that_owe_after_what_they_owe() {
     let mut world = World::new();
     let [ann, slow] = world.connect_all("/ws/lobby");
@@ -137,7 +153,6 @@ fn a_request_that_never_ends_is_cut() {
     let slow = world.accept();
     for byte in &request("/ws/lobby")[..20] {
         world.raw(slow, &[*byte]);
-        world.pass_secs(0);
     }
     world.pass_secs(6);
     assert_eq!(world.wire(slow).released, Some(CloseReason::HandshakeTimeout));
@@ -250,6 +265,20 @@ fn closing_peers_do_not_escape_the_budget_for_unfinished_messages() {
     }
     world.pass_secs(6);
     world.assert_empty();
+}
+
+#[test]
+fn a_slot_used_again_hears_its_own_response() {
+    let mut world = World::new();
+    let slot = world.accept();
+    world.raw(slot, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    world.hub.handle(world.now, Event::Broken { slot });
+    world.effects();
+    *world.wire(slot) = world::fresh_wire();
+    world.hub.handle(world.now, Event::Accepted { slot });
+    world.raw(slot, &request("/ws/lobby"));
+    world.settle();
+    assert!(world.wire(slot).got.starts_with(b"HTTP/1.1 101 "));
 }
 
 #[test]

@@ -120,6 +120,40 @@ fn what_comes_between_slices_is_said_in_the_next_round() {
 }
 
 #[test]
+fn a_response_comes_before_the_rooms_words_between_slices_too() {
+    let mut world = World::new();
+    let long: [_; 6] = world.connect_all("/ws/long");
+    let [ann, _bob] = world.connect_all("/ws/lobby");
+    let late = world.accept();
+    world.say(long[0], "a flight of two slices");
+    world.say(ann, "queued");
+    assert_eq!(world.flush_once(), Flush::More);
+    world.raw(late, &request("/ws/lobby"));
+    world.say(ann, "after");
+    world.settle();
+    let got = std::mem::take(&mut world.wire(late).got);
+    let end = got.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+    assert!(got.starts_with(b"HTTP/1.1 101 "));
+    assert_eq!(world::frames(&got[end..]), (vec![text("after")], 0));
+}
+
+#[test]
+fn a_slot_used_again_within_a_turn_hears_what_is_its_own() {
+    let mut world = World::new();
+    let [ann, bob, _eve] = world.connect_all("/ws/lobby");
+    world.say(bob, "one");
+    world.hub.handle(world.now, Event::Broken { slot: bob });
+    world.effects();
+    *world.wire(bob) = world::fresh_wire();
+    world.hub.handle(world.now, Event::Accepted { slot: bob });
+    world.raw(bob, &request("/ws/lobby"));
+    world.say(ann, "two");
+    world.settle();
+    assert!(world.wire(bob).got.ends_with(b"\r\n\r\n\x81\x03two"));
+    assert_eq!(world.hub.counters().deliveries, 2 + 2, "one to two, two to two");
+}
+
+#[test]
 fn large_payloads_arrive_whole_among_small_ones() {
     let mut world = World::new();
     let [ann, bob, eve] = world.connect_all("/ws/lobby");

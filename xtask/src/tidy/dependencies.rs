@@ -39,7 +39,7 @@ const PLACES: [Place; 9] = [
 const CORE_USES: [&str; 9] = [
     "bytes",
     "data-encoding",
-    "foldhash",
+    "siphasher",
     "httparse",
     "memchr",
     "sha1_smol",

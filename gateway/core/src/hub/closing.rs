@@ -10,6 +10,7 @@ use crate::time::Now;
 
 impl Hub {
     /// Starts to close: a frame with `code` is said after everything else, if there is a code.
+    /// The peer still hears what its room said until now.
     pub(super) fn start_closing(
         &mut self,
         now: Now,
@@ -18,7 +19,10 @@ impl Hub {
         code: Option<CloseCode>,
         text: &'static str,
     ) {
-        self.begin_closing(now, slot, reason);
+        if let Role::Member { lane, seat } = self.conns[slot.index()].role {
+            self.rooms.lane_mut(lane).hush(seat, slot);
+        }
+        self.set_closing(now, slot, reason);
         self.farewell(slot, code, text);
     }
 
@@ -37,11 +41,15 @@ impl Hub {
         self.start_closing(now, slot, reason, Some(code), text);
     }
 
+    /// Starts to close a peer that hears nothing more of its room.
     pub(super) fn begin_closing(&mut self, now: Now, slot: Slot, reason: CloseReason) {
         self.leave(slot);
+        self.set_closing(now, slot, reason);
+    }
+
+    fn set_closing(&mut self, now: Now, slot: Slot, reason: CloseReason) {
         let conn = &mut self.conns[slot.index()];
         conn.stage = Stage::Closing;
-        conn.head = None;
         conn.reason.get_or_insert(reason);
         self.deadlines.set(slot, now.tick().after_secs(self.config.limits.close_secs.max(1)));
     }
@@ -126,6 +134,11 @@ impl Hub {
             conn.pinged = false;
             return self.deadlines.set(slot, silent_until);
         }
+        // What it owes is before a ping, and while it takes of it, that is a sign of life. An echo
+        // that is not read from cannot answer; if its peer is gone, the kernel will say so.
+        if conn.owes() && !conn.reads {
+            return self.deadlines.set(slot, now.tick().after_secs(ping_secs));
+        }
         if conn.pinged {
             return self.start_closing(
                 now,
@@ -140,7 +153,7 @@ impl Hub {
         self.direct_frame(slot, Opcode::Ping, b"");
     }
 
-    fn leave(&mut self, slot: Slot) {
+    pub(super) fn leave(&mut self, slot: Slot) {
         let role = std::mem::replace(&mut self.conns[slot.index()].role, Role::Nothing);
         let Role::Member { lane, seat } = role else { return };
         if let Some(moved) = self.rooms.lane_mut(lane).leave(seat) {
@@ -160,7 +173,7 @@ impl Hub {
         let conn = &mut self.conns[slot.index()];
         let free = Conn::free(conn.generation.wrapping_add(1));
         let conn = std::mem::replace(conn, free);
-        self.inbound -= conn.session.held_bytes();
+        self.inbound -= conn.session.held_bytes() + conn.head_bytes();
         self.live -= 1;
         self.refused -= u32::from(conn.refused);
         let reason = conn.reason.unwrap_or(reason);

@@ -1,5 +1,6 @@
 //! One connection's state: small, and only what is needed while nothing happens.
 
+use crate::chunks::Account;
 use crate::event::CloseReason;
 use crate::outbox::Outbox;
 use crate::rooms::LaneId;
@@ -56,8 +57,12 @@ pub(super) struct Conn {
     pub(super) deaf: bool,
     /// The peer's stream has ended.
     pub(super) ended: bool,
+    /// An echo that is not read from until what all echoes owe is less.
+    pub(super) waits: bool,
     pub(super) reads: bool,
     pub(super) writes: bool,
+    /// Whether it was opened as an echo, which it stays when it closes.
+    pub(super) echoes: bool,
 }
 
 impl Conn {
@@ -78,14 +83,26 @@ impl Conn {
             heard_goodbye: false,
             deaf: false,
             ended: false,
+            waits: false,
             reads: true,
             writes: false,
+            echoes: false,
         }
     }
 
     /// Another seat in the same lane, after the one who sat there left.
     pub(super) fn sit(&mut self, lane: LaneId, seat: u32) {
         self.role = Role::Member { lane, seat };
+    }
+
+    /// Bytes of memory held for an incomplete request.
+    pub(super) fn head_bytes(&self) -> usize {
+        self.head.as_ref().map_or(0, |head| head.capacity())
+    }
+
+    /// Whose budget its debts are charged to.
+    pub(super) fn account(&self) -> Account {
+        if self.echoes { Account::Echoes } else { Account::Rooms }
     }
 
     pub(super) fn owes(&self) -> bool {

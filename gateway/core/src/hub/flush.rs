@@ -1,9 +1,10 @@
 //! Saying what is to be said: straight to the sockets, in slices, one send per member.
 
-use super::rounds::Airborne;
+use super::owing::Kept;
+use super::rounds::{Airborne, Mail};
 use super::{Conn, Hub, Stage};
 use crate::chunk::{Chunk, Span};
-use crate::chunks::ChunkId;
+use crate::chunks::{Account, ChunkId};
 use crate::close;
 use crate::event::CloseReason;
 use crate::frame::Opcode;
@@ -24,6 +25,9 @@ pub enum Flush {
 
 /// Pieces offered in one call, within the system's bound on them.
 const PIECES_MAX: usize = 64;
+/// Skip lists that are kept for the next round, and entries that each may have.
+const SKIP_LISTS_KEPT_MAX: usize = 4096;
+const SKIPS_KEPT_MAX: usize = 256;
 /// Members ahead whose sockets are fetched into the cache while others are sent to.
 const HINT_AHEAD: usize = 4;
 
@@ -37,7 +41,7 @@ impl Hub {
             if !self.round.active {
                 self.begin_round();
             }
-            let done = self.flush_retries(&mut left, out)
+            let done = self.flush_retries(now, &mut left, out)
                 && self.flush_direct(now, &mut left, out)
                 && self.flush_lanes(now, &mut left, out)
                 && self.flush_farewells(now, &mut left, out);
@@ -47,6 +51,7 @@ impl Hub {
             }
             self.round.active = false;
         }
+        self.resume_echoes();
         Flush::Done
     }
 
@@ -54,8 +59,15 @@ impl Hub {
         self.round.begin(&mut self.pending);
         if !self.pending.direct.is_empty() {
             let direct = std::mem::take(&mut self.pending.direct);
-            self.round.direct = Some(self.chunks.hold(direct));
+            self.round.direct = Some(self.chunks.hold(direct, Account::Rooms));
         }
+        for index in 0..self.pending.lanes.len() {
+            let lane = self.pending.lanes[index];
+            let (chunk, flight) = self.rooms.lane_mut(lane).take_off();
+            let chunk = self.chunks.hold(chunk, Account::Rooms);
+            self.round.flights.push_back(Airborne { lane, chunk, flight });
+        }
+        self.pending.lanes.clear();
     }
 
     /// Direct bytes: one send per connection that has some.
@@ -69,7 +81,7 @@ impl Hub {
             self.round.mailed += 1;
             let conn = &self.conns[mail.slot.index()];
             if conn.generation == mail.generation && !conn.said_goodbye {
-                self.deliver(now, mail.slot, id, &[mail.span], mail.framed, out);
+                self.deliver_direct(now, mail, id, out);
             }
         }
         self.round.direct = None;
@@ -77,26 +89,31 @@ impl Hub {
         true
     }
 
+    /// Sends one connection's direct bytes. What is refused gets a chunk of its own: a small debt
+    /// must not keep what everyone else was sent.
+    fn deliver_direct(&mut self, now: Now, mail: Mail, id: ChunkId, out: &mut impl Transmit) {
+        let Mail { slot, span, framed, .. } = mail;
+        let Some(sent) = self.try_send(slot, id, &[span], span.len(), out) else { return };
+        if sent < span.len() {
+            let buf = self.chunks.buffer();
+            let own = self.chunks.get(id).extract(span, buf);
+            let whole = own.whole();
+            let own = self.chunks.hold(own, self.conns[slot.index()].account());
+            self.keep(now, slot, own, &[whole], Kept { sent, framed, lossy: false });
+            self.chunks.settle(own);
+        }
+    }
+
     fn flush_lanes(&mut self, now: Now, left: &mut usize, out: &mut impl Transmit) -> bool {
-        loop {
-            let Some(mut airborne) = self.round.airborne.take().or_else(|| self.take_off()) else {
-                return true;
-            };
+        while let Some(mut airborne) = self.round.flights.pop_front() {
             self.fly(now, left, &mut airborne, out);
             if airborne.flight.next < airborne.flight.end {
-                self.round.airborne = Some(airborne);
+                self.round.flights.push_front(airborne);
                 return false;
             }
             self.land(airborne);
         }
-    }
-
-    /// The next lane's flight.
-    fn take_off(&mut self) -> Option<Airborne> {
-        let &lane = self.round.lanes.get(self.round.flown)?;
-        self.round.flown += 1;
-        let (chunk, flight) = self.rooms.lane_mut(lane).take_off();
-        Some(Airborne { lane, chunk: self.chunks.hold(chunk), flight })
+        true
     }
 
     fn land(&mut self, Airborne { lane: id, chunk, flight }: Airborne) {
@@ -105,7 +122,8 @@ impl Hub {
         lane.land(|slot, seat| conns[slot.index()].sit(id, seat));
         self.chunks.settle(chunk);
         let skips = flight.into_skips();
-        if skips.capacity() > 0 {
+        let useful = (1..=SKIPS_KEPT_MAX).contains(&skips.capacity());
+        if useful && self.scratch.skips.len() < SKIP_LISTS_KEPT_MAX {
             self.scratch.skips.push(skips);
         }
         self.retire_if_empty(id);
@@ -141,7 +159,8 @@ impl Hub {
             Halt::Sent(sent) => {
                 let sent = if let Sent::Wrote(bytes) = sent { bytes } else { 0 };
                 self.counters.deliveries += u64::from(frames);
-                self.keep(now, visit.slot, air.chunk, &[whole], sent, true);
+                let kept = Kept { sent, framed: true, lossy: self.is_lossy() };
+                self.keep(now, visit.slot, air.chunk, &[whole], kept);
             }
         }
     }
@@ -165,34 +184,37 @@ impl Hub {
             spans.push(whole);
         }
         self.counters.deliveries += u64::from(frames.saturating_sub(skipped));
-        if !spans.is_empty() {
-            self.deliver(now, visit.slot, air.chunk, &spans, true, out);
+        let total = spans.iter().map(|span| span.len()).sum::<usize>();
+        if let Some(sent) = self.try_send(visit.slot, air.chunk, &spans, total, out)
+            && sent < total
+        {
+            let kept = Kept { sent, framed: true, lossy: self.is_lossy() };
+            self.keep(now, visit.slot, air.chunk, &spans, kept);
         }
         self.scratch.spans = spans;
     }
 
-    /// Sends spans of a chunk to one connection, or keeps what the kernel does not take.
-    fn deliver(
+    /// Offers spans to a connection that does not owe; gives how much it took, or `None` if the
+    /// connection is broken, which is seen to later.
+    fn try_send(
         &mut self,
-        now: Now,
         slot: Slot,
         id: ChunkId,
         spans: &[Span],
-        framed: bool,
+        total: usize,
         out: &mut impl Transmit,
-    ) {
-        let total = spans.iter().map(|span| span.len()).sum::<usize>();
-        let mut sent = 0;
-        if !self.conns[slot.index()].owes() {
-            let cork = (&mut self.scratch.cork, self.config.limits.cork_bytes_max);
-            match offer(self.chunks.get(id), spans, total, slot, cork, out) {
-                Sent::Wrote(bytes) => sent = bytes,
-                Sent::Blocked => {}
-                Sent::Broken => return self.scratch.broken.push(slot),
-            }
+    ) -> Option<usize> {
+        if total == 0 || self.conns[slot.index()].owes() {
+            return Some(0);
         }
-        if sent < total {
-            self.keep(now, slot, id, spans, sent, framed);
+        let cork = (&mut self.scratch.cork, self.config.limits.cork_bytes_max);
+        match offer(self.chunks.get(id), spans, total, slot, cork, out) {
+            Sent::Wrote(bytes) => Some(bytes),
+            Sent::Blocked => Some(0),
+            Sent::Broken => {
+                self.scratch.broken.push(slot);
+                None
+            }
         }
     }
 
@@ -210,12 +232,15 @@ impl Hub {
                 continue;
             }
             conn.said_goodbye = true;
+            self.leave(farewell.slot);
             if let Some(code) = farewell.code {
+                let payload = close::payload(code, farewell.text);
                 let mut chunk = Chunk::reusing(self.chunks.buffer());
-                chunk.push_frame(Opcode::Close, close::payload(code, farewell.text).as_slice());
-                let whole = chunk.whole();
-                let id = self.chunks.hold(chunk);
-                self.deliver(now, farewell.slot, id, &[whole], true, out);
+                chunk.push_frame(Opcode::Close, payload.as_slice());
+                let (whole, generation) = (chunk.whole(), farewell.generation);
+                let id = self.chunks.hold(chunk, Account::Rooms);
+                let mail = Mail { slot: farewell.slot, generation, span: whole, framed: true };
+                self.deliver_direct(now, mail, id, out);
                 self.chunks.settle(id);
             }
             self.wind_up(farewell.slot);
@@ -224,7 +249,7 @@ impl Hub {
     }
 
     /// Outboxes that may go on.
-    fn flush_retries(&mut self, left: &mut usize, out: &mut impl Transmit) -> bool {
+    fn flush_retries(&mut self, now: Now, left: &mut usize, out: &mut impl Transmit) -> bool {
         while let Some(&slot) = self.round.retries.get(self.round.retried) {
             if *left == 0 {
                 return false;
@@ -232,14 +257,15 @@ impl Hub {
             *left -= 1;
             self.round.retried += 1;
             if self.conn(slot).is_some_and(Conn::owes) {
-                self.pay(slot, out);
+                self.pay(now, slot, out);
             }
         }
         true
     }
 
     /// Sends from the outbox until it is empty or the kernel is full.
-    fn pay(&mut self, slot: Slot, out: &mut impl Transmit) {
+    fn pay(&mut self, now: Now, slot: Slot, out: &mut impl Transmit) {
+        self.queue_pong(slot);
         loop {
             let outbox = self.conns[slot.index()].outbox.as_mut().expect("it owes");
             let mut parts = Vec::new();
@@ -248,11 +274,13 @@ impl Hub {
                 return self.debt_paid(slot);
             }
             let offered = parts.iter().map(Part::len).sum::<usize>();
-            let sent = send_pieces(slot, &parts, out);
+            let cork = (&mut self.scratch.cork, self.config.limits.cork_bytes_max);
+            let sent = send_corked(slot, &parts, offered, cork, out);
             drop(parts);
             match sent {
                 Sent::Wrote(bytes) => {
                     outbox.advance(bytes, &mut self.chunks);
+                    self.progress(now, slot);
                     if bytes < offered {
                         return;
                     }
@@ -386,6 +414,27 @@ fn offer_parts(chunk: &Chunk, spans: &[Span], slot: Slot, out: &mut impl Transmi
         }
     }
     Sent::Wrote(sent)
+}
+
+/// Sends small pieces as one run, large ones as they are.
+fn send_corked(
+    slot: Slot,
+    pieces: &[Part<'_>],
+    total: usize,
+    (cork, cork_bytes_max): (&mut Vec<u8>, usize),
+    out: &mut impl Transmit,
+) -> Sent {
+    if pieces.len() == 1 || total > cork_bytes_max {
+        return send_pieces(slot, pieces, out);
+    }
+    cork.clear();
+    for piece in pieces {
+        match piece {
+            Part::Bytes(run) => cork.extend_from_slice(run),
+            Part::Stored { .. } => return send_pieces(slot, pieces, out),
+        }
+    }
+    out.send(slot, cork)
 }
 
 fn send_pieces(slot: Slot, pieces: &[Part<'_>], out: &mut impl Transmit) -> Sent {

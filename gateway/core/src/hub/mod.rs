@@ -11,12 +11,13 @@ mod owing;
 mod receive;
 mod rounds;
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::body::Store;
 use crate::chunk::Span;
-use crate::chunks::Chunks;
+use crate::chunks::{Account, Chunks};
 use crate::counters::Counters;
 use crate::deadlines::Deadlines;
 use crate::event::{CloseReason, Effect, Event};
@@ -65,8 +66,10 @@ pub struct Hub {
     pending: Pending,
     /// What the flush is saying.
     round: Round,
-    /// Slots that have an outbox.
-    owing: Vec<Slot>,
+    /// Who owes to rooms, by how much they owed when they were last ranked.
+    debts: BTreeSet<(usize, Reverse<Slot>)>,
+    /// Echoes that are not read from until echoes owe less.
+    waiting: Vec<Slot>,
     effects: VecDeque<Effect>,
     counters: Counters,
     /// Connections in slots, and how many of them are only here to hear 503.
@@ -105,7 +108,8 @@ impl Hub {
             chunks: Chunks::new(config.limits.turn_bytes_max),
             pending: Pending::default(),
             round: Round::default(),
-            owing: Vec::new(),
+            debts: BTreeSet::new(),
+            waiting: Vec::new(),
             effects: VecDeque::new(),
             counters: Counters::default(),
             live: 0,
@@ -168,7 +172,13 @@ impl Hub {
     /// Bytes of memory kept for members that owe, each shared chunk once.
     #[must_use]
     pub fn outbox_bytes(&self) -> usize {
-        self.chunks.charged()
+        self.chunks.charged(Account::Rooms)
+    }
+
+    /// The same for echoes.
+    #[must_use]
+    pub fn echo_bytes(&self) -> usize {
+        self.chunks.charged(Account::Echoes)
     }
 
     /// Chunks kept because somebody owes from them.
@@ -177,7 +187,7 @@ impl Hub {
         self.chunks.len()
     }
 
-    /// Bytes of memory kept for unfinished messages.
+    /// Bytes of memory kept for unfinished requests and messages.
     #[must_use]
     pub fn inbound_bytes(&self) -> usize {
         self.inbound
@@ -226,7 +236,7 @@ impl Hub {
         let conn = &mut self.conns[slot.index()];
         let owes = conn.owes();
         // An echo is never closed for slowness: what it has not taken back, it may not add to.
-        let full = owes && conn.role == Role::Echo && conn.stage == Stage::Open;
+        let full = (owes || conn.waits) && conn.role == Role::Echo && conn.stage == Stage::Open;
         let (read, write) = (!conn.ended && !full, owes);
         if (read, write) != (conn.reads, conn.writes) {
             (conn.reads, conn.writes) = (read, write);

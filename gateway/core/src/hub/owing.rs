@@ -1,42 +1,51 @@
 //! Members that owe: what is kept for them, for how long, and who goes when it is too much.
 
+use std::cmp::Reverse;
+
 use super::{Hub, MemberPolicy, Role, Stage};
 use crate::chunk::{Chunk, Span};
-use crate::chunks::ChunkId;
+use crate::chunks::{Account, ChunkId};
 use crate::close::{self, CloseCode};
 use crate::event::CloseReason;
 use crate::frame::Opcode;
-use crate::outbox::{ITEM_COST_BYTES, Item, Outbox};
+use crate::outbox::{ITEM_COST_BYTES, Item};
 use crate::session::Control;
 use crate::slot::Slot;
 use crate::time::Now;
 use crate::transmit::Part;
 
+/// What having an outbox costs beside its ranges.
+const OUTBOX_COST_BYTES: usize = 256;
+
+/// How a refused tail is kept.
+#[derive(Clone, Copy)]
+pub(super) struct Kept {
+    /// Bytes that the kernel took.
+    pub(super) sent: usize,
+    /// Whether it is whole frames.
+    pub(super) framed: bool,
+    /// Whether frames that do not fit are dropped.
+    pub(super) lossy: bool,
+}
+
 impl Hub {
-    /// Keeps what the kernel refused of `spans`, of whose bytes it took `sent`.
-    pub(super) fn keep(
-        &mut self,
-        now: Now,
-        slot: Slot,
-        id: ChunkId,
-        spans: &[Span],
-        mut sent: usize,
-        framed: bool,
-    ) {
+    /// Keeps what the kernel refused of `spans`.
+    pub(super) fn keep(&mut self, now: Now, slot: Slot, id: ChunkId, spans: &[Span], how: Kept) {
         self.start_owing(slot);
-        let conn = &self.conns[slot.index()];
-        let member = conn.stage == Stage::Open && matches!(conn.role, Role::Member { .. });
-        let lossy = member && framed && self.config.member_policy == MemberPolicy::Lossy;
+        let mut sent = how.sent;
         for &span in spans {
             if sent >= span.len() {
                 sent -= span.len();
                 continue;
             }
-            self.push(slot, Item { chunk: id, span, framed }, sent as u32, lossy);
+            self.push(slot, Item { chunk: id, span, framed: how.framed }, sent as u32, how.lossy);
             sent = 0;
         }
         self.update_interest(slot);
-        if member && !lossy && self.is_slow(slot) {
+        self.rank(slot);
+        let conn = &self.conns[slot.index()];
+        let member = conn.stage == Stage::Open && matches!(conn.role, Role::Member { .. });
+        if member && !self.is_lossy() && self.is_slow(slot) {
             self.close_slow(now, slot);
         }
         self.shed(now);
@@ -46,11 +55,8 @@ impl Hub {
         let outbox = self.conns[slot.index()].outbox.as_mut().expect("it owes");
         if lossy {
             let chunk = self.chunks.get(item.chunk);
-            let room = self
-                .config
-                .limits
-                .outbox_bytes_max
-                .saturating_sub(outbox.owed_beyond_first(&self.chunks));
+            let beyond = outbox.owed_beyond_first(&self.chunks);
+            let room = self.config.limits.outbox_bytes_max.saturating_sub(beyond);
             let (end, dropped) = fitting(chunk, item.span, sent, room, outbox.is_empty());
             item.span.end = end;
             self.counters.dropped += dropped;
@@ -61,55 +67,100 @@ impl Hub {
         }
     }
 
+    /// Whether members lose frames instead of being closed.
+    pub(super) fn is_lossy(&self) -> bool {
+        self.config.member_policy == MemberPolicy::Lossy
+    }
+
     fn start_owing(&mut self, slot: Slot) {
-        let place = u32::try_from(self.owing.len()).expect("a slot owes once");
         let conn = &mut self.conns[slot.index()];
         if conn.owes() {
             return;
         }
-        conn.outbox = Some(Box::new(Outbox::at(place)));
-        self.owing.push(slot);
+        conn.outbox = Some(Box::default());
+        self.chunks.charge(conn.account(), OUTBOX_COST_BYTES);
         if let Role::Member { lane, seat } = conn.role {
             self.rooms.lane_mut(lane).mark_owing(seat, true);
         }
     }
 
-    /// Takes the outbox away, and the slot off the list of those who have one.
-    pub(super) fn stop_owing(&mut self, slot: Slot) -> Option<Box<Outbox>> {
+    /// Takes the outbox away.
+    pub(super) fn stop_owing(&mut self, slot: Slot) {
         let conn = &mut self.conns[slot.index()];
-        let mut outbox = conn.outbox.take()?;
+        let Some(mut outbox) = conn.outbox.take() else { return };
+        self.chunks.discharge(conn.account(), OUTBOX_COST_BYTES);
         if let Role::Member { lane, seat } = conn.role {
             self.rooms.lane_mut(lane).mark_owing(seat, false);
         }
-        self.owing.swap_remove(outbox.place as usize);
-        if let Some(moved) = self.owing.get(outbox.place as usize) {
-            let moved = self.conns[moved.index()].outbox.as_mut().expect("it is on the list");
-            moved.place = outbox.place;
-        }
+        self.debts.remove(&(outbox.ranked, Reverse(slot)));
         outbox.clear(&mut self.chunks);
-        Some(outbox)
+    }
+
+    /// Notes how much a connection owes to rooms. What it pays later is noted when it matters.
+    fn rank(&mut self, slot: Slot) {
+        let conn = &mut self.conns[slot.index()];
+        let Some(outbox) = conn.outbox.as_mut().filter(|_| !conn.echoes) else { return };
+        self.debts.remove(&(outbox.ranked, Reverse(slot)));
+        outbox.ranked = outbox.owed();
+        self.debts.insert((outbox.ranked, Reverse(slot)));
     }
 
     /// The outbox is empty: the connection goes on as before, or winds up.
     pub(super) fn debt_paid(&mut self, slot: Slot) {
-        let outbox = self.stop_owing(slot).expect("it owed until now");
+        self.stop_owing(slot);
         self.update_interest(slot);
-        match self.conns[slot.index()].stage {
-            Stage::Open => {
-                if let Some(control) = outbox.pong {
-                    self.direct_frame(slot, Opcode::Pong, control.as_slice());
-                }
-            }
-            Stage::Closing => self.wind_up(slot),
-            Stage::Free | Stage::Upgrading | Stage::Lingering => {}
+        if self.conns[slot.index()].stage == Stage::Closing {
+            self.wind_up(slot);
+        }
+    }
+
+    /// What is taken is a sign of life, and a goodbye may take as long as it goes on.
+    pub(super) fn progress(&mut self, now: Now, slot: Slot) {
+        let close_secs = self.config.limits.close_secs.max(1);
+        let conn = &mut self.conns[slot.index()];
+        conn.heard = now.tick();
+        let bounded = conn.reason == Some(CloseReason::Slow) || self.draining;
+        if conn.stage == Stage::Closing && !bounded {
+            self.deadlines.set(slot, now.tick().after_secs(close_secs));
         }
     }
 
     /// Answers a ping. Who does not read its answers is owed the latest one only.
-    pub(super) fn pong(&mut self, slot: Slot, control: Control) {
+    pub(super) fn pong(&mut self, slot: Slot, control: &Control) {
         match &mut self.conns[slot.index()].outbox {
-            Some(outbox) => outbox.pong = Some(Box::new(control)),
+            Some(outbox) => outbox.pong = Some(Box::new(control.clone())),
             None => self.direct_frame(slot, Opcode::Pong, control.as_slice()),
+        }
+    }
+
+    /// Puts the pong that is owed behind the frame that is half sent.
+    pub(super) fn queue_pong(&mut self, slot: Slot) {
+        let conn = &mut self.conns[slot.index()];
+        let account = conn.account();
+        let outbox = conn.outbox.as_mut().expect("it owes");
+        let Some(control) = outbox.pong.take().filter(|_| conn.stage == Stage::Open) else {
+            return;
+        };
+        let mut chunk = Chunk::reusing(self.chunks.buffer());
+        chunk.push_frame(Opcode::Pong, control.as_slice());
+        let span = chunk.whole();
+        let id = self.chunks.hold(chunk, account);
+        outbox.push_next(Item { chunk: id, span, framed: true }, &mut self.chunks);
+        self.chunks.settle(id);
+    }
+
+    /// Lets echoes speak again when what they owe has become less.
+    pub(super) fn resume_echoes(&mut self) {
+        let owed = self.chunks.charged(Account::Echoes);
+        if self.waiting.is_empty() || owed > self.config.limits.echo_outbox_bytes_max / 2 {
+            return;
+        }
+        for slot in std::mem::take(&mut self.waiting) {
+            // The slot may hold another connection by now, which does not wait, or none.
+            self.conns[slot.index()].waits = false;
+            if self.conn(slot).is_some() {
+                self.update_interest(slot);
+            }
         }
     }
 
@@ -144,23 +195,26 @@ impl Hub {
         }
         chunk.push_frame(Opcode::Close, close::payload(CloseCode::TRY_LATER, "slow").as_slice());
         let span = chunk.whole();
-        let id = self.chunks.hold(chunk);
+        let id = self.chunks.hold(chunk, Account::Rooms);
         let outbox = self.conns[slot.index()].outbox.as_mut().expect("it owes");
         outbox.push(Item { chunk: id, span, framed: false }, 0, &mut self.chunks);
         self.chunks.settle(id);
         self.conns[slot.index()].said_goodbye = true;
         self.update_interest(slot);
+        self.rank(slot);
     }
 
     /// Keeps the shard's budget: who owes most is closed, and cut if that was not enough.
+    ///
+    /// Echoes have a budget of their own, at which they are not read from.
     fn shed(&mut self, now: Now) {
-        while self.chunks.charged() > self.config.limits.shard_outbox_bytes_max {
-            let owed = |slot: &Slot| {
-                let outbox = self.conns[slot.index()].outbox.as_ref();
-                (outbox.map_or(0, |outbox| outbox.owed()), std::cmp::Reverse(*slot))
-            };
-            let Some(most) = self.owing.iter().copied().max_by_key(owed) else { return };
-            match self.conns[most.index()].stage {
+        let bytes_max = self.config.limits.shard_outbox_bytes_max;
+        while self.chunks.charged(Account::Rooms) > bytes_max {
+            let Some(&(ranked, Reverse(most))) = self.debts.last() else { return };
+            let conn = &self.conns[most.index()];
+            let owed = conn.outbox.as_ref().expect("who is ranked owes").owed();
+            match conn.stage {
+                _ if owed < ranked => self.rank(most),
                 Stage::Open => self.close_slow(now, most),
                 Stage::Free | Stage::Upgrading | Stage::Closing | Stage::Lingering => {
                     self.counters.cut += 1;
@@ -173,18 +227,19 @@ impl Hub {
 
 /// How much of a span of frames fits into `room`, and how many frames do not.
 ///
-/// The frame of which `sent` bytes are gone always does, and so does the first one of all.
+/// The frame of which `sent` bytes are gone does not count, nor the first one of all.
 fn fitting(chunk: &Chunk, span: Span, sent: u32, room: usize, first: bool) -> (u32, u64) {
     let begin = span.start + sent;
     let mut end = chunk.boundary(span.start, begin);
     if first && end == begin {
         end = chunk.frame_end(end);
     }
+    let exempt = end;
     let mut dropped = 0;
     let mut at = end;
     while at < span.end {
         at = chunk.frame_end(at);
-        if dropped == 0 && (at - begin) as usize + ITEM_COST_BYTES <= room {
+        if dropped == 0 && (at - exempt) as usize + ITEM_COST_BYTES <= room {
             end = at;
         } else {
             dropped += 1;
@@ -208,6 +263,7 @@ mod tests {
         assert_eq!(fit(0, 0, false), (0, 3));
         assert_eq!(fit(0, 0, true), (5, 2));
         assert_eq!(fit(7, 0, true), (10, 1));
+        assert_eq!(fit(7, ITEM_COST_BYTES + 5, true), (15, 0), "the half-sent one is free");
         assert_eq!(fit(0, ITEM_COST_BYTES + 10, false), (10, 1));
         assert_eq!(fit(0, ITEM_COST_BYTES + 14, false), (10, 1));
         assert_eq!(fit(0, ITEM_COST_BYTES + 15, false), (15, 0));

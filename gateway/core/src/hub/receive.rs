@@ -4,6 +4,7 @@ use super::rounds::{Farewell, Mail};
 use super::{Hub, Role, Stage};
 use crate::body::Body;
 use crate::chunk::{Chunk, Span};
+use crate::chunks::Account;
 use crate::close::CloseCode;
 use crate::event::CloseReason;
 use crate::frame::{Kind, Opcode};
@@ -35,6 +36,7 @@ impl Hub {
             Stage::Upgrading => self.receive_head(now, slot, bytes),
             Stage::Open => {
                 conn.heard = now.tick();
+                conn.pinged = false;
                 self.receive_frames(now, slot, bytes);
             }
             Stage::Closing => self.await_goodbye(slot, bytes),
@@ -44,6 +46,7 @@ impl Hub {
     /// Collects an upgrade request; what follows it in the same bytes is frames already.
     fn receive_head(&mut self, now: Now, slot: Slot, bytes: &mut [u8]) {
         let bytes_max = self.config.limits.handshake_bytes_max;
+        self.inbound -= self.conns[slot.index()].head_bytes();
         let mut stash = self.conns[slot.index()].head.take();
         let searched = stash.as_ref().map_or(0, |stash| stash.len());
         if let Some(stash) = &mut stash {
@@ -61,7 +64,11 @@ impl Hub {
             }
             None if came.len() <= bytes_max => {
                 let stash = stash.unwrap_or_else(|| Box::new(bytes.to_vec()));
+                self.inbound += stash.capacity();
                 self.conns[slot.index()].head = Some(stash);
+                if self.inbound > self.config.limits.inbound_bytes_max {
+                    self.refuse(now, slot, &Refusal::full());
+                }
             }
             Some(_) | None => self.refuse(now, slot, &Refusal::too_large()),
         }
@@ -94,6 +101,7 @@ impl Hub {
         let conn = &mut self.conns[slot.index()];
         conn.stage = Stage::Open;
         conn.role = role;
+        conn.echoes = role == Role::Echo;
         conn.heard = now.tick();
         self.counters.opened += 1;
         self.deadlines.set(slot, now.tick().after_secs(self.config.limits.ping_secs));
@@ -108,6 +116,8 @@ impl Hub {
     fn finish_answer(&mut self, now: Now, slot: Slot, status: u16) {
         let conn = &mut self.conns[slot.index()];
         conn.deaf = true;
+        self.inbound -= conn.head_bytes();
+        conn.head = None;
         self.start_closing(now, slot, CloseReason::Answered(status), None, "");
     }
 
@@ -118,7 +128,7 @@ impl Hub {
         let outcome = loop {
             match session.next(&mut bytes, &self.config.limits) {
                 Ok(Some(Input::Message { kind, payload })) => self.message(slot, kind, payload),
-                Ok(Some(Input::Ping(control))) => self.pong(slot, control),
+                Ok(Some(Input::Ping(control))) => self.pong(slot, &control),
                 Ok(Some(Input::Pong(_))) => {}
                 Ok(Some(Input::Close(closing))) => break Some(Ok(closing)),
                 Ok(None) => break None,
@@ -127,6 +137,7 @@ impl Hub {
         };
         self.inbound = self.inbound + session.held_bytes() - held;
         self.conns[slot.index()].session = session;
+        self.pause_if_full(slot);
         match outcome {
             None if self.inbound > self.config.limits.inbound_bytes_max => {
                 self.fail(now, slot, CloseReason::Inbound, CloseCode::TRY_LATER, "no memory");
@@ -141,6 +152,17 @@ impl Hub {
                 let code = error.code();
                 self.fail(now, slot, CloseReason::Protocol(code), code, error.reason());
             }
+        }
+    }
+
+    /// Stops reading an echo while echoes together owe more than they may.
+    fn pause_if_full(&mut self, slot: Slot) {
+        let owed = self.chunks.charged(Account::Echoes);
+        let conn = &mut self.conns[slot.index()];
+        if conn.echoes && !conn.waits && owed > self.config.limits.echo_outbox_bytes_max {
+            conn.waits = true;
+            self.waiting.push(slot);
+            self.update_interest(slot);
         }
     }
 
@@ -199,7 +221,9 @@ impl Hub {
         }
         if lane.filling.is_bare() {
             lane.filling = Chunk::reusing(self.chunks.buffer());
-            lane.skips = self.scratch.skips.pop().unwrap_or_default();
+            if lane.skips.capacity() == 0 {
+                lane.skips = self.scratch.skips.pop().unwrap_or_default();
+            }
         }
         let start = lane.filling.len();
         self.push_message(Target::Lane(lane_id), kind, payload);
@@ -256,15 +280,16 @@ impl Hub {
     /// Says for whom the direct bytes from `start` on are; neighbours are sent as one.
     fn address(&mut self, slot: Slot, start: u32, framed: bool) {
         let end = self.pending.direct.len();
+        let generation = self.conns[slot.index()].generation;
         if let Some(last) = self.pending.mails.last_mut()
             && last.slot == slot
+            && last.generation == generation
             && last.framed == framed
         {
             assert_eq!(last.span.end, start, "direct bytes are addressed as they come");
             last.span.end = end;
             return;
         }
-        let generation = self.conns[slot.index()].generation;
         let span = Span { start, end };
         self.pending.mails.push(Mail { slot, generation, span, framed });
     }

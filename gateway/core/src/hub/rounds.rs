@@ -1,5 +1,7 @@
 //! What is to be said, in two halves: one that fills while events come, one that is being sent.
 
+use std::collections::VecDeque;
+
 use crate::chunk::Chunk;
 use crate::chunk::Span;
 use crate::chunks::ChunkId;
@@ -57,15 +59,14 @@ pub(super) struct Round {
     pub(super) direct: Option<ChunkId>,
     pub(super) mails: Vec<Mail>,
     pub(super) mailed: usize,
-    pub(super) lanes: Vec<LaneId>,
-    pub(super) flown: usize,
-    pub(super) airborne: Option<Airborne>,
+    /// Lanes that took off when the round began, and have not landed.
+    pub(super) flights: VecDeque<Airborne>,
     pub(super) farewells: Vec<Farewell>,
     pub(super) said: usize,
     pub(super) active: bool,
 }
 
-/// The one flight under way.
+/// A lane's flight, under way or waiting for those before it.
 #[derive(Debug)]
 pub(super) struct Airborne {
     pub(super) lane: LaneId,
@@ -79,13 +80,11 @@ impl Round {
         assert!(!self.active, "a round begins when the one before is done");
         self.retries.clear();
         self.mails.clear();
-        self.lanes.clear();
         self.farewells.clear();
         std::mem::swap(&mut self.retries, &mut pending.retries);
         std::mem::swap(&mut self.mails, &mut pending.mails);
-        std::mem::swap(&mut self.lanes, &mut pending.lanes);
         std::mem::swap(&mut self.farewells, &mut pending.farewells);
-        (self.retried, self.mailed, self.flown, self.said) = (0, 0, 0, 0);
+        (self.retried, self.mailed, self.said) = (0, 0, 0);
         self.active = true;
     }
 }

@@ -280,6 +280,7 @@ impl World {
         assert_eq!(self.hub.live(), 0);
         assert_eq!(self.hub.rooms(), 0);
         assert_eq!((self.hub.chunks(), self.hub.outbox_bytes()), (0, 0));
+        assert_eq!(self.hub.echo_bytes(), 0);
         assert_eq!(self.hub.inbound_bytes(), 0);
         let counters = self.hub.counters();
         assert_eq!(counters.accepted, counters.closed_total());
