@@ -151,6 +151,9 @@ impl Server {
     }
 
     /// Waits until a worker ended that was not told to: a fault that ends the node.
+    ///
+    /// # Panics
+    /// If it is asked again after all workers have ended.
     pub async fn failed(&mut self) -> WorkerStopped {
         let index = self.ended.recv().await.expect("a node has workers");
         let thread = self.workers[index].thread.take().expect("a worker ends once");

@@ -80,13 +80,13 @@ async fn fragmented_messages_come_back_as_one() {
 }
 
 #[tokio::test]
-async fn a_large_message_reaches_the_whole_room_from_heap_or_store() {
+async fn messages_of_any_size_reach_the_whole_room_from_heap_or_store() {
     for store in [false, true] {
-        a_large_message_reaches_the_whole_room(store).await;
+        messages_of_any_size_reach_the_whole_room(store).await;
     }
 }
 
-async fn a_large_message_reaches_the_whole_room(store: bool) {
+async fn messages_of_any_size_reach_the_whole_room(store: bool) {
     let node = node(|config| config.store = store);
     let mut ann = connect(node.addr(), "/ws/lobby").await;
     let mut others = Vec::new();
@@ -95,12 +95,14 @@ async fn a_large_message_reaches_the_whole_room(store: bool) {
         sync(&mut other).await;
         others.push(other);
     }
-    let message = Message::binary(payload(8 << 20));
-    ann.send(message.clone()).await.unwrap();
-    say(&mut ann, "and a small one").await;
-    for other in &mut others {
-        assert!(next(other).await == message);
-        assert_eq!(next(other).await, Message::text("and a small one"));
+    for size in [0, 1 << 20, 32 << 20] {
+        let message = Message::binary(payload(size));
+        ann.send(message.clone()).await.unwrap();
+        say(&mut ann, "and a small one").await;
+        for other in &mut others {
+            assert!(next(other).await == message, "{size}");
+            assert_eq!(next(other).await, Message::text("and a small one"));
+        }
     }
 }
 
