@@ -3,14 +3,7 @@
 mod world;
 
 use gateway_core::hub::MemberPolicy;
-use gateway_core::limits::Limits;
-use world::{World, close_code, masked, text};
-
-fn small_outbox() -> Limits {
-    let mut limits = Limits::default();
-    limits.outbox_bytes_max = 1_000;
-    limits
-}
+use world::{World, close_code, masked, small_outbox, text};
 
 #[test]
 fn what_ranges_cost_is_part_of_the_shards_budget() {

@@ -3,17 +3,10 @@
 mod world;
 
 use gateway_core::hub::MemberPolicy;
-use gateway_core::limits::Limits;
-use world::{World, close_code, masked};
+use world::{World, close_code, masked, small_outbox};
 
 const PING: u8 = 9;
 const PONG: u8 = 10;
-
-fn small_outbox() -> Limits {
-    let mut limits = Limits::default();
-    limits.outbox_bytes_max = 1_000;
-    limits
-}
 
 #[test]
 fn a_lossy_member_that_reads_slowly_is_asked_and_not_closed() {

@@ -5,13 +5,7 @@ mod world;
 use gateway_core::event::CloseReason;
 use gateway_core::hub::MemberPolicy;
 use gateway_core::limits::Limits;
-use world::{World, binary, close_code, masked, text};
-
-fn small_outbox() -> Limits {
-    let mut limits = Limits::default();
-    limits.outbox_bytes_max = 1_000;
-    limits
-}
+use world::{World, binary, close_code, masked, small_outbox, text};
 
 #[test]
 fn a_slow_member_finds_whole_frames_and_then_1013() {

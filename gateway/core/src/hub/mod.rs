@@ -7,6 +7,7 @@
 mod closing;
 mod conn;
 mod flush;
+mod offer;
 mod owing;
 mod receive;
 mod rounds;

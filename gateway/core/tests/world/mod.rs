@@ -146,6 +146,13 @@ pub(crate) fn request(path: &str) -> Vec<u8> {
     .into_bytes()
 }
 
+/// Limits with which a member is slow soon.
+pub(crate) fn small_outbox() -> Limits {
+    let mut limits = Limits::default();
+    limits.outbox_bytes_max = 1_000;
+    limits
+}
+
 pub(crate) struct World {
     pub(crate) hub: Hub,
     pub(crate) wires: Wires,
