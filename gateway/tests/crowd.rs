@@ -13,7 +13,6 @@ use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Message;
 
 const CLIENTS: usize = 4_990;
-const STUCK: usize = CLIENTS / 10;
 const PUBLISHERS: usize = 10;
 const MESSAGE_BYTES: usize = 4 << 10;
 const MESSAGES: usize = 60;
@@ -67,10 +66,12 @@ async fn everyone_who_reads_hears_all_in_one_order_and_who_does_not_is_told() {
         config.limits.close_secs = 120; // until they read at last
         config.limits.ping_secs = 0;
     });
+    // Both ends are in this process. Where descriptors are short, the crowd is smaller.
+    let clients = CLIENTS.min(node.max_connections() as usize / 2 - PUBLISHERS) / 10 * 10;
     let heard = Arc::new(AtomicUsize::new(0));
     let mut readers = Vec::new();
     let mut stuck_ones = Vec::new();
-    for n in 0..CLIENTS {
+    for n in 0..clients {
         if n % 10 == 9 {
             stuck_ones.push(stuck(node.addr()).await);
         } else {
@@ -105,7 +106,7 @@ async fn everyone_who_reads_hears_all_in_one_order_and_who_does_not_is_told() {
     for socket in stuck_ones {
         assert_told(socket, &orders[0]).await;
     }
-    assert_eq!(stuck_count, STUCK);
+    assert_eq!(stuck_count, clients / 10);
     node.drain();
     let counters = tokio::task::spawn_blocking(move || node.join()).await.unwrap().unwrap();
     let slow = gateway_core::event::CloseReason::Slow.index();
