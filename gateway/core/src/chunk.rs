@@ -43,6 +43,9 @@ struct Placed {
     body: Body,
 }
 
+/// Memory beyond twice its bytes that a small chunk may keep.
+const TRIM_SLACK_BYTES: usize = 256;
+
 impl Chunk {
     /// An empty chunk that appends to `buf`, which may have been used before.
     pub(crate) fn reusing(mut buf: Vec<u8>) -> Self {
@@ -81,14 +84,15 @@ impl Chunk {
         self.frames
     }
 
-    /// Bytes of memory that this chunk keeps.
+    /// Bytes of memory that this chunk keeps, once it is [trimmed](Self::trim).
     pub(crate) fn memory(&self) -> usize {
-        self.buf.capacity() + self.bodies_len + self.bodies.len() * size_of::<Placed>()
+        let buf = self.buf.capacity().min(2 * self.buf.len() + TRIM_SLACK_BYTES);
+        buf + self.bodies_len + self.bodies.len() * size_of::<Placed>()
     }
 
     /// Gives back memory beyond what the stream needs, if that is most of it.
     pub(crate) fn trim(&mut self) -> Option<Vec<u8>> {
-        if self.buf.capacity() <= 2 * self.buf.len() + 256 {
+        if self.buf.capacity() <= 2 * self.buf.len() + TRIM_SLACK_BYTES {
             return None;
         }
         let exact = self.buf.as_slice().to_vec();

@@ -18,6 +18,8 @@ pub(crate) struct Member {
 const OWES: u32 = 1;
 /// The member skips some of an even or an odd flight.
 const SKIPS: [u32; 2] = [2, 4];
+/// The member hears nothing that is said from now on, and leaves soon.
+const HUSHED: u32 = 8;
 
 impl Member {
     const HOLE: Self = Self { slot: u32::MAX, marks: OWES };
@@ -101,6 +103,11 @@ impl Lane {
 
     /// Removes the member in `seat`; who was moved into that seat, if anyone, is returned.
     pub(crate) fn leave(&mut self, seat: u32) -> Option<Slot> {
+        let member = self.members[seat as usize];
+        if member.marks & HUSHED != 0 {
+            // Whoever gets the slot next must not be hushed in its place.
+            self.skips.retain(|skip| skip.slot.0 != member.slot || skip.span.end != u32::MAX);
+        }
         if self.flying {
             self.members[seat as usize] = Member::HOLE;
             self.holes += 1;
@@ -132,7 +139,7 @@ impl Lane {
     /// The member in `seat` hears what was said until now, and nothing after.
     pub(crate) fn hush(&mut self, seat: u32, slot: Slot) {
         let span = Span { start: self.filling.len(), end: u32::MAX };
-        self.members[seat as usize].marks |= SKIPS[usize::from(self.odd)];
+        self.members[seat as usize].marks |= SKIPS[usize::from(self.odd)] | HUSHED;
         self.skips.push(Skip { slot, span, frames: self.filling.frames() });
     }
 

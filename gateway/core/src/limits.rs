@@ -34,8 +34,8 @@ pub struct Limits {
     /// Bytes kept for all members of a shard that owe, each shared chunk counted once. Beyond
     /// it the members owing most are closed until it fits.
     pub shard_outbox_bytes_max: usize,
-    /// Bytes that all echoes of a shard may owe together. Beyond it none that sends more is read
-    /// from until half of that is taken back; what was unfinished then may still be completed.
+    /// Bytes that all echoes of a shard may owe together. Beyond it none is read from until half of
+    /// that is taken back; the turn that reached it may still complete what was unfinished.
     pub echo_outbox_bytes_max: usize,
     /// Bytes read in one turn; then it flushes before it reads on. Bounds both what a turn
     /// can add to a lane, beside messages that were unfinished, and how long a flush is put off.

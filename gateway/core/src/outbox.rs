@@ -66,14 +66,14 @@ impl Outbox {
         }
     }
 
-    /// Queues a frame of its own before all that is not yet begun.
+    /// Queues a frame of its own before all that is not yet begun, but never before a response.
     pub(crate) fn push_next(&mut self, next: Item, chunks: &mut Chunks) {
         chunks.owe(next.chunk);
         self.owed += next.span.len() + ITEM_COST_BYTES;
-        if self.sent == 0 {
+        let begun = self.sent > 0 || self.items.front().is_some_and(|first| !first.framed);
+        let Some(first) = self.items.front_mut().filter(|_| begun) else {
             return self.items.push_front(next);
-        }
-        let first = self.items.front_mut().expect("sent bytes belong to the first item");
+        };
         let end = first_end(first, chunks);
         if end < first.span.end {
             // The rest of the first range, behind the frame that is half sent.
@@ -138,9 +138,10 @@ impl Outbox {
         self.sent = reached - item.span.start;
     }
 
-    /// Drops every frame that is not half sent.
+    /// Drops every frame that is not half sent. What is not framed, a response, stays.
     pub(crate) fn keep_half_frame(&mut self, chunks: &mut Chunks) {
-        let kept = usize::from(self.sent > 0);
+        let response = self.items.front().is_some_and(|first| !first.framed);
+        let kept = usize::from(self.sent > 0 || response);
         self.items.drain(kept..).for_each(|item| chunks.paid(item.chunk));
         self.items.shrink_to_fit();
         self.owed = 0;

@@ -2,8 +2,9 @@
 
 mod world;
 
+use gateway_core::event::Event;
 use gateway_core::hub::MemberPolicy;
-use world::{World, close_code, masked, small_outbox, text};
+use world::{World, close_code, masked, request, small_outbox, text};
 
 #[test]
 fn what_ranges_cost_is_part_of_the_shards_budget() {
@@ -124,4 +125,72 @@ fn twenty_thousand_stuck_members_and_a_message_beyond_the_budget() {
     world.settle();
     assert!(world.hub.outbox_bytes() <= 8 << 20);
     assert!(world.hub.is_live(ann));
+}
+
+#[test]
+fn echoes_together_keep_their_budget_however_many_they_are() {
+    let mut world = World::with_limits(|limits| limits.echo_outbox_bytes_max = 100_000);
+    let echoes: [_; 50] = world.connect_all("/ws/simple");
+    for slot in echoes {
+        world.wire(slot).window = 0;
+        if world.wire(slot).reads {
+            world.say_binary(slot, &[1; 60_000]);
+        }
+        world.settle();
+    }
+    assert!(world.hub.echo_bytes() <= 200_000, "{}", world.hub.echo_bytes());
+    let late = world.connect("/ws/simple");
+    assert!(!world.wire(late).reads, "nor is a newcomer");
+}
+
+#[test]
+fn pongs_owed_are_within_the_shards_budget() {
+    const BUDGET: usize = 40_000;
+    let mut world = World::with_limits(|limits| limits.shard_outbox_bytes_max = BUDGET);
+    let [ann] = world.connect_all("/ws/lobby");
+    let members: [_; 60] = world.connect_all("/ws/lobby");
+    for &slot in &members {
+        world.wire(slot).window = 1;
+    }
+    world.say(ann, "0123456789");
+    world.settle();
+    for _ in 0..10 {
+        for &slot in &members {
+            world.raw(slot, &masked(0x89, &[7; 125]));
+            world.read_more(slot, 1);
+            assert!(world.hub.outbox_bytes() <= BUDGET, "{}", world.hub.outbox_bytes());
+        }
+    }
+}
+
+#[test]
+fn a_tiny_debt_in_a_large_buffer_is_charged_as_what_it_is() {
+    let mut world = World::with_limits(|limits| limits.shard_outbox_bytes_max = 100_000);
+    let [ann, _bob] = world.connect_all("/ws/lobby");
+    let [other, tiny] = world.connect_all("/ws/other");
+    let large: Vec<u8> = (0..8).flat_map(|_| masked(0x82, &[1; 60_000])).collect();
+    world.raw(ann, &large); // the lane's buffer grows and is kept for reuse
+    world.settle();
+    world.wire(tiny).window = 0;
+    world.say(other, "x");
+    world.settle();
+    assert!(world.hub.outbox_bytes() < 2_000);
+    world.read_more(tiny, usize::MAX / 2);
+    assert_eq!(world.heard(tiny), [text("x")]);
+}
+
+#[test]
+fn comings_and_goings_in_a_silent_room_keep_no_memory() {
+    let mut world = World::new();
+    let [_ann, bob] = world.connect_all("/ws/lobby");
+    let kept = allocation_counter::measure(|| {
+        for _ in 0..20_000 {
+            world.end(bob);
+            *world.wire(bob) = world::fresh_wire();
+            world.hub.handle(world.now, Event::Accepted { slot: bob });
+            world.raw(bob, &request("/ws/lobby"));
+            world.settle();
+        }
+    });
+    assert!(kept.bytes_current < 20_000, "{} bytes kept", kept.bytes_current);
 }

@@ -293,3 +293,71 @@ fn a_slot_used_again_hears_nothing_meant_for_its_predecessor() {
     world.settle();
     assert_eq!(world.wire(ann).got, b"");
 }
+
+#[test]
+fn who_takes_the_slot_of_one_that_left_hears_the_room() {
+    let mut world = World::new();
+    let [ann, bob] = world.connect_all("/ws/lobby");
+    world.raw(bob, &masked(0x88, b"\x03\xe8"));
+    world.settle();
+    assert!(world.wire(bob).released.is_some());
+    *world.wire(bob) = world::fresh_wire();
+    world.hub.handle(world.now, Event::Accepted { slot: bob });
+    world.raw(bob, &request("/ws/lobby"));
+    world.settle();
+    world.wire(bob).got.clear();
+    world.say(ann, "hello");
+    world.say(bob, "me too");
+    world.settle();
+    assert_eq!(world.heard(bob), [text("hello")]);
+}
+
+#[test]
+fn who_is_released_while_hushed_does_not_hush_its_successor() {
+    let mut world = World::new();
+    let [ann, bob] = world.connect_all("/ws/lobby");
+    world.say(ann, "before");
+    world.raw(bob, &masked(0x88, b"\x03\xe8")); // hears "before", then its close frame
+    world.hub.handle(world.now, Event::Broken { slot: bob });
+    world.effects();
+    *world.wire(bob) = world::fresh_wire();
+    world.hub.handle(world.now, Event::Accepted { slot: bob });
+    world.raw(bob, &request("/ws/lobby"));
+    world.say(ann, "after");
+    world.settle();
+    assert!(world.wire(bob).got.ends_with(b"\r\n\r\n\x81\x05after"));
+}
+
+#[test]
+fn an_echo_that_was_not_read_from_is_heard_saying_goodbye() {
+    let mut world = World::with_limits(|limits| limits.echo_outbox_bytes_max = 10_000);
+    let [stuck, late] = world.connect_all("/ws/simple");
+    world.wire(stuck).window = 0;
+    world.say_binary(stuck, &[1; 60_000]);
+    world.settle();
+    assert!(!world.wire(late).reads);
+    world.hub.handle(world.now, Event::Drain);
+    world.settle();
+    assert_eq!(world.heard(late).iter().map(close_code).collect::<Vec<_>>(), [Some(1001)]);
+    assert!(world.wire(late).reads);
+    world.raw(late, &masked(0x88, &1001_u16.to_be_bytes()));
+    world.settle();
+    assert_eq!(world.wire(late).released, Some(CloseReason::Drained));
+}
+
+#[test]
+fn a_slow_member_whose_response_is_unsent_gets_it_before_1013() {
+    let mut world = World::with_limits(|limits| limits.outbox_bytes_max = 1_000);
+    let [ann] = world.connect_all("/ws/lobby");
+    let late = world.accept();
+    world.wire(late).window = 0;
+    world.raw(late, &request("/ws/lobby"));
+    world.settle();
+    for _ in 0..100 {
+        world.say(ann, "0123456789012345678901234567890");
+        world.settle();
+    }
+    world.read_more(late, usize::MAX / 2);
+    let got = &world.wire(late).got;
+    assert!(got.starts_with(b"HTTP/1.1 101 ") && got.ends_with(b"\r\n\r\n\x88\x06\x03\xf5slow"));
+}

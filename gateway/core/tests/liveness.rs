@@ -3,7 +3,7 @@
 mod world;
 
 use gateway_core::hub::MemberPolicy;
-use world::{World, close_code, masked, small_outbox};
+use world::{World, close_code, masked, request, small_outbox};
 
 const PING: u8 = 9;
 const PONG: u8 = 10;
@@ -139,4 +139,30 @@ fn an_echo_taken_back_slowly_survives_its_goodbye() {
     let heard = world.heard(ann);
     assert_eq!(heard[0].payload.len(), 10_000);
     assert_eq!(close_code(&heard[1]), Some(1000));
+}
+
+#[test]
+fn an_echo_that_is_not_read_from_is_not_asked_for_a_pong() {
+    let mut world = World::with_limits(|limits| limits.echo_outbox_bytes_max = 10_000);
+    let [stuck, late] = world.connect_all("/ws/simple");
+    world.wire(stuck).window = 0;
+    world.say_binary(stuck, &[1; 60_000]);
+    world.settle();
+    assert!(!world.wire(late).reads);
+    world.pass_secs(60);
+    assert_eq!(world.heard(late), []);
+    assert!(world.hub.is_live(late));
+}
+
+#[test]
+fn a_pong_does_not_overtake_the_response() {
+    let mut world = World::new();
+    let late = world.accept();
+    world.wire(late).window = 0;
+    world.raw(late, &request("/ws/lobby"));
+    world.settle();
+    world.raw(late, &masked(0x89, b"p"));
+    world.read_more(late, usize::MAX / 2);
+    let got = &world.wire(late).got;
+    assert!(got.starts_with(b"HTTP/1.1 101 ") && got.ends_with(b"\r\n\r\n\x8a\x01p"));
 }

@@ -19,8 +19,11 @@ impl Hub {
         code: Option<CloseCode>,
         text: &'static str,
     ) {
-        if let Role::Member { lane, seat } = self.conns[slot.index()].role {
-            self.rooms.lane_mut(lane).hush(seat, slot);
+        match self.conns[slot.index()].role {
+            Role::Member { lane, seat } if !self.rooms.lane(lane).is_idle() => {
+                self.rooms.lane_mut(lane).hush(seat, slot);
+            }
+            Role::Member { .. } | Role::Echo | Role::Nothing => self.leave(slot),
         }
         self.set_closing(now, slot, reason);
         self.farewell(slot, code, text);
@@ -52,6 +55,8 @@ impl Hub {
         conn.stage = Stage::Closing;
         conn.reason.get_or_insert(reason);
         self.deadlines.set(slot, now.tick().after_secs(self.config.limits.close_secs.max(1)));
+        // Even one that was not read from is heard saying goodbye.
+        self.update_interest(slot);
     }
 
     /// Goes one step further if all was said: ends if the peer said goodbye too, as RFC 6455
@@ -134,9 +139,8 @@ impl Hub {
             conn.pinged = false;
             return self.deadlines.set(slot, silent_until);
         }
-        // What it owes is before a ping, and while it takes of it, that is a sign of life. An echo
-        // that is not read from cannot answer; if its peer is gone, the kernel will say so.
-        if conn.owes() && !conn.reads {
+        // An echo that is not read from cannot answer; if its peer is gone, the kernel will say so.
+        if !conn.reads {
             return self.deadlines.set(slot, now.tick().after_secs(ping_secs));
         }
         if conn.pinged {

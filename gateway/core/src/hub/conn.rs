@@ -57,8 +57,6 @@ pub(super) struct Conn {
     pub(super) deaf: bool,
     /// The peer's stream has ended.
     pub(super) ended: bool,
-    /// An echo that is not read from until what all echoes owe is less.
-    pub(super) waits: bool,
     pub(super) reads: bool,
     pub(super) writes: bool,
     /// Whether it was opened as an echo, which it stays when it closes.
@@ -83,7 +81,6 @@ impl Conn {
             heard_goodbye: false,
             deaf: false,
             ended: false,
-            waits: false,
             reads: true,
             writes: false,
             echoes: false,

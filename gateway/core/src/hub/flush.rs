@@ -50,7 +50,7 @@ impl Hub {
             }
             self.round.active = false;
         }
-        self.resume_echoes();
+        self.pace_echoes();
         Flush::Done
     }
 
@@ -264,7 +264,9 @@ impl Hub {
 
     /// Sends from the outbox until it is empty or the kernel is full.
     fn pay(&mut self, now: Now, slot: Slot, out: &mut impl Transmit) {
-        self.queue_pong(slot);
+        if !self.queue_pong(now, slot) {
+            return;
+        }
         loop {
             let outbox = self.conns[slot.index()].outbox.as_mut().expect("it owes");
             let mut parts = Vec::new();

@@ -69,8 +69,8 @@ pub struct Hub {
     round: Round,
     /// Who owes to rooms, by how much they owed when they were last ranked.
     debts: BTreeSet<(usize, Reverse<Slot>)>,
-    /// Echoes that are not read from until echoes owe less.
-    waiting: Vec<Slot>,
+    /// No echo is read from until echoes owe less.
+    echoes_paused: bool,
     effects: VecDeque<Effect>,
     counters: Counters,
     /// Connections in slots, and how many of them are only here to hear 503.
@@ -110,7 +110,7 @@ impl Hub {
             pending: Pending::default(),
             round: Round::default(),
             debts: BTreeSet::new(),
-            waiting: Vec::new(),
+            echoes_paused: false,
             effects: VecDeque::new(),
             counters: Counters::default(),
             live: 0,
@@ -237,7 +237,8 @@ impl Hub {
         let conn = &mut self.conns[slot.index()];
         let owes = conn.owes();
         // An echo is never closed for slowness: what it has not taken back, it may not add to.
-        let full = (owes || conn.waits) && conn.role == Role::Echo && conn.stage == Stage::Open;
+        let open_echo = conn.echoes && conn.stage == Stage::Open;
+        let full = open_echo && (owes || self.echoes_paused);
         let (read, write) = (!conn.ended && !full, owes);
         if (read, write) != (conn.reads, conn.writes) {
             (conn.reads, conn.writes) = (read, write);

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use super::{Hub, MemberPolicy, Role, Stage};
+use super::{Conn, Hub, MemberPolicy, Role, Stage};
 use crate::chunk::{Chunk, Span};
 use crate::chunks::{Account, ChunkId};
 use crate::close::{self, CloseCode};
@@ -133,13 +133,14 @@ impl Hub {
         }
     }
 
-    /// Puts the pong that is owed behind the frame that is half sent.
-    pub(super) fn queue_pong(&mut self, slot: Slot) {
+    /// Puts the pong that is owed behind the frame that is half sent. Whether the connection still
+    /// owes: it may have been the one too much.
+    pub(super) fn queue_pong(&mut self, now: Now, slot: Slot) -> bool {
         let conn = &mut self.conns[slot.index()];
         let account = conn.account();
         let outbox = conn.outbox.as_mut().expect("it owes");
         let Some(control) = outbox.pong.take().filter(|_| conn.stage == Stage::Open) else {
-            return;
+            return true;
         };
         let mut chunk = Chunk::reusing(self.chunks.buffer());
         chunk.push_frame(Opcode::Pong, control.as_slice());
@@ -147,19 +148,24 @@ impl Hub {
         let id = self.chunks.hold(chunk, account);
         outbox.push_next(Item { chunk: id, span, framed: true }, &mut self.chunks);
         self.chunks.settle(id);
+        self.rank(slot);
+        self.shed(now);
+        self.conn(slot).is_some_and(Conn::owes)
     }
 
-    /// Lets echoes speak again when what they owe has become less.
-    pub(super) fn resume_echoes(&mut self) {
+    /// Stops or resumes reading from all echoes, by what they owe together.
+    pub(super) fn pace_echoes(&mut self) {
         let owed = self.chunks.charged(Account::Echoes);
-        if self.waiting.is_empty() || owed > self.config.limits.echo_outbox_bytes_max / 2 {
+        let bytes_max = self.config.limits.echo_outbox_bytes_max;
+        let paused = if self.echoes_paused { owed > bytes_max / 2 } else { owed > bytes_max };
+        if paused == self.echoes_paused {
             return;
         }
-        for slot in std::mem::take(&mut self.waiting) {
-            // The slot may hold another connection by now, which does not wait, or none.
-            self.conns[slot.index()].waits = false;
-            if self.conn(slot).is_some() {
-                self.update_interest(slot);
+        self.echoes_paused = paused;
+        // All of them, but only after half of the budget has come or gone.
+        for index in 0..self.conns.len() {
+            if self.conns[index].echoes {
+                self.update_interest(Slot::from(index));
             }
         }
     }

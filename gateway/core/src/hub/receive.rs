@@ -4,7 +4,6 @@ use super::rounds::{Farewell, Mail};
 use super::{Hub, Role, Stage};
 use crate::body::Body;
 use crate::chunk::{Chunk, Span};
-use crate::chunks::Account;
 use crate::close::CloseCode;
 use crate::event::CloseReason;
 use crate::frame::{Kind, Opcode};
@@ -105,6 +104,7 @@ impl Hub {
         conn.heard = now.tick();
         self.counters.opened += 1;
         self.deadlines.set(slot, now.tick().after_secs(self.config.limits.ping_secs));
+        self.update_interest(slot);
     }
 
     /// Answers with an HTTP error, after which nothing else is said.
@@ -137,7 +137,6 @@ impl Hub {
         };
         self.inbound = self.inbound + session.held_bytes() - held;
         self.conns[slot.index()].session = session;
-        self.pause_if_full(slot);
         match outcome {
             None if self.inbound > self.config.limits.inbound_bytes_max => {
                 self.fail(now, slot, CloseReason::Inbound, CloseCode::TRY_LATER, "no memory");
@@ -152,17 +151,6 @@ impl Hub {
                 let code = error.code();
                 self.fail(now, slot, CloseReason::Protocol(code), code, error.reason());
             }
-        }
-    }
-
-    /// Stops reading an echo while echoes together owe more than they may.
-    fn pause_if_full(&mut self, slot: Slot) {
-        let owed = self.chunks.charged(Account::Echoes);
-        let conn = &mut self.conns[slot.index()];
-        if conn.echoes && !conn.waits && owed > self.config.limits.echo_outbox_bytes_max {
-            conn.waits = true;
-            self.waiting.push(slot);
-            self.update_interest(slot);
         }
     }
 
