@@ -22,8 +22,11 @@ pub struct Turn<N> {
     net: N,
     hub: Hub,
     batch: Batch,
-    /// Whom the last turn would have read from next, had it not reached its bound.
-    next: Option<Slot>,
+    /// Who was readable when the last turn reached its bound, in that order.
+    unread: Vec<Slot>,
+    /// The turn in which each slot was last read from, or put off.
+    seen: Vec<u32>,
+    turns: u32,
     /// Every read of the shard goes through this one buffer.
     scratch: Vec<u8>,
     slice: usize,
@@ -34,7 +37,8 @@ impl<N: Net> Turn<N> {
     #[must_use]
     pub fn new(net: N, hub: Hub, slice: usize) -> Self {
         let scratch = vec![0; hub.limits().read_bytes_max];
-        Self { net, hub, batch: Batch::default(), next: None, scratch, slice }
+        let (unread, seen) = (Vec::new(), Vec::new());
+        Self { net, hub, batch: Batch::default(), unread, seen, turns: 0, scratch, slice }
     }
 
     /// Does one turn if anything is ready or due; `Pending` with the waker registered if not.
@@ -75,33 +79,44 @@ impl<N: Net> Turn<N> {
     }
 
     fn receive(&mut self, now: Now) {
+        self.turns = self.turns.wrapping_add(1);
         let mut left = self.hub.limits().turn_bytes_max;
+        // Readiness lasts and is reported in the same order each time, so whoever a turn did not
+        // come to is read from first in the next one, or those behind would never be.
+        for slot in std::mem::take(&mut self.unread) {
+            self.read_once(now, slot, &mut left);
+        }
         let mut batch = std::mem::take(&mut self.batch);
-        // Readiness lasts and is reported in the same order, so that a turn which reached its
-        // bound must be gone on with where it stopped, or those behind would never be read.
-        let next = self.next.take();
-        let begin =
-            next.and_then(|slot| batch.ready.iter().position(|&r| r == Ready::Readable(slot)));
-        batch.ready.rotate_left(begin.unwrap_or(0));
         for ready in batch.ready.drain(..) {
             match ready {
                 Ready::Accepted { slot, peer, cpu } => {
                     debug!(%slot, %peer, ?cpu, "accepted");
                     self.hub.handle(now, Event::Accepted { slot });
                 }
-                Ready::Readable(slot) if left > 0 => {
-                    left = left.saturating_sub(self.read(now, slot));
-                }
-                Ready::Readable(slot) => self.next = self.next.or(Some(slot)),
+                Ready::Readable(slot) => self.read_once(now, slot, &mut left),
                 Ready::Writable(slot) => self.hub.handle(now, Event::Writable { slot }),
             }
         }
         self.batch = batch;
     }
 
+    /// Reads from a slot unless this turn has, or puts it off if the turn has read enough.
+    fn read_once(&mut self, now: Now, slot: Slot, left: &mut usize) {
+        if slot.index() >= self.seen.len() {
+            self.seen.resize(slot.index() + 1, self.turns.wrapping_sub(1));
+        }
+        if std::mem::replace(&mut self.seen[slot.index()], self.turns) == self.turns {
+            return;
+        }
+        if *left == 0 {
+            return self.unread.push(slot);
+        }
+        *left = left.saturating_sub(self.read(now, slot));
+    }
+
     /// Reads once from a slot; returns how many bytes came.
     fn read(&mut self, now: Now, slot: Slot) -> usize {
-        if !self.hub.is_live(slot) {
+        if !self.hub.reads(slot) {
             return 0;
         }
         match self.net.recv(slot, &mut self.scratch) {

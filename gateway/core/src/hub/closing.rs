@@ -38,10 +38,15 @@ impl Hub {
         code: CloseCode,
         text: &'static str,
     ) {
-        let conn = &mut self.conns[slot.index()];
-        conn.deaf = true;
-        self.inbound -= std::mem::take(&mut conn.session).held_bytes();
+        self.conns[slot.index()].deaf = true;
+        self.forget_unfinished(slot);
         self.start_closing(now, slot, reason, Some(code), text);
+    }
+
+    /// Drops what was half received, since its end will not be of interest.
+    pub(super) fn forget_unfinished(&mut self, slot: Slot) {
+        let session = std::mem::take(&mut self.conns[slot.index()].session);
+        self.inbound -= session.held_bytes();
     }
 
     /// Starts to close a peer that hears nothing more of its room.
@@ -87,8 +92,8 @@ impl Hub {
             Stage::Free => conn.ended = false,
             Stage::Upgrading | Stage::Lingering => self.release(slot, CloseReason::Ended),
             Stage::Open => {
+                self.forget_unfinished(slot);
                 self.start_closing(now, slot, CloseReason::Ended, None, "");
-                self.update_interest(slot);
             }
             Stage::Closing => {
                 self.update_interest(slot);

@@ -158,6 +158,12 @@ impl Hub {
         self.conn(slot).is_some()
     }
 
+    /// Whether the slot holds a connection that is read from now.
+    #[must_use]
+    pub fn reads(&self, slot: Slot) -> bool {
+        self.conn(slot).is_some_and(|conn| conn.reads)
+    }
+
     /// Connections in slots, refused ones included.
     #[must_use]
     pub fn live(&self) -> u32 {

@@ -144,6 +144,7 @@ impl Hub {
             None => {}
             Some(Ok(closing)) => {
                 self.conns[slot.index()].heard_goodbye = true;
+                self.forget_unfinished(slot);
                 let code = closing.code.unwrap_or(CloseCode::NORMAL);
                 self.start_closing(now, slot, CloseReason::Peer(closing.code), Some(code), "");
             }
@@ -171,10 +172,10 @@ impl Hub {
             break;
         }
         self.inbound = self.inbound + conn.session.held_bytes() - held;
-        if self.inbound > self.config.limits.inbound_bytes_max {
-            // Nothing it says will be used: its goodbye is not worth the memory.
-            self.inbound -= std::mem::take(&mut conn.session).held_bytes();
-            conn.deaf = true;
+        // Nothing else it says will be used: its goodbye is not worth the memory.
+        conn.deaf |= self.inbound > self.config.limits.inbound_bytes_max;
+        if conn.deaf || conn.heard_goodbye {
+            self.forget_unfinished(slot);
         }
         self.wind_up(slot);
     }
