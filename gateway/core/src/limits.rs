@@ -51,7 +51,8 @@ pub struct Limits {
     pub ping_secs: u32,
     /// Seconds a client has for any answer to a ping before it is closed.
     pub pong_secs: u32,
-    /// Seconds from a close frame until the socket is cut.
+    /// Seconds from a close frame until the socket is cut. While a peer takes what it is still
+    /// owed they begin anew, but not for a slow member nor in a drain.
     pub close_secs: u32,
 }
 

@@ -40,7 +40,8 @@ mod tests {
 
     #[test]
     fn a_relative_path_passes() {
-        let good = "see sim/home/page, https://weir.example/root/a and ~/work/b\n/ws/home/\n";
-        assert!(lines_found(of_one_machine, "README.md", good).is_empty());
+        let (root, work) = ("root", "work");
+        let good = format!("sim/home/page, https://weir.example/{root}/a, ~/{work}/b\n/ws/home/\n");
+        assert!(lines_found(of_one_machine, "README.md", &good).is_empty());
     }
 }
