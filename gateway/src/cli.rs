@@ -5,7 +5,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{ADDR_DEFAULT, Config};
+use crate::config::{ADDR_DEFAULT, BATCH_DEFAULT, Config, RING_DEFAULT};
+use crate::plan::Numa;
 
 /// Weir, a WebSocket gateway: rooms on the kernel's floor.
 ///
@@ -31,11 +32,31 @@ pub struct Serve {
     /// Where clients connect: HOST:PORT, or :PORT for all addresses; port 0 picks a free one.
     #[arg(long, value_name = "HOST:PORT", default_value_t = ADDR_DEFAULT.to_string())]
     pub addr: String,
-    /// Shards, each on a worker thread pinned to a core of its own. A room spans one shard only
-    /// for now, so more than one splits rooms.
-    #[arg(long, value_name = "N", default_value_t = 1,
-        value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub shards: u16,
+    /// Shards, 1 to 1024: parts of the node with connections and rooms of their own. Default: one
+    /// per physical core in the affinity mask, but no more than whole CPUs in the cgroup's quota
+    /// (2.5 give 2). More spread load finer; each costs buffers, and rooms cross shards more often.
+    #[arg(long, value_name = "N")]
+    pub shards: Option<usize>,
+    /// Worker threads, 1 to as many as shards, each pinned to a core and turning an even share of
+    /// the shards. Default: one per shard, but no more than physical cores that the quota allows.
+    /// Fewer leave cores to other programs; more than cores are put on SMT siblings, then share
+    /// CPUs, which is warned of.
+    #[arg(long, value_name = "N")]
+    pub workers: Option<usize>,
+    /// NUMA nodes to use: auto spreads workers over all nodes in proportion to their cores and
+    /// groups shards by node; a list such as 0,2 does so on these nodes only, which keeps memory
+    /// and traffic near at the price of the other cores; off takes cores by CPU number.
+    #[arg(long, value_name = "auto|off|NODES", default_value_t = Numa::Auto)]
+    pub numa: Numa,
+    /// Envelopes that a ring from one worker to another holds, 2 to 65536. More rides out longer
+    /// bursts; fewer costs less memory for each pair of workers that speak, and makes a publisher
+    /// wait, or a shard's members see a gap, sooner.
+    #[arg(long, value_name = "N", default_value_t = RING_DEFAULT)]
+    pub ring: usize,
+    /// Members served per flush slice, before the shard looks at its rings again, 1 to 65536. More
+    /// costs fewer looks; fewer lets a wide room hold up other shards for less time.
+    #[arg(long, value_name = "N", default_value_t = BATCH_DEFAULT)]
+    pub batch: usize,
     /// Connections served at a time, over all shards; clients beyond it are answered 503.
     /// Default, and at most: what the descriptor limit (ulimit -n) allows.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -72,7 +93,8 @@ impl Serve {
     /// What to start the node with.
     ///
     /// # Errors
-    /// If `--addr` is not an address, in words that say what is.
+    /// If `--addr` is not an address or another value is out of bounds, in words that say what
+    /// would be right.
     pub fn config(&self) -> Result<Config, String> {
         let addr = resolve(&self.addr).map_err(|error| {
             format!(
@@ -80,12 +102,18 @@ impl Serve {
                 self.addr
             )
         })?;
-        Ok(Config {
+        let config = Config {
             addr,
-            shards: usize::from(self.shards),
+            shards: self.shards,
+            workers: self.workers,
+            numa: self.numa.clone(),
+            ring: self.ring,
+            batch: self.batch,
             max_connections: self.max_connections,
             ..Config::default()
-        })
+        };
+        config.check().map_err(|error| error.to_string())?;
+        Ok(config)
     }
 }
 
@@ -115,10 +143,41 @@ mod tests {
         for line in ["weir", "weir serve"] {
             let config = parse(line).unwrap().config().unwrap();
             assert_eq!(config.addr, ADDR_DEFAULT);
-            assert_eq!(config.shards, 1);
+            assert_eq!((config.shards, config.workers, config.numa), (None, None, Numa::Auto));
+            assert_eq!((config.ring, config.batch), (RING_DEFAULT, BATCH_DEFAULT));
         }
         for line in ["weir --shards 3", "weir serve --shards 3"] {
-            assert_eq!(parse(line).unwrap().shards, 3);
+            assert_eq!(parse(line).unwrap().shards, Some(3));
+        }
+    }
+
+    #[test]
+    fn flags_become_fields() {
+        let line = "weir --shards 8 --workers 4 --numa 2,0 --ring 99 --batch 7 --max-connections 5";
+        let config = parse(line).unwrap().config().unwrap();
+        assert_eq!((config.shards, config.workers), (Some(8), Some(4)));
+        assert_eq!(config.numa, Numa::Nodes([0, 2].into()));
+        assert_eq!((config.ring, config.batch, config.max_connections), (99, 7, Some(5)));
+        assert_eq!(parse("weir --numa off").unwrap().numa, Numa::Off);
+    }
+
+    #[test]
+    fn a_value_out_of_bounds_is_told_what_would_be_right() {
+        for (line, told) in [
+            ("weir --shards 0", "--shards 0: give 1 to 1024"),
+            ("weir --shards 1025", "--shards 1025: give 1 to 1024"),
+            ("weir --workers 0", "--workers 0: give 1 to 1024"),
+            ("weir --shards 2 --workers 3", "give --shards 3 or more, or --workers 2 or fewer"),
+            ("weir --ring 1", "--ring 1: give 2 to 65536 envelopes"),
+            ("weir --batch 0", "--batch 0: give 1 to 65536 members"),
+        ] {
+            let error = parse(line).unwrap().config().expect_err(line);
+            assert!(error.contains(told), "{error}");
+        }
+        for nodes in ["", "all", "0,", "0-3", "-1"] {
+            let flags = ["weir".to_owned(), format!("--numa={nodes}")];
+            let error = Cli::try_parse_from(flags).expect_err(nodes).to_string();
+            assert!(error.contains("auto, off") && error.contains("0,2"), "{error}");
         }
     }
 
@@ -137,7 +196,8 @@ mod tests {
     #[test]
     fn flags_that_make_no_sense_are_refused() {
         for bad in [
-            "weir --shards 0",
+            "weir --shards many",
+            "weir --workers -1",
             "weir --max-connections 0",
             "weir --log-format xml",
             "weir --bogus",

@@ -1,28 +1,48 @@
-//! What a node is started with, and the limits that follow from the machine.
+//! What a node is started with, and the bounds of that.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 
 use gateway_core::hub::MemberPolicy;
 use gateway_core::limits::Limits;
+use thiserror::Error;
 
-/// Configuration of one node. CLI flags mirror the first three fields one to one.
+use crate::plan::{Numa, PlanError, Request};
+
+/// Configuration of one node. CLI flags mirror the fields down to
+/// `max_connections` one to one.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Config {
     /// Where clients connect; port 0 lets the system choose. Default `127.0.0.1:9002`.
     pub addr: SocketAddr,
-    /// Shards, each on a worker of its own. Default 1: until rooms span shards, a room's members
-    /// hear each other only within a shard.
-    pub shards: usize,
-    /// Connections of the whole node, split over the shards, the remainder spread. Default, and
-    /// at most: what the process's descriptor limit allows, which is raised as far as it may be.
+    /// Shards, 1 to 1024. Default: one per physical core in the affinity mask, but no more than
+    /// whole CPUs in the cgroup's quota. More spread load finer and can be moved between workers;
+    /// each costs buffers of its own and makes rooms cross shards more often.
+    pub shards: Option<usize>,
+    /// Worker threads, each pinned to a core and turning an even share of the shards; 1 to as
+    /// many as shards. Default: one per shard, but no more than physical cores that the quota
+    /// allows. Fewer leave cores to other programs; more share cores and slow each other down.
+    pub workers: Option<usize>,
+    /// NUMA nodes to use. Default `Auto`: all, workers in proportion to a node's cores and shards
+    /// grouped by node. Naming nodes keeps memory and traffic near; `Off` ignores where cores are.
+    pub numa: Numa,
+    /// Envelopes that a ring from one worker to another holds, 2 to 65,536. Default 1024. More
+    /// rides out longer bursts; fewer costs less memory for each pair of workers that speak, and
+    /// makes a publisher wait, or a shard's members see a gap, sooner.
+    pub ring: usize,
+    /// Members served per flush slice, before the shard looks at its rings again; 1 to 65,536.
+    /// Default 64. More costs fewer looks; fewer lets a wide room hold up other shards for less
+    /// time.
+    pub batch: usize,
+    /// Connections of the whole node, on whichever shards; clients beyond it hear 503. Default,
+    /// and at most: what the process's descriptor limit allows, which is raised as far as it may
+    /// be.
     pub max_connections: Option<u32>,
-    /// The bounds of each shard; `connections_max` is set from `max_connections`.
+    /// The bounds of each shard; its `connections_max` is no more than `max_connections`.
     pub limits: Limits,
     /// What becomes of members that do not read as fast as their room speaks.
     pub member_policy: MemberPolicy,
-    /// Members served per flush slice. Default 64.
-    pub slice: usize,
     /// Whether payloads of at least `share_bytes_min` are kept in a memfd and sent by `sendfile`
     /// (Linux). Default false: measured dearer than sending from the heap at 64 KiB on loopback.
     pub store: bool,
@@ -34,39 +54,117 @@ pub struct Config {
 pub const ADDR_DEFAULT: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9002);
 
+/// Default of [`Config::ring`].
+pub const RING_DEFAULT: usize = 1024;
+/// Bounds of [`Config::ring`]: one envelope under way and one being written are the least that
+/// flows; 65,536 of them are megabytes per pair of workers.
+pub const RING: RangeInclusive<usize> = 2..=65_536;
+/// Default of [`Config::batch`].
+pub const BATCH_DEFAULT: usize = crate::turn::SLICE_DEFAULT;
+/// Bounds of [`Config::batch`]: at 65,536 sends a slice lasts a good part of a second.
+pub const BATCH: RangeInclusive<usize> = 1..=65_536;
+
+/// Why a configuration makes no sense.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+pub enum ConfigError {
+    /// Shards, workers and nodes do not go together.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The rings' capacity is out of bounds.
+    #[error("--ring {0}: give {low} to {high} envelopes", low = RING.start(), high = RING.end())]
+    Ring(usize),
+    /// The slice of a flush is out of bounds.
+    #[error("--batch {0}: give {low} to {high} members", low = BATCH.start(), high = BATCH.end())]
+    Batch(usize),
+    /// The limits contradict each other.
+    #[error("{0}")]
+    Limits(&'static str),
+}
+
+impl Config {
+    /// Checks all that can be checked without the machine.
+    ///
+    /// # Errors
+    /// If a value is out of its bounds or contradicts another.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.request().check()?;
+        if !RING.contains(&self.ring) {
+            return Err(ConfigError::Ring(self.ring));
+        }
+        if !BATCH.contains(&self.batch) {
+            return Err(ConfigError::Batch(self.batch));
+        }
+        self.limits.check().map_err(ConfigError::Limits)
+    }
+
+    /// What the plan is asked for; the quota is the machine's to say.
+    #[must_use]
+    pub fn request(&self) -> Request {
+        Request { shards: self.shards, workers: self.workers, numa: self.numa.clone(), quota: None }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             addr: ADDR_DEFAULT,
-            shards: 1,
+            shards: None,
+            workers: None,
+            numa: Numa::Auto,
+            ring: RING_DEFAULT,
+            batch: BATCH_DEFAULT,
             max_connections: None,
             limits: Limits::default(),
             member_policy: MemberPolicy::Close,
-            slice: crate::turn::SLICE_DEFAULT,
             store: false,
             pin: true,
         }
     }
 }
 
-/// Shard `index`'s share of `total`: the remainder goes to the first shards, one each.
-#[must_use]
-pub fn share(total: u32, shards: usize, index: usize) -> u32 {
-    let shards = u32::try_from(shards).unwrap_or(u32::MAX);
-    total / shards + u32::from((index as u64) < u64::from(total % shards))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// What is wrong with the defaults after `change`.
+    fn wrong(change: impl FnOnce(&mut Config)) -> String {
+        let mut config = Config::default();
+        change(&mut config);
+        config.check().map_or_else(|error| error.to_string(), |()| "nothing".to_owned())
+    }
+
     #[test]
-    fn shares_differ_by_at_most_one_and_add_up() {
-        for (total, shards) in [(10, 3), (2, 4), (0, 2), (1_000_000, 7), (5, 1)] {
-            let shares: Vec<_> = (0..shards).map(|index| share(total, shards, index)).collect();
-            assert_eq!(shares.iter().sum::<u32>(), total);
-            assert!(shares.iter().max().unwrap() - shares.iter().min().unwrap() <= 1);
-            assert!(shares.is_sorted_by(|a, b| a >= b), "{shares:?}");
+    fn values_within_their_bounds_are_right() {
+        assert_eq!(wrong(|_| ()), "nothing");
+        for (ring, batch, shards) in [(2, 1, 1), (65_536, 65_536, 1024), (1000, 3, 7)] {
+            let set = |config: &mut Config| {
+                (config.ring, config.batch) = (ring, batch);
+                (config.shards, config.workers) = (Some(shards), Some(shards));
+            };
+            assert_eq!(wrong(set), "nothing");
         }
+    }
+
+    #[test]
+    fn each_value_out_of_bounds_is_told_with_its_bounds() {
+        for bad in [0, 1, 65_537] {
+            let text = format!("--ring {bad}: give 2 to 65536 envelopes");
+            assert_eq!(wrong(|config| config.ring = bad), text);
+        }
+        for bad in [0, 65_537] {
+            let text = format!("--batch {bad}: give 1 to 65536 members");
+            assert_eq!(wrong(|config| config.batch = bad), text);
+        }
+        let rest = "give 1 to 1024, or leave it out for one per physical core";
+        for bad in [0, 1025] {
+            let text = format!("--shards {bad}: {rest}");
+            assert_eq!(wrong(|config| config.shards = Some(bad)), text);
+            let text = format!("--workers {bad}: {rest}");
+            assert_eq!(wrong(|config| config.workers = Some(bad)), text);
+        }
+        let text = wrong(|config| (config.shards, config.workers) = (Some(2), Some(3)));
+        assert!(text.starts_with("--workers 3: more than shards (2, by flag)"), "{text}");
+        let text = wrong(|config| config.limits.read_bytes_max = 0);
+        assert!(text.contains("read_bytes_max"), "{text}");
     }
 }

@@ -1,11 +1,16 @@
 //! Weir as a library: the turn, the networks it runs over, workers and configuration.
 
 pub mod cli;
+mod clock;
 pub mod config;
 pub mod logging;
 pub mod machine;
 pub mod net;
+mod node;
+pub mod others;
+pub mod plan;
 pub mod server;
 pub mod shard;
 pub mod signals;
 pub mod turn;
+mod worker;

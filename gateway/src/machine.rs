@@ -1,6 +1,11 @@
-//! What this machine gives a node: cores to pin to, descriptors, and a seed.
+//! What this machine gives a node: cores to pin to, CPU time, descriptors, and a seed.
 
 use std::hash::{BuildHasher, RandomState};
+use std::path::Path;
+
+use tracing::warn;
+
+use crate::plan::{self, Machine, Plan, PlanError, Quota, Request, cgroup};
 
 /// Descriptors of a process that are not connections: listeners, pollers, logs, libraries.
 #[cfg(target_os = "linux")]
@@ -38,20 +43,45 @@ pub fn connections_allowed(_others: u64) -> u32 {
     u32::MAX
 }
 
-/// CPUs to pin workers to, one per physical core first, then their siblings; empty if unknown.
+/// Plans workers and shards for this machine: its cores, this process's affinity mask and cgroup
+/// quota, which replaces the request's. Workers that cannot be pinned, or shall not, have no CPU.
+///
+/// # Errors
+/// If the request makes no sense here; see [`plan::plan`].
+pub fn plan(request: Request, pin: bool) -> Result<Plan, PlanError> {
+    let allowed = allowed_cpus();
+    let (machine, pin) = if allowed.is_empty() {
+        // As many cores as the system says; their numbers mean nothing.
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        (Machine::flat(&(0..cpus).collect::<Vec<_>>()), false)
+    } else {
+        (Machine::read(&allowed), pin)
+    };
+    let plan = plan::plan(&machine, &Request { quota: quota(), ..request })?;
+    Ok(if pin { plan } else { plan.unpinned() })
+}
+
+/// The CPU time that this process may use, if that is bounded and can be found out.
+#[must_use]
+pub fn quota() -> Option<Quota> {
+    cgroup::quota(Path::new("/")).unwrap_or_else(|error| {
+        warn!(%error, "the cgroup's CPU quota is not known and not taken into account");
+        None
+    })
+}
+
+/// The CPUs of this thread's affinity mask, ascending; empty if unknown.
 #[cfg(target_os = "linux")]
 #[must_use]
-pub fn cores() -> Vec<usize> {
+pub fn allowed_cpus() -> Vec<usize> {
     let Ok(allowed) = rustix::thread::sched_getaffinity(None) else { return Vec::new() };
-    let allowed: Vec<usize> =
-        (0..rustix::thread::CpuSet::MAX_CPU).filter(|&cpu| allowed.is_set(cpu)).collect();
-    by_core(allowed)
+    (0..rustix::thread::CpuSet::MAX_CPU).filter(|&cpu| allowed.is_set(cpu)).collect()
 }
 
 /// Without a way to pin there is no need to know.
 #[cfg(not(target_os = "linux"))]
 #[must_use]
-pub fn cores() -> Vec<usize> {
+pub fn allowed_cpus() -> Vec<usize> {
     Vec::new()
 }
 
@@ -75,52 +105,35 @@ pub fn pin(_cpu: usize) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Puts one CPU of each core first, as hwloc sees cores; the plain order if it sees nothing.
-#[cfg(all(target_os = "linux", feature = "numa"))]
-fn by_core(allowed: Vec<usize>) -> Vec<usize> {
-    use hwlocality::Topology;
-    use hwlocality::object::types::ObjectType;
-
-    let Ok(topology) = Topology::new() else { return allowed };
-    let mut ranked: Vec<(usize, usize)> = Vec::with_capacity(allowed.len());
-    for core in topology.objects_with_type(ObjectType::Core) {
-        let Some(cpus) = core.cpuset() else { continue };
-        let cpus = cpus.iter_set().map(usize::from).filter(|cpu| allowed.contains(cpu));
-        ranked.extend(cpus.enumerate());
-    }
-    if ranked.len() < allowed.len() {
-        return allowed;
-    }
-    // The sort is stable: cores stay in hwloc's order, which goes node by node.
-    ranked.sort_by_key(|&(sibling, _)| sibling);
-    ranked.into_iter().map(|(_, cpu)| cpu).collect()
-}
-
-#[cfg(all(target_os = "linux", not(feature = "numa")))]
-fn by_core(allowed: Vec<usize>) -> Vec<usize> {
-    allowed
-}
-
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
 
     #[test]
-    fn every_allowed_cpu_is_listed_once_and_can_be_pinned_to() {
-        let mut cores = cores();
-        assert!(!cores.is_empty());
-        for &cpu in &cores {
-            std::thread::spawn(move || {
+    fn every_allowed_cpu_can_be_pinned_to_and_is_then_all_there_is_to_plan_with() {
+        let allowed = allowed_cpus();
+        assert!(!allowed.is_empty());
+        for cpu in allowed {
+            let pinned = std::thread::spawn(move || {
                 pin(cpu).unwrap();
-                assert_eq!(super::cores(), [cpu]);
-            })
-            .join()
-            .unwrap();
+                assert_eq!(allowed_cpus(), [cpu]);
+                plan(Request::default(), true).unwrap()
+            });
+            let plan = pinned.join().unwrap();
+            let [worker] = &plan.workers[..] else { panic!("one worker: {plan:?}") };
+            assert_eq!((worker.cpu, &worker.shards, plan.cores), (Some(cpu), &(0..1), 1));
         }
-        let listed = cores.len();
-        cores.sort_unstable();
-        cores.dedup();
-        assert_eq!(cores.len(), listed);
+    }
+
+    #[test]
+    fn a_plan_of_this_machine_names_allowed_cpus_once() {
+        let plan_of = |pin| plan(Request::default(), pin).unwrap();
+        let mut cpus: Vec<_> = plan_of(true).workers.iter().map(|worker| worker.cpu).collect();
+        let allowed = allowed_cpus();
+        assert!(cpus.iter().all(|cpu| cpu.is_some_and(|cpu| allowed.contains(&cpu))), "{cpus:?}");
+        cpus.sort_unstable();
+        assert!(cpus.is_sorted_by(|a, b| a < b), "{cpus:?}");
+        assert!(plan_of(false).workers.iter().all(|worker| worker.cpu.is_none()));
     }
 
     #[test]

@@ -80,9 +80,11 @@ fn say_goodbye(counters: &Counters) {
         opened = counters.opened,
         closed = counters.closed_total(),
         cut = counters.cut,
+        moved = counters.moved_in,
         messages = counters.messages,
         deliveries = counters.deliveries,
         dropped = counters.dropped,
+        gaps = counters.gaps,
         "drained"
     );
 }

@@ -1,30 +1,42 @@
 //! A running node: its shards on their workers, from bind to the last join.
 
+mod add;
+
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use gateway_core::body::Store;
 use gateway_core::counters::Counters;
-use gateway_core::hub::{self, Hub};
-use gateway_registry::census::Census;
+use gateway_core::hub;
+use gateway_core::id::ShardId;
+use gateway_registry::census::{Capacity, Census};
+use gateway_registry::doorbell::Doorbell;
+use gateway_registry::mailbox::Mailbox;
+use gateway_registry::mesh::Capacities;
 use thiserror::Error;
-use tokio::runtime;
 use tokio::sync::mpsc;
-use tracing::{error, info, warn};
+use tracing::warn;
 
-use crate::config::{Config, share};
+use crate::config::{Config, ConfigError};
 use crate::machine;
-use crate::net::listen::{self, Options};
-use crate::shard::{self, DrainSignal};
-use crate::turn::Turn;
-
-#[cfg(not(target_os = "linux"))]
-use crate::net::TokioNet as ShardNet;
 #[cfg(target_os = "linux")]
-use crate::net::{EpollNet as ShardNet, Extents, MemfdStore};
+use crate::net::MemfdStore;
+use crate::net::listen::{self, Options};
+use crate::node::Node;
+use crate::plan::SHARDS_MAX;
+use crate::worker::{self, Addition, Ended, Mesh, Setup};
+
+pub use self::add::{AddError, RemoveError};
+
+/// Shards that can be added while a node runs, as long as there are ids.
+const SHARDS_SPARE: usize = 64;
+/// Descriptors of a shard that are not connections: a listener, a poller, and three of a worker's
+/// runtime, if it has one of its own.
+const SHARD_DESCRIPTORS: u64 = 5;
+/// Orders that wait for a worker: it takes them in each turn.
+const ORDERS_MAX: usize = 16;
 
 /// Why a node did not start.
 #[derive(Debug, Error)]
@@ -45,9 +57,15 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// There is nowhere to keep payloads.
+    #[error("cannot make the store for large payloads: {0}; leave it off")]
+    Store(io::Error),
     /// The configuration makes no sense.
     #[error("{0}")]
     Config(&'static str),
+    /// A setting is out of bounds or contradicts another, or the machine.
+    #[error(transparent)]
+    Setting(#[from] ConfigError),
 }
 
 /// A worker ended although nobody asked the node to drain.
@@ -62,13 +80,15 @@ pub struct WorkerStopped {
 pub struct Server {
     addr: SocketAddr,
     max_connections: u32,
-    census: Arc<Census>,
+    node: Arc<Node>,
     workers: Vec<Worker>,
     ended: mpsc::UnboundedReceiver<usize>,
+    /// The id of the next shard to be added: none is used twice.
+    next: u16,
 }
 
 struct Worker {
-    drain: DrainSignal,
+    additions: Arc<Mailbox<Addition>>,
     thread: Option<JoinHandle<io::Result<Counters>>>,
 }
 
@@ -78,45 +98,40 @@ impl Server {
     /// # Errors
     /// If the configuration makes no sense, the address cannot be had or a thread not be made.
     pub fn start(config: &Config) -> Result<Self, StartError> {
-        if config.shards == 0 {
-            return Err(StartError::Config("--shards must be at least 1"));
-        }
-        config.limits.check().map_err(StartError::Config)?;
-        if config.shards > 1 {
-            warn!(
-                shards = config.shards,
-                "a room spans one shard only for now: members on different shards do not hear \
-                 each other; run with --shards 1 unless that is what you want"
-            );
-        }
-        let listeners = bind(config)?;
+        config.check()?;
+        let planned = machine::plan(config.request(), config.pin).map_err(ConfigError::Plan)?;
+        planned.log();
+        let shards = planned.workers.iter().map(|worker| worker.shards.len()).sum();
+        let listeners = bind(config, shards)?;
         let addr = listeners[0].local_addr().map_err(|source| bind_error(config, source))?;
-        let max_connections = max_connections(config)?;
-        let cores = if config.pin { machine::cores() } else { Vec::new() };
-        let census = Arc::new(Census::new(config.shards));
+        let max_connections = max_connections(config, shards)?;
+        let ports = Mesh::new(planned.workers.len(), capacities(config)).into_ports();
+        let doorbells = ports.iter().map(|port| Arc::clone(port.doorbell())).collect();
+        let (setup, node) = prepare(config, max_connections, doorbells, shards)?;
         let (tell_ended, ended) = mpsc::unbounded_channel();
-        let mut server = Self { addr, max_connections, census, workers: Vec::new(), ended };
-        for (index, listener) in listeners.into_iter().enumerate() {
-            let mut limits = config.limits.clone();
-            limits.connections_max =
-                limits.connections_max.min(share(max_connections, config.shards, index));
-            let plan = Plan {
-                index,
-                listener,
-                core: (!cores.is_empty()).then(|| cores[index % cores.len()]),
-                hub: hub::Config {
-                    limits,
-                    member_policy: config.member_policy,
-                    hash_seed: machine::random_seed(),
-                    store: None,
-                },
-                slice: config.slice,
-                store: config.store,
-                census: Arc::clone(&server.census),
-                drain: DrainSignal::default(),
-                ended: Ended { index, tell: tell_ended.clone() },
-            };
-            server.workers.push(plan.start()?);
+        let next = u16::try_from(shards).expect("shards have ids");
+        let mut server = Self { addr, max_connections, node, workers: Vec::new(), ended, next };
+        let mut listeners = listeners.into_iter();
+        let plans = planned.workers.into_iter().zip(ports);
+        let plans = plans.map(|(planned, port)| {
+            let mailbox = Mailbox::new(ORDERS_MAX, Arc::clone(port.doorbell()));
+            let shards = planned.shards.map(ShardId);
+            worker::Plan {
+                node: Arc::clone(&server.node),
+                additions: Arc::new(mailbox),
+                cpu: planned.cpu,
+                shards: shards.zip(&mut listeners).collect(),
+                setup: setup.clone(),
+                port,
+            }
+        });
+        // All are known before the first of them turns.
+        let plans: Vec<_> = plans.collect();
+        for plan in &plans {
+            plan.shards.iter().for_each(|&(shard, _)| server.node.serve(shard, plan.port.worker()));
+        }
+        for plan in plans {
+            server.workers.push(start(plan, tell_ended.clone())?);
         }
         Ok(server)
     }
@@ -136,18 +151,18 @@ impl Server {
     /// What the shards hold now.
     #[must_use]
     pub fn census(&self) -> &Census {
-        &self.census
+        &self.node.census
     }
 
     /// The same, for somebody who outlives the borrow.
     #[must_use]
     pub fn census_handle(&self) -> Arc<Census> {
-        Arc::clone(&self.census)
+        Arc::clone(&self.node.census)
     }
 
     /// Tells all shards to stop accepting and to close everyone with 1001.
     pub fn drain(&self) {
-        self.workers.iter().for_each(|worker| worker.drain.give());
+        self.node.drain();
     }
 
     /// Waits until a worker ended that was not told to: a fault that ends the node.
@@ -193,83 +208,63 @@ impl fmt::Debug for Server {
     }
 }
 
-/// All that one worker needs.
-struct Plan {
-    index: usize,
-    listener: TcpListener,
-    core: Option<usize>,
-    hub: hub::Config,
-    slice: usize,
-    store: bool,
-    census: Arc<Census>,
-    drain: DrainSignal,
-    ended: Ended,
-}
-
-impl Plan {
-    fn start(self) -> Result<Worker, StartError> {
-        let (index, drain) = (self.index, self.drain.clone());
-        let thread = thread::Builder::new()
-            .name(format!("weir-{index}"))
-            .spawn(move || self.work())
-            .map_err(|source| StartError::Worker { index, source })?;
-        Ok(Worker { drain, thread: Some(thread) })
-    }
-
-    fn work(self) -> io::Result<Counters> {
-        let _ended = self.ended;
-        if let Some(core) = self.core
-            && let Err(error) = machine::pin(core)
-        {
-            warn!(worker = self.index, core, %error, "not pinned");
-        }
-        let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-        runtime.block_on(async {
-            let (net, store) = shard_net(self.listener, self.store)?;
-            let turn = Turn::new(net, Hub::new(hub::Config { store, ..self.hub }), self.slice);
-            info!(shard = self.index, core = ?self.core, "serving");
-            let counters = shard::run(turn, self.drain, self.census, self.index).await;
-            if let Err(error) = &counters {
-                error!(shard = self.index, %error, "the shard cannot go on");
-            }
-            counters
+fn start(plan: worker::Plan, tell: mpsc::UnboundedSender<usize>) -> Result<Worker, StartError> {
+    let worker = plan.port.worker();
+    let additions = Arc::clone(&plan.additions);
+    let ended = Ended { worker, node: Arc::clone(&plan.node), tell };
+    let thread = thread::Builder::new()
+        .name(format!("weir-{worker}"))
+        .spawn(move || {
+            let _ended = ended;
+            plan.work()
         })
-    }
+        .map_err(|source| StartError::Worker { index: worker.index(), source })?;
+    Ok(Worker { additions, thread: Some(thread) })
 }
 
-/// A shard's sockets, and where its large payloads are kept so that they are sent uncopied.
-#[cfg(target_os = "linux")]
-fn shard_net(listener: TcpListener, store: bool) -> io::Result<(ShardNet, Option<Arc<dyn Store>>)> {
-    let net = ShardNet::new(listener)?;
-    if !store {
-        return Ok((net, None));
-    }
-    let store = Arc::new(MemfdStore::new()?);
-    Ok((net.with_extents(Arc::clone(&store) as Arc<dyn Extents>), Some(store)))
+/// What all shards are made with, and what their workers share.
+fn prepare(
+    config: &Config,
+    max_connections: u32,
+    doorbells: Vec<Arc<Doorbell>>,
+    shards: usize,
+) -> Result<(Setup, Arc<Node>), StartError> {
+    let mut limits = config.limits.clone();
+    limits.connections_max = limits.connections_max.min(max_connections);
+    let capacity =
+        Capacity { total_max: max_connections.into(), shard_max: limits.connections_max };
+    let shards_max = (shards + SHARDS_SPARE).min(SHARDS_MAX);
+    let census = Arc::new(Census::new(capacity, shards_max));
+    let seed = machine::random_seed();
+    let setup = Setup {
+        hub: hub::Config {
+            limits,
+            member_policy: config.member_policy,
+            seed,
+            ..hub::Config::default()
+        },
+        ring: config.ring,
+        batch: config.batch,
+        #[cfg(target_os = "linux")]
+        store: config
+            .store
+            .then(MemfdStore::new)
+            .transpose()
+            .map_err(StartError::Store)?
+            .map(Arc::new),
+    };
+    Ok((setup, Arc::new(Node::new(seed, census, doorbells, shards_max))))
 }
 
-#[cfg(not(target_os = "linux"))]
-fn shard_net(listener: TcpListener, _: bool) -> io::Result<(ShardNet, Option<Arc<dyn Store>>)> {
-    Ok((ShardNet::new(listener)?, None))
-}
-
-/// Says that a worker's thread ends, however it does.
-struct Ended {
-    index: usize,
-    tell: mpsc::UnboundedSender<usize>,
-}
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        // Nobody listens any more when the node is being joined.
-        let _ = self.tell.send(self.index);
-    }
+fn capacities(config: &Config) -> Capacities {
+    Capacities { commands: config.ring, deliveries: config.ring }
 }
 
 /// What was asked for, as far as descriptors and shards allow it.
-fn max_connections(config: &Config) -> Result<u32, StartError> {
-    let shards = config.shards as u64;
-    let descriptors = machine::connections_allowed(shards * u64::from(config.limits.refusals_max));
+fn max_connections(config: &Config, shards: usize) -> Result<u32, StartError> {
+    let shards = shards as u64;
+    let others = shards * (u64::from(config.limits.refusals_max) + SHARD_DESCRIPTORS);
+    let descriptors = machine::connections_allowed(others);
     let slots = shards * u64::from(config.limits.connections_max);
     let allowed = descriptors.min(u32::try_from(slots).unwrap_or(u32::MAX));
     if allowed == 0 {
@@ -287,8 +282,8 @@ fn max_connections(config: &Config) -> Result<u32, StartError> {
     Ok(wanted.min(allowed))
 }
 
-/// One listener per shard, all on the port that the first one got.
-fn bind(config: &Config) -> Result<Vec<TcpListener>, StartError> {
+/// One listener per shard, all on the port that the first one got, so that others can be added.
+fn bind(config: &Config, shards: usize) -> Result<Vec<TcpListener>, StartError> {
     let bind = |addr, reuse_port| {
         let options = Options { reuse_port, ..Options::default() };
         listen::bind(addr, &options).map_err(|source| bind_error(config, source))
@@ -296,12 +291,9 @@ fn bind(config: &Config) -> Result<Vec<TcpListener>, StartError> {
     // A port shared between shards could be shared with another program unseen, so the port is
     // first asked for alone.
     let alone = bind(config.addr, false)?;
-    if config.shards == 1 {
-        return Ok(vec![alone]);
-    }
     let addr = alone.local_addr().map_err(|source| bind_error(config, source))?;
     drop(alone);
-    (0..config.shards).map(|_| bind(addr, true)).collect()
+    (0..shards).map(|_| bind(addr, true)).collect()
 }
 
 fn bind_error(config: &Config, source: io::Error) -> StartError {

@@ -1,18 +1,25 @@
 //! The turn: one shard's work, synchronous and repeated, over any network.
 //!
-//! Follow one turn top-down: what became ready is read and handed to the hub, the hub decides,
-//! the hub's words go out in slices, and its effects reach the sockets.
+//! Follow one turn top-down: what other shards sent and what became ready is handed to the hub,
+//! the hub decides, its words go to other shards and out to the sockets, in slices between which
+//! the turn looks at its rings, and its effects are carried out.
+
+mod effects;
 
 use std::io;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use gateway_core::event::{CloseReason, Effect, Event};
+use gateway_core::counters::Counters;
+use gateway_core::envelope::{Command, Delivery, Post};
+use gateway_core::event::{CloseReason, Event};
 use gateway_core::hub::{Flush, Hub};
+use gateway_core::id::ShardId;
 use gateway_core::slot::Slot;
 use gateway_core::time::Now;
 use tracing::debug;
 
 use crate::net::{Batch, Net, Ready};
+use crate::others::{Arrival, Others};
 
 /// Members served per flush slice unless configured otherwise.
 pub const SLICE_DEFAULT: usize = 64;
@@ -26,10 +33,19 @@ pub struct Turn<N> {
     unread: Vec<Slot>,
     /// The turn in which each slot was last read from, or put off.
     seen: Vec<u32>,
+    /// For each slot, whether its connection has a place that is to be given back.
+    placed: Vec<bool>,
     turns: u32,
     /// Every read of the shard goes through this one buffer.
     scratch: Vec<u8>,
     slice: usize,
+    /// Whether nothing is left to do until something happens.
+    settled: bool,
+    /// Whether all that is for other shards was sent.
+    exchanged: bool,
+    draining: bool,
+    /// Connections that the system lost on their way to another shard.
+    lost: u64,
 }
 
 impl<N: Net> Turn<N> {
@@ -37,34 +53,88 @@ impl<N: Net> Turn<N> {
     #[must_use]
     pub fn new(net: N, hub: Hub, slice: usize) -> Self {
         let scratch = vec![0; hub.limits().read_bytes_max];
-        let (unread, seen) = (Vec::new(), Vec::new());
-        Self { net, hub, batch: Batch::default(), unread, seen, turns: 0, scratch, slice }
+        Self {
+            net,
+            hub,
+            batch: Batch::default(),
+            unread: Vec::new(),
+            seen: Vec::new(),
+            placed: Vec::new(),
+            turns: 0,
+            scratch,
+            slice,
+            settled: false,
+            exchanged: true,
+            draining: false,
+            lost: 0,
+        }
     }
 
-    /// Does one turn if anything is ready or due; `Pending` with the waker registered if not.
+    /// Does one turn if there is anything to do; `Pending` with the waker registered if not. Then
+    /// it is to be polled again when something arrives from the others, when a ring that refused
+    /// has room, or when the hub's deadline comes.
     ///
     /// # Errors
     /// Only if the shard cannot go on: its listener or its poller is broken.
-    pub fn poll(&mut self, cx: &mut Context<'_>, now: Now) -> Poll<io::Result<()>> {
+    pub fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        now: Now,
+        others: &mut impl Others<N::Socket>,
+    ) -> Poll<io::Result<()>> {
         let due = self.hub.poll_timeout().is_some_and(|at| at <= now);
         self.batch.ready.clear();
         let polled = self.net.poll(cx, &mut self.batch);
-        if !(due && polled.is_pending()) {
-            ready!(polled)?;
+        let heard = self.hear(now, others);
+        let idle = polled.is_pending() && !due && !heard;
+        if idle && self.settled {
+            return Poll::Pending;
+        }
+        if let Poll::Ready(result) = polled {
+            result?;
         }
         if due {
             self.hub.handle(now, Event::Tick);
         }
-        self.receive(now);
-        self.finish(now);
-        Poll::Ready(Ok(()))
+        self.receive(now, others);
+        let busy = self.finish(now, others);
+        // What the last flush began may be all that is left, such as a connection's leaving: a
+        // turn that finds nothing to do says that there is nothing.
+        self.settled = idle && !busy && self.exchanged;
+        if idle && !busy { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 
     /// Stops accepting and says goodbye to everyone; the shard is done when it is empty.
-    pub fn drain(&mut self, now: Now) {
+    pub fn drain(&mut self, now: Now, others: &mut impl Others<N::Socket>) {
+        self.draining = true;
         self.net.accepting(false);
         self.hub.handle(now, Event::Drain);
-        self.finish(now);
+        self.finish(now, others);
+        self.settled = false;
+    }
+
+    /// Sends everyone and every home to these shards, by turns. Who waits to be accepted still
+    /// is; then the listener is closed. To be said again when other shards are to take over.
+    pub fn evacuate(&mut self, now: Now, to: Vec<ShardId>) {
+        self.net.retire();
+        self.hub.handle(now, Event::Evacuate { to });
+        self.settled = false;
+    }
+
+    /// Whether nothing is here any more, nothing is left to be sent, and nobody will be accepted.
+    #[must_use]
+    pub fn is_vacant(&self) -> bool {
+        self.net.is_retired() && self.exchanged && self.hub.is_vacant()
+    }
+
+    /// What the shard has counted.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        let mut counters = self.hub.counters().clone();
+        // They ended here instead of going on elsewhere.
+        counters.moved_out -= self.lost;
+        counters.closed[CloseReason::Reset.index()] += self.lost;
+        counters
     }
 
     /// The shard's connections and rooms.
@@ -78,7 +148,21 @@ impl<N: Net> Turn<N> {
         &mut self.net
     }
 
-    fn receive(&mut self, now: Now) {
+    /// Takes in what came from other shards; whether anything did.
+    fn hear(&mut self, now: Now, others: &mut impl Others<N::Socket>) -> bool {
+        let mut heard = false;
+        while let Some(arrival) = others.next_arrival() {
+            heard = true;
+            match arrival {
+                Arrival::Command(command) => self.hub.handle(now, Event::Command(command)),
+                Arrival::Delivery(delivery) => self.hub.handle(now, Event::Delivery(delivery)),
+                Arrival::Moved { socket, frozen } => self.adopt(now, socket, frozen),
+            }
+        }
+        heard
+    }
+
+    fn receive(&mut self, now: Now, others: &mut impl Others<N::Socket>) {
         self.turns = self.turns.wrapping_add(1);
         let mut left = self.hub.limits().turn_bytes_max;
         // Readiness lasts and is reported in the same order each time, so whoever a turn did not
@@ -91,7 +175,7 @@ impl<N: Net> Turn<N> {
             match ready {
                 Ready::Accepted { slot, peer, cpu } => {
                     debug!(%slot, %peer, ?cpu, "accepted");
-                    self.hub.handle(now, Event::Accepted { slot });
+                    self.accept(now, slot, others);
                 }
                 Ready::Readable(slot) => self.read_once(now, slot, &mut left),
                 Ready::Writable(slot) => self.hub.handle(now, Event::Writable { slot }),
@@ -116,7 +200,7 @@ impl<N: Net> Turn<N> {
 
     /// Reads once from a slot; returns how many bytes came.
     fn read(&mut self, now: Now, slot: Slot) -> usize {
-        if !self.hub.reads(slot) {
+        if !self.hub.may_read(slot) {
             return 0;
         }
         match self.net.recv(slot, &mut self.scratch) {
@@ -132,24 +216,55 @@ impl<N: Net> Turn<N> {
         0
     }
 
-    /// Says what is to be said, then does what the hub asks for.
-    fn finish(&mut self, now: Now) {
-        while self.hub.flush(now, self.slice, &mut self.net) == Flush::More {}
-        while let Some(effect) = self.hub.poll_effect() {
-            match effect {
-                Effect::Interest { slot, read, write } => self.net.interest(slot, read, write),
-                Effect::Shutdown { slot } => self.net.shutdown(slot),
-                Effect::Release { slot, reason } => {
-                    log_release(slot, reason);
-                    drop(self.net.release(slot));
-                }
+    /// Says what is to be said and does what the hub asks for, until nothing is left; whether
+    /// there was anything for others, or to be done.
+    fn finish(&mut self, now: Now, others: &mut impl Others<N::Socket>) -> bool {
+        let mut busy = false;
+        while self.pass(now, others) {
+            busy = true;
+        }
+        busy
+    }
+
+    fn pass(&mut self, now: Now, others: &mut impl Others<N::Socket>) -> bool {
+        let mut busy = self.carry_out(now, others);
+        busy |= self.exchange(now, others);
+        while self.hub.flush(now, self.slice, &mut self.net) == Flush::More {
+            // A wide room does not hold up other shards.
+            others.look_around();
+            if self.hear(now, others) {
+                busy |= self.exchange(now, others);
             }
         }
+        busy | self.carry_out(now, others)
+    }
+
+    /// Sends what is for other shards, as far as rings take it; whether any of it was sent.
+    fn exchange(&mut self, now: Now, others: &mut impl Others<N::Socket>) -> bool {
+        let mut tally = Tally { others, sent: false };
+        self.exchanged = self.hub.exchange(now, &mut tally);
+        tally.sent
     }
 }
 
-fn log_release(slot: Slot, reason: CloseReason) {
-    debug!(%slot, reason = reason.name(), detail = ?reason, "closed");
+/// Notes whether anything was sent.
+struct Tally<'a, O> {
+    others: &'a mut O,
+    sent: bool,
+}
+
+impl<O: Post> Post for Tally<'_, O> {
+    fn command(&mut self, to: ShardId, command: Command) -> Result<(), Command> {
+        self.others.command(to, command)?;
+        self.sent = true;
+        Ok(())
+    }
+
+    fn deliver(&mut self, to: ShardId, delivery: Delivery) -> Result<(), Delivery> {
+        self.others.deliver(to, delivery)?;
+        self.sent = true;
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -160,6 +275,8 @@ mod tests {
     use gateway_core::hub::Config;
     use gateway_core::limits::Limits;
     use gateway_core::transmit::{Part, Sent, Transmit};
+
+    use crate::others::Alone;
 
     use super::*;
 
@@ -219,6 +336,9 @@ mod tests {
         fn shutdown(&mut self, _: Slot) {}
         fn accepting(&mut self, _: bool) {}
         fn adopt(&mut self, _: Slot, (): ()) {}
+        fn vacant(&mut self) -> Slot {
+            Slot(TALKERS)
+        }
         fn release(&mut self, _: Slot) -> Option<()> {
             None
         }
@@ -232,11 +352,12 @@ mod tests {
         let hub = Hub::new(Config { limits, ..Config::default() });
         let mut turn = Turn::new(Talkers::default(), hub, SLICE_DEFAULT);
         let mut cx = Context::from_waker(Waker::noop());
-        assert!(turn.poll(&mut cx, Now(0)).is_ready());
+        let mut alone = Alone::default();
+        assert!(turn.poll(&mut cx, Now(0), &mut alone).is_ready());
         assert_eq!(turn.net.read, [0; 8], "the requests come first");
         for rounds in 1..4 {
             for half in [1, 2] {
-                assert!(turn.poll(&mut cx, Now(0)).is_ready());
+                assert!(turn.poll(&mut cx, Now(0), &mut alone).is_ready());
                 let read = turn.net.read.iter().sum::<usize>();
                 let reads = (rounds - 1) * 8 + half * 4;
                 assert_eq!(read, reads * 6_000, "four reads reach the bound, not eight");

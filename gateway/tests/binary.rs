@@ -150,16 +150,21 @@ fn bad_flags_say_what_is_wrong_and_exit_2() {
 }
 
 #[tokio::test]
-async fn more_than_one_shard_is_said_to_split_rooms() {
-    let mut weir = Weir::start(&["serve", "--shards", "2"]);
-    let mut ann = connect(weir.addr, "/ws/simple").await;
-    say(&mut ann, "still echoes").await;
-    assert_eq!(next(&mut ann).await, Message::text("still echoes"));
-    drop(ann);
+async fn a_room_spans_all_shards() {
+    let mut weir = Weir::start(&["serve", "--shards", "4"]);
+    let mut members = Vec::new();
+    for _ in 0..40 {
+        members.push(connect(weir.addr, "/ws/lobby").await);
+    }
+    say(&mut members[0], "everyone").await;
+    for member in &mut members[1..] {
+        assert_eq!(next(member).await, Message::text("everyone"));
+    }
+    drop(members);
     weir.signal(Signal::INT);
     let (status, log) = weir.end();
-    assert_eq!(status.code(), Some(0));
-    assert!(log.contains("one shard only"), "{log}");
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(!log.contains("WARN"), "{log}");
 }
 
 #[tokio::test]

@@ -136,7 +136,8 @@ async fn publish(addr: std::net::SocketAddr, heard: Arc<AtomicUsize>, readers: u
     }
 }
 
-/// Samples what members owe until told to stop; gives the most that was seen.
+/// Samples what members owe until told to stop; gives the most that was
+/// seen on one shard.
 fn watch_memory(
     node: &gateway::server::Server,
 ) -> (tokio::task::JoinHandle<u64>, watch::Sender<bool>) {
@@ -145,7 +146,8 @@ fn watch_memory(
     let peak = tokio::spawn(async move {
         let mut peak = 0;
         while !*stopped.borrow_and_update() {
-            peak = census.shard(0).outbox_bytes().max(peak);
+            let most = census.shards().map(|shard| shard.outbox_bytes()).max();
+            peak = peak.max(most.expect("a node has shards"));
             tokio::task::yield_now().await;
         }
         peak

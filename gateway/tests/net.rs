@@ -52,6 +52,9 @@ over_every_net! {
     a_reset_is_seen
     a_reset_is_seen_through_write_interest_alone
     a_released_connection_lives_on_in_another_shard
+    a_vacant_slot_is_free_to_adopt_into
+    a_connection_that_is_reset_hears_so
+    a_retired_listener_takes_who_waits_and_is_then_closed
     a_connection_that_cannot_be_watched_is_told_as_lost
     a_free_slot_answers_that_nobody_is_there
     ten_thousand_rounds_lose_no_wake_up
@@ -297,6 +300,56 @@ fn a_released_connection_lives_on_in_another_shard<N: Testable>() {
 }
 
 /// A file is no socket: the system refuses to watch it, as it may for want of memory.
+fn a_vacant_slot_is_free_to_adopt_into<N: Testable>() {
+    let mut from = Shard::<N>::new();
+    let mut to = Shard::<N>::new();
+    let (slot, mut client) = from.accept();
+    let (gone, _other) = to.accept();
+    drop(to.net.release(gone));
+    let seat = to.net.vacant();
+    assert_ne!(seat, gone, "readiness gathered before would meet a stranger");
+    to.net.adopt(seat, from.net.release(slot).unwrap());
+    client.write_all(b"here").unwrap();
+    to.until(Ready::Readable(seat));
+    assert_eq!(to.drain(seat), b"here");
+    assert_eq!(to.net.vacant(), gone, "it has rested since");
+}
+
+fn a_connection_that_is_reset_hears_so<N: Testable>() {
+    let mut shard = Shard::<N>::new();
+    let (slot, mut client) = shard.accept();
+    shard.net.reset(slot);
+    shard.net.reset(slot);
+    let error = client.read(&mut [0; 8]).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    assert_eq!(shard.net.send(slot, b"anyone?"), Sent::Broken);
+}
+
+fn a_retired_listener_takes_who_waits_and_is_then_closed<N: Testable>() {
+    let mut shard = Shard::<N>::new();
+    let (_, mut earlier) = shard.accept();
+    let mut waiting: Vec<_> = (0..100).map(|_| shard.connect()).collect();
+    shard.net.retire();
+    let mut accepted = BTreeSet::new();
+    while !shard.net.is_retired() || accepted.len() < waiting.len() {
+        let all = shard.poll();
+        accepted.extend(all.iter().filter_map(|ready| match ready {
+            Ready::Accepted { slot, .. } => Some(*slot),
+            Ready::Readable(_) | Ready::Writable(_) => None,
+        }));
+    }
+    let late = TcpStream::connect(earlier.peer_addr().unwrap());
+    assert_eq!(late.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+    for &slot in &accepted {
+        assert_eq!(shard.net.send(slot, b"welcome"), Sent::Wrote(7));
+    }
+    waiting.iter_mut().for_each(|client| assert_eq!(read_exactly(client, 7), b"welcome"));
+    earlier.write_all(b"still here").unwrap();
+    shard.until(Ready::Readable(Slot(0)));
+    shard.net.accepting(true);
+    shard.net.accepting(false);
+}
+
 fn a_connection_that_cannot_be_watched_is_told_as_lost<N: Testable>() {
     let Some(unwatchable) = shard::unwatchable() else { return };
     let mut shard = Shard::<N>::new();

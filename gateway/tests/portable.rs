@@ -13,7 +13,7 @@ use gateway::shard::{self, DrainSignal};
 use gateway::turn::Turn;
 use gateway_core::counters::Counters;
 use gateway_core::hub::{Config, Hub};
-use gateway_registry::census::Census;
+use gateway_registry::census::{Capacity, Census};
 use support::{connect, next, say, sync};
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message;
@@ -24,7 +24,8 @@ fn shard() -> (SocketAddr, DrainSignal, JoinHandle<std::io::Result<Counters>>) {
     let addr = listener.local_addr().unwrap();
     let drain = DrainSignal::default();
     let turn = Turn::new(TokioNet::new(listener).unwrap(), Hub::new(Config::default()), 64);
-    let running = shard::run(turn, drain.clone(), Arc::new(Census::new(1)), 0);
+    let capacity = Capacity { total_max: 100, shard_max: 100 };
+    let running = shard::run(turn, drain.clone(), Arc::new(Census::new(capacity, 1)));
     (addr, drain, tokio::task::spawn_local(running))
 }
 

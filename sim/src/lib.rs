@@ -8,6 +8,9 @@
 //! - [`SimNet`](simnet::SimNet): turmoil's simulated TCP, pumped by tasks of the simulated host,
 //!   with latency, partitions and crashes. [`Wires`](wires::Wires) connects its clients.
 //!
+//! Above them, [`mesh`] is a world of its own: many shards on a virtual clock, which a checker
+//! watches at every step.
+//!
 //! A seed decides how much each read and write takes and in which order readiness is told;
 //! [`Traced`](traced::Traced) folds all that happened into one number. The same seed gives the
 //! same number, in any process.
@@ -21,6 +24,7 @@ compile_error!(
 
 mod backlog;
 pub mod extents;
+pub mod mesh;
 pub mod model;
 pub mod pipe;
 mod pump;

@@ -27,6 +27,11 @@ impl<T> Slots<T> {
         Slot::from(index)
     }
 
+    /// The lowest place that is free and rested.
+    pub(crate) fn vacant(&self) -> Slot {
+        Slot::from(self.free.first().copied().unwrap_or(self.places.len()))
+    }
+
     /// Puts `value` into a free place of the caller's choice.
     ///
     /// # Panics

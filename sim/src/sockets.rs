@@ -126,6 +126,10 @@ impl<F> Net for Sockets<F> {
         self.bell.wake();
     }
 
+    fn vacant(&mut self) -> Slot {
+        self.slots.vacant()
+    }
+
     fn adopt(&mut self, slot: Slot, socket: Self::Socket) {
         socket.0.attach(&self.bell);
         self.slots.put(slot, Connection::new(socket));

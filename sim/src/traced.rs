@@ -286,6 +286,10 @@ impl<N: Net> Net for Traced<N> {
         self.net.accepting(on);
     }
 
+    fn vacant(&mut self) -> Slot {
+        self.net.vacant()
+    }
+
     fn adopt(&mut self, slot: Slot, socket: Self::Socket) {
         self.trace.lock().begin(slot);
         self.note(format_args!("adopt {slot}"));

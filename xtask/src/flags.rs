@@ -73,6 +73,10 @@ pub(crate) enum Step {
     Simulated,
     /// The gateway without the system's libraries
     Portable,
+    /// What shards share, under every interleaving of their threads
+    Loom,
+    /// Ten thousand seeds of the mesh that nobody has seen (with --full)
+    Seeds,
     /// The benchmarks, too short to measure, long enough to break (with --full)
     Bench,
 }

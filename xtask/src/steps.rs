@@ -1,13 +1,18 @@
 //! Which cargo commands each step of `cargo xtask test` stands for.
 
+use std::path::Path;
+
 use crate::flags::Step;
 use crate::invocation::Invocation;
 use crate::packages::Build;
+use crate::sim;
 
 /// What the commands of a step depend on.
 pub(crate) struct Plan<'a> {
     /// What can be built here.
     pub(crate) build: Build,
+    /// Where cargo puts what it builds.
+    pub(crate) target: &'a Path,
     /// The files of the checkout, relative to its top.
     pub(crate) files: &'a [String],
 }
@@ -34,6 +39,8 @@ impl Plan<'_> {
             Step::Portable => {
                 vec![Invocation::cargo(["check", "-p", "gateway", "--no-default-features"])]
             }
+            Step::Loom => vec![self.loom()],
+            Step::Seeds => vec![sim::fresh_seeds()],
         }
     }
 
@@ -55,6 +62,15 @@ impl Plan<'_> {
         let args = names.iter().flat_map(|name| ["--test", name]);
         vec![self.workspace("test", &["--no-fail-fast"]).args(args)]
     }
+
+    fn loom(&self) -> Invocation {
+        // `RUSTFLAGS` replaces what .cargo/config.toml sets, so that is repeated; other flags
+        // mean other artifacts, so they live in a folder of their own.
+        Invocation::cargo(["test", "-p", "gateway-registry", "--release", "--lib"])
+            .arg("--target-dir")
+            .arg(self.target.join("loom"))
+            .env("RUSTFLAGS", "--cfg tokio_unstable --cfg weir_loom")
+    }
 }
 
 /// Folder of the package and name of each integration test that cargo discovers.
@@ -74,7 +90,7 @@ mod tests {
 
     fn lines(build: Build, files: &[&str], step: Step) -> Vec<String> {
         let files: Vec<_> = files.iter().map(|path| (*path).to_owned()).collect();
-        let plan = Plan { build, files: &files };
+        let plan = Plan { build, target: Path::new("target"), files: &files };
         plan.commands(step).iter().map(ToString::to_string).collect()
     }
 
@@ -107,6 +123,15 @@ mod tests {
     #[test]
     fn a_step_without_tests_has_no_command() {
         assert!(lines(Build::Whole, &["sim/Cargo.toml"], Step::Simulated).is_empty());
+    }
+
+    #[test]
+    fn loom_has_its_own_flags_and_its_own_folder() {
+        assert_eq!(
+            lines(Build::Whole, &[], Step::Loom),
+            ["RUSTFLAGS='--cfg tokio_unstable --cfg weir_loom' cargo test -p gateway-registry \
+              --release --lib --target-dir target/loom"]
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every check, step by step, and a table at the end.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -17,6 +18,7 @@ pub(crate) fn test(flags: &Test) -> Result<ExitCode> {
     let mut run = Run {
         may_install: !flags.no_install,
         build: None,
+        target: workspace::target_dir()?,
         files: tidy::tracked_files(&workspace::root())?,
     };
     let mut report = Report::default();
@@ -33,8 +35,8 @@ pub(crate) fn test(flags: &Test) -> Result<ExitCode> {
 /// The steps that were asked for, in their order, after what they rest on.
 fn chosen(flags: &Test) -> Vec<Step> {
     let named = |step| flags.steps.contains(&step);
-    let usual = |step| flags.steps.is_empty() && step != Step::Bench;
-    let long = |step| flags.full && step == Step::Bench;
+    let usual = |step| flags.steps.is_empty() && !is_long(step);
+    let long = |step| flags.full && is_long(step);
     let steps = Step::value_variants().iter().copied();
     let mut steps: Vec<_> =
         steps.filter(|&step| named(step) || usual(step) || long(step)).collect();
@@ -42,6 +44,11 @@ fn chosen(flags: &Test) -> Vec<Step> {
         steps.insert(0, Step::Packages);
     }
     steps
+}
+
+/// Whether a step takes longer than a change should wait.
+fn is_long(step: Step) -> bool {
+    matches!(step, Step::Seeds | Step::Bench)
 }
 
 /// Whether a step does without building Weir.
@@ -53,6 +60,8 @@ struct Run {
     may_install: bool,
     /// What can be built here, once the step `packages` has found out.
     build: Option<Build>,
+    /// Where cargo puts what it builds.
+    target: PathBuf,
     files: Vec<String>,
 }
 
@@ -90,7 +99,7 @@ impl Run {
     }
 
     fn cargo(&self, step: Step, build: Build) -> Outcome {
-        let plan = Plan { build, files: &self.files };
+        let plan = Plan { build, target: &self.target, files: &self.files };
         let commands = plan.commands(step);
         if commands.is_empty() {
             return Outcome::Skipped(Reason::NothingToRun);
@@ -137,7 +146,8 @@ mod tests {
 
     #[test]
     fn all_steps_but_the_long_ones_run_unless_asked_for() {
-        assert!(!steps(false, &[]).contains(&Step::Bench));
+        let usual = steps(false, &[]);
+        assert!(!usual.contains(&Step::Seeds) && !usual.contains(&Step::Bench));
         assert_eq!(steps(true, &[]), Step::value_variants());
     }
 
@@ -156,12 +166,14 @@ mod tests {
 
     #[test]
     fn full_adds_to_chosen_steps() {
-        assert_eq!(steps(true, &[Step::Tidy]), [Step::Packages, Step::Tidy, Step::Bench]);
+        let chosen = steps(true, &[Step::Tidy]);
+        assert_eq!(chosen, [Step::Packages, Step::Tidy, Step::Seeds, Step::Bench]);
     }
 
     #[test]
     fn without_packages_what_builds_is_skipped_and_says_why() {
-        let mut run = Run { may_install: false, build: None, files: Vec::new() };
+        let mut run =
+            Run { may_install: false, build: None, target: PathBuf::new(), files: Vec::new() };
         assert_eq!(run.outcome(Step::Unit), Outcome::Skipped(Reason::PackagesMissing));
     }
 }

@@ -28,13 +28,12 @@ pub struct Body(Repr);
 #[derive(Clone)]
 enum Repr {
     Shared(Bytes),
-    Stored(Arc<Extent>),
+    Stored { extent: Arc<Extent>, start: usize, end: usize },
 }
 
 /// An extent's only owner; dropping it frees the extent.
 struct Extent {
     id: StoredId,
-    len: usize,
     store: Arc<dyn Store>,
 }
 
@@ -43,8 +42,8 @@ impl Body {
     #[must_use]
     pub fn stored(bytes: &[u8], store: &Arc<dyn Store>) -> Option<Self> {
         let id = store.put(bytes)?;
-        let extent = Extent { id, len: bytes.len(), store: Arc::clone(store) };
-        Some(Self(Repr::Stored(Arc::new(extent))))
+        let extent = Arc::new(Extent { id, store: Arc::clone(store) });
+        Some(Self(Repr::Stored { extent, start: 0, end: bytes.len() }))
     }
 
     /// Length in bytes.
@@ -52,7 +51,7 @@ impl Body {
     pub fn len(&self) -> usize {
         match &self.0 {
             Repr::Shared(bytes) => bytes.len(),
-            Repr::Stored(extent) => extent.len,
+            Repr::Stored { start, end, .. } => end - start,
         }
     }
 
@@ -71,7 +70,26 @@ impl Body {
         assert!(from <= to && to <= self.len(), "a part lies within its body");
         match &self.0 {
             Repr::Shared(bytes) => Part::Bytes(&bytes[from..to]),
-            Repr::Stored(extent) => Part::Stored { id: extent.id, range: from as u64..to as u64 },
+            Repr::Stored { extent, start, .. } => {
+                let range = (start + from) as u64..(start + to) as u64;
+                Part::Stored { id: extent.id, range }
+            }
+        }
+    }
+
+    /// Bytes `from..to` as a body of their own, which shares them.
+    ///
+    /// # Panics
+    /// If the range is not within the body.
+    #[must_use]
+    pub fn slice(&self, from: usize, to: usize) -> Self {
+        assert!(from <= to && to <= self.len(), "a slice lies within its body");
+        match &self.0 {
+            Repr::Shared(bytes) => Self(Repr::Shared(bytes.slice(from..to))),
+            Repr::Stored { extent, start, .. } => {
+                let (extent, start, end) = (Arc::clone(extent), start + from, start + to);
+                Self(Repr::Stored { extent, start, end })
+            }
         }
     }
 }
@@ -99,6 +117,18 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
+
+    #[test]
+    fn a_slice_of_a_slice_is_the_same_bytes() {
+        let store: Arc<dyn Store> = Arc::new(Shelf::default());
+        let bytes: Vec<u8> = (0..100).collect();
+        let stored = Body::stored(&bytes, &store).expect("there is room").slice(10, 60).slice(5, 9);
+        let shared = Body::from(bytes).slice(10, 60).slice(5, 9);
+        assert_eq!((stored.len(), shared.len()), (4, 4));
+        assert_eq!(shared.part(1, 3), Part::Bytes(&[16, 17]));
+        let Part::Stored { range, .. } = stored.part(1, 3) else { panic!("it is stored") };
+        assert_eq!(range, 16..18);
+    }
 
     #[derive(Default)]
     struct Shelf {

@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use crate::body::Body;
 use crate::frame::{self, Opcode};
+#[cfg(feature = "probe")]
+use crate::message::Words;
 use crate::transmit::Part;
 
 /// A range of a chunk's stream, in bytes.
@@ -72,7 +74,7 @@ impl Chunk {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.buf.is_empty()
+        self.buf.is_empty() && self.bodies.is_empty()
     }
 
     pub(crate) fn whole(&self) -> Span {
@@ -113,6 +115,26 @@ impl Chunk {
         self.frames += 1;
         if !body.is_empty() {
             self.place(body);
+        }
+    }
+
+    /// Appends a binary frame whose payload is what `prefix` writes, `len` bytes, and `words`.
+    #[cfg(feature = "probe")]
+    pub(crate) fn push_prefixed(
+        &mut self,
+        len: usize,
+        words: Words<'_>,
+        prefix: impl FnOnce(&mut Vec<u8>),
+    ) {
+        frame::put_header(&mut self.buf, Opcode::Binary, len + words.len());
+        let start = self.buf.len();
+        prefix(&mut self.buf);
+        assert_eq!(self.buf.len() - start, len, "a prefix is as long as was said");
+        self.frames += 1;
+        match words {
+            Words::Bytes(bytes) => self.buf.extend_from_slice(bytes),
+            Words::Body(body) if body.is_empty() => {}
+            Words::Body(body) => self.place(body.clone()),
         }
     }
 
@@ -176,15 +198,30 @@ impl Chunk {
     /// The span alone, in a chunk of its own: bytes are copied into `buf`, bodies shared.
     pub(crate) fn extract(&self, span: Span, buf: Vec<u8>) -> Self {
         let mut own = Self::reusing(buf);
-        let Range { mut start, end } = span.range();
-        let first = self.bodies.partition_point(|placed| placed.at < start);
-        for placed in self.bodies[first..].iter().take_while(|placed| placed.at < end) {
-            own.buf.extend_from_slice(&self.buf[self.buf_at(start)..placed.buf_at]);
-            own.place(placed.body.clone());
-            start = placed.at + placed.body.len();
-        }
-        own.buf.extend_from_slice(&self.buf[self.buf_at(start)..self.buf_at(end)]);
+        own.append(self, span);
         own
+    }
+
+    /// Appends a span of another chunk: bytes are copied, bodies shared, also a part of one.
+    pub(crate) fn append(&mut self, other: &Self, span: Span) {
+        let Range { mut start, end } = span.range();
+        let ends = |placed: &Placed| placed.at + placed.body.len();
+        let mut next = other.bodies.partition_point(|placed| ends(placed) <= start);
+        while start < end {
+            let before = next.checked_sub(1).map(|last| &other.bodies[last]);
+            let shift = before.map_or(0, |last| ends(last) - last.buf_at);
+            let placed = other.bodies.get(next);
+            let stop = end.min(placed.map_or(end, |placed| placed.at));
+            if start < stop {
+                self.buf.extend_from_slice(&other.buf[start - shift..stop - shift]);
+                start = stop;
+            }
+            let Some(placed) = placed.filter(|_| start < end) else { return };
+            let stop = end.min(ends(placed));
+            self.place(placed.body.slice(start - placed.at, stop - placed.at));
+            start = stop;
+            next += 1;
+        }
     }
 
     /// Where in the buffer the stream's position `at` is, which lies in no body.
@@ -279,6 +316,20 @@ mod tests {
                 let own = chunk.extract(span, Vec::new());
                 assert_eq!(text_of(&own, own.whole()), &plain[start..end], "{start}..{end}");
                 assert_eq!(own.boundary(0, 1), chunk.frame_end(start as u32) - start as u32);
+            }
+        }
+    }
+
+    #[test]
+    fn any_span_can_be_appended_even_one_that_cuts_a_body() {
+        let (chunk, plain) = mixed();
+        for start in 0..plain.len() {
+            for end in (start + 1)..=plain.len() {
+                let mut own = Chunk::default();
+                own.push_frame(Opcode::Text, b"?");
+                own.append(&chunk, Span { start: start as u32, end: end as u32 });
+                let expected = [b"\x81\x01?", &plain[start..end]].concat();
+                assert_eq!(text_of(&own, own.whole()), expected, "{start}..{end}");
             }
         }
     }

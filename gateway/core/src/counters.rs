@@ -9,8 +9,8 @@ pub struct Counters {
     pub accepted: u64,
     /// Upgrades completed.
     pub opened: u64,
-    /// Connections ended, by [`CloseReason::index`]. Their sum and the live ones are the
-    /// accepted ones.
+    /// Connections ended, by [`CloseReason::index`]. Their sum, the live ones and those that moved
+    /// out are the accepted ones and those that moved in.
     pub closed: [u64; CloseReason::NAMES.len()],
     /// Connections cut with bytes unsent or without the peer's goodbye, after `close_secs`.
     pub cut: u64,
@@ -20,6 +20,12 @@ pub struct Counters {
     pub deliveries: u64,
     /// Messages a lossy member missed.
     pub dropped: u64,
+    /// Connections that came from another shard.
+    pub moved_in: u64,
+    /// Connections that went to another shard.
+    pub moved_out: u64,
+    /// Times that a room's members here missed messages that nobody remembers.
+    pub gaps: u64,
 }
 
 impl Counters {
@@ -38,5 +44,8 @@ impl Counters {
         self.messages += other.messages;
         self.deliveries += other.deliveries;
         self.dropped += other.dropped;
+        self.moved_in += other.moved_in;
+        self.moved_out += other.moved_out;
+        self.gaps += other.gaps;
     }
 }

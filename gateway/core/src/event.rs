@@ -1,6 +1,10 @@
 //! What happens to a shard, and what a shard asks for.
 
 use crate::close::CloseCode;
+use crate::dispatch::{Answer, Inquiry};
+use crate::envelope::{Command, Delivery};
+use crate::frozen::Frozen;
+use crate::id::ShardId;
 use crate::slot::Slot;
 
 /// Something that happened, told to [`Hub::handle`](crate::hub::Hub::handle).
@@ -10,6 +14,11 @@ use crate::slot::Slot;
 pub enum Event<'a> {
     /// A connection was accepted into a free slot.
     Accepted {
+        /// Its place.
+        slot: Slot,
+    },
+    /// The same, but the node is full: the connection is here only to hear so.
+    Refused {
         /// Its place.
         slot: Slot,
     },
@@ -39,10 +48,43 @@ pub enum Event<'a> {
     Tick,
     /// The node goes away: everyone is closed with 1001.
     Drain,
+    /// The registry's or the engine's answer to an [`Inquiry`].
+    Answer(Answer),
+    /// From another shard to a home here.
+    Command(Command),
+    /// From a home on another shard.
+    Delivery(Delivery),
+    /// A connection that was frozen goes on here, in a free slot.
+    Thawed {
+        /// Its place.
+        slot: Slot,
+        /// All that is known of it.
+        frozen: Box<Frozen>,
+    },
+    /// A connection is to move to another shard. It goes when nothing of it is under way;
+    /// one that is closing stays.
+    Move {
+        /// Which.
+        slot: Slot,
+        /// To where.
+        to: ShardId,
+    },
+    /// Some of the homes here are to move to another shard, those that can at once.
+    Migrate {
+        /// To where.
+        to: ShardId,
+        /// How many at most.
+        homes_max: usize,
+    },
+    /// Everything is to move to these shards, by turns. New connections follow as they come.
+    Evacuate {
+        /// At least one other shard.
+        to: Vec<ShardId>,
+    },
 }
 
 /// Something the driver must do, from [`Hub::poll_effect`](crate::hub::Hub::poll_effect).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Debug)]
 pub enum Effect {
     /// Report this readiness for the slot from now on.
     Interest {
@@ -65,6 +107,18 @@ pub enum Effect {
         /// Why.
         reason: CloseReason,
     },
+    /// The connection goes on at another shard; its slot is free. The driver takes the socket out
+    /// and hands it over with this; if the other shard is full, it says [`Event::Thawed`] here.
+    Ship {
+        /// Whose.
+        slot: Slot,
+        /// To where.
+        to: ShardId,
+        /// All that is known of it.
+        frozen: Box<Frozen>,
+    },
+    /// A question to the registry or the engine. A hub that is alone answers itself.
+    Inquire(Inquiry),
 }
 
 /// Why a connection ended. The first reason that applies is the one that counts.
@@ -92,11 +146,13 @@ pub enum CloseReason {
     HandshakeTimeout,
     /// The shard was so full that it could not even say so.
     Overloaded,
+    /// It missed messages of its room that nobody remembers; it was closed with 1013.
+    Gap,
 }
 
 impl CloseReason {
     /// All names, in the order of [`index`](Self::index).
-    pub const NAMES: [&'static str; 11] = [
+    pub const NAMES: [&'static str; 12] = [
         "peer",
         "ended",
         "reset",
@@ -108,6 +164,7 @@ impl CloseReason {
         "answered",
         "handshake_timeout",
         "overloaded",
+        "gap",
     ];
 
     /// Which row of the counters this is.
@@ -125,6 +182,7 @@ impl CloseReason {
             Self::Answered(_) => 8,
             Self::HandshakeTimeout => 9,
             Self::Overloaded => 10,
+            Self::Gap => 11,
         }
     }
 

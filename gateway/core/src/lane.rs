@@ -1,10 +1,11 @@
 //! A lane: the members of one room that read one encoding, and what this turn says to them.
 
 use std::cmp::Reverse;
-use std::sync::Arc;
 
 use crate::chunk::{Chunk, Span};
-use crate::route::Namespace;
+use crate::dispatch::RoomKey;
+use crate::encoding::Encoding;
+use crate::position::Offset;
 use crate::slot::Slot;
 
 /// A member's entry: all that a send needs to know, eight bytes in a dense array.
@@ -49,16 +50,20 @@ pub(crate) struct Skip {
     pub(crate) frames: u32,
 }
 
-/// The raw lane of one room.
+/// One room's lane in one encoding.
 #[derive(Debug)]
 pub(crate) struct Lane {
-    pub(crate) namespace: Namespace,
-    pub(crate) room: Arc<str>,
+    pub(crate) room: RoomKey,
+    pub(crate) encoding: Encoding,
     pub(crate) members: Vec<Member>,
     holes: u32,
     /// What has been said since the last flight began.
     pub(crate) filling: Chunk,
     pub(crate) skips: Vec<Skip>,
+    /// Members that were further on than the room is here, and up to where they hear nothing.
+    pub(crate) floors: Vec<(Slot, Offset)>,
+    /// Members that left and that the room does not know of yet, because the lane still speaks.
+    pub(crate) departed: u32,
     /// In the list of lanes that have something to say.
     pub(crate) queued: bool,
     flying: bool,
@@ -66,14 +71,16 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    pub(crate) fn new(namespace: Namespace, room: Arc<str>) -> Self {
+    pub(crate) fn new(room: RoomKey, encoding: Encoding) -> Self {
         Self {
-            namespace,
             room,
+            encoding,
             members: Vec::new(),
             holes: 0,
             filling: Chunk::default(),
             skips: Vec::new(),
+            floors: Vec::new(),
+            departed: 0,
             queued: false,
             flying: false,
             odd: false,
@@ -246,7 +253,7 @@ mod tests {
     use crate::frame::Opcode;
 
     fn lane() -> Lane {
-        Lane::new(Namespace::WS, "test".into())
+        Lane::new(RoomKey(0), Encoding::Raw)
     }
 
     fn say(lane: &mut Lane, author: Option<(Slot, u32)>, text: &[u8]) {

@@ -1,5 +1,7 @@
 //! Every bound in one place, each with its unit and the reason for its number.
 
+use crate::log::Retention;
+
 /// Bounds of one shard and its connections.
 ///
 /// What happens at a bound is always a named outcome: an HTTP error, a close code, a read
@@ -12,6 +14,8 @@ pub struct Limits {
     /// Extra slots in which refused clients hear their 503; beyond them they are cut.
     /// 64 bounds what a storm of refused clients may cost.
     pub refusals_max: u32,
+    /// Seconds that a refused client has to send its request and to hear 503.
+    pub refusal_secs: u32,
     /// Bytes of an upgrade request up to its empty line. 8 KiB is what common servers and
     /// proxies allow; beyond it the client hears 431.
     pub handshake_bytes_max: usize,
@@ -54,6 +58,22 @@ pub struct Limits {
     /// Seconds from a close frame until the socket is cut. While a peer takes what it is still
     /// owed they begin anew, but not for a slow member nor in a drain.
     pub close_secs: u32,
+    /// Messages of a room that one shard may have under way to the room's home. Beyond it the
+    /// room's publishers there are not read from until some are answered. A batch that is more
+    /// alone goes alone. 1,024 ride out a turn of the home's.
+    pub unanswered_max: u32,
+    /// Messages that a home sends to a shard in one delivery; what is left goes in the next.
+    pub delivery_messages_max: usize,
+    /// Bytes of payload in one delivery, beyond the first message.
+    pub delivery_bytes_max: usize,
+    /// What a room's home keeps, beside its history, for shards that are behind and connections
+    /// between two shards. Beyond it they are told of a gap.
+    pub transit: Retention,
+    /// Seconds that a room's past is kept for a connection between two shards.
+    pub pin_secs: u32,
+    /// Members that a room may have on its home's shard for a newcomer to follow it there, so that
+    /// small rooms live on one shard; 0 leaves everyone where it came.
+    pub small_room_members_max: u32,
 }
 
 impl Default for Limits {
@@ -61,6 +81,7 @@ impl Default for Limits {
         Self {
             connections_max: 1 << 20,
             refusals_max: 64,
+            refusal_secs: 1,
             handshake_bytes_max: 8 << 10,
             handshake_headers_max: 64,
             handshake_secs: 5,
@@ -77,6 +98,12 @@ impl Default for Limits {
             ping_secs: 25,
             pong_secs: 8,
             close_secs: 5,
+            unanswered_max: 1024,
+            delivery_messages_max: 1024,
+            delivery_bytes_max: 1 << 20,
+            transit: Retention { messages_max: 1 << 16, bytes_max: 4 << 20, age_secs: 30 },
+            pin_secs: 10,
+            small_room_members_max: 8,
         }
     }
 }
@@ -101,6 +128,9 @@ impl Limits {
         }
         if self.read_bytes_max == 0 || self.turn_bytes_max == 0 {
             return Err("read_bytes_max and turn_bytes_max must be at least 1");
+        }
+        if self.unanswered_max == 0 || self.delivery_messages_max == 0 {
+            return Err("unanswered_max and delivery_messages_max must be at least 1");
         }
         if self.connections_max == 0 {
             return Err("connections_max must be at least 1");

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::chunk::Span;
+use crate::chunk::{Chunk, Span};
 use crate::chunks::{ChunkId, Chunks};
 use crate::session::Control;
 use crate::transmit::Part;
@@ -151,6 +151,26 @@ impl Outbox {
         }
     }
 
+    /// A copy of what is owed: the rest of what is half sent or is no frame, and whole frames.
+    pub(crate) fn extract(&self, chunks: &Chunks) -> (Chunk, Chunk) {
+        let (mut begun, mut owed) = (Chunk::default(), Chunk::default());
+        let mut sent = self.sent;
+        for item in &self.items {
+            let chunk = chunks.get(item.chunk);
+            let mut at = item.span.start + sent;
+            if sent > 0 || !item.framed {
+                let end = first_end(item, chunks);
+                begun.append(chunk, Span { start: at, end });
+                at = end;
+            }
+            if at < item.span.end {
+                owed.append(chunk, Span { start: at, end: item.span.end });
+            }
+            sent = 0;
+        }
+        (begun, owed)
+    }
+
     /// Drops everything.
     pub(crate) fn clear(&mut self, chunks: &mut Chunks) {
         self.items.drain(..).for_each(|item| chunks.paid(item.chunk));
@@ -166,7 +186,6 @@ fn first_end(item: &Item, chunks: &Chunks) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chunk::Chunk;
     use crate::chunks::Account;
     use crate::frame::Opcode;
 
@@ -212,6 +231,17 @@ mod tests {
             assert_eq!(kept, &expected[..end as usize], "after {sent}");
             assert_eq!(owing.outbox.is_empty(), end == 0);
             assert_eq!(owing.chunks.len(), usize::from(end != 0), "an unowed chunk is freed");
+        }
+    }
+
+    #[test]
+    fn what_is_extracted_is_what_is_owed_apart_from_what_is_half_sent() {
+        for sent in 0..15 {
+            let owing = owing(sent);
+            let (begun, owed) = owing.outbox.extract(&owing.chunks);
+            let text = |chunk: &Chunk| chunk.run(chunk.whole()).expect("no bodies").to_vec();
+            assert_eq!([text(&begun), text(&owed)].concat(), bytes(&owing), "after {sent}");
+            assert_eq!(begun.len() % 5, (5 - sent % 5) % 5, "the half-sent frame is apart");
         }
     }
 

@@ -4,7 +4,7 @@ use crate::handshake::{Refusal, decode_segment};
 use crate::limits::Limits;
 
 /// A family of rooms that one route opens: the same name in two namespaces is two rooms.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Namespace(u16);
 
 impl Namespace {
@@ -15,7 +15,9 @@ impl Namespace {
     /// How many there are.
     pub(crate) const COUNT: usize = 2;
 
-    pub(crate) fn index(self) -> usize {
+    /// Its place in an array with an entry for each family.
+    #[must_use]
+    pub fn index(self) -> usize {
         usize::from(self.0)
     }
 }

@@ -20,14 +20,14 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{
-    RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags, acceptfrom_with, recv, send,
-    sendmsg, shutdown,
+    RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrAny, SocketFlags,
+    acceptfrom_with, recv, send, sendmsg, shutdown,
 };
 use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::listen::{ACCEPT_BATCH, Gate, Refusal, canonical, incoming_cpu, refusal};
+use super::listen::{self, ACCEPT_BATCH, Gate, Refusal, canonical, incoming_cpu, refusal};
 use super::memfd::Extents;
 use super::places::Places;
 use super::{Batch, Net, Ready};
@@ -45,10 +45,13 @@ const LISTENER: u64 = u64::MAX;
 const READ: u8 = 1;
 const WRITE: u8 = 2;
 
+const ACCEPT: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
 const SEND: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
 
 // What the documentation below promises about memory.
 const _: () = assert!(size_of::<Option<OwnedFd>>() == 4);
+
+type Accepted = (OwnedFd, Option<SocketAddrAny>);
 
 /// One shard's sockets behind one epoll: five bytes and a bit per slot, no allocation once the
 /// arrays have grown, and one system call to send or receive.
@@ -57,7 +60,10 @@ const _: () = assert!(size_of::<Option<OwnedFd>>() == 4);
 /// Between them the caller lets the runtime turn, or its timers starve.
 pub struct EpollNet {
     epoll: AsyncFd<OwnedFd>,
-    listener: TcpListener,
+    /// None once it is retired.
+    listener: Option<TcpListener>,
+    /// Whether the listener is closed as soon as nobody waits.
+    retiring: bool,
     /// Whether the listener's readiness is asked for: what `gate` said last.
     armed: bool,
     gate: Gate,
@@ -89,7 +95,8 @@ impl EpollNet {
         let epoll = unsafe { AsyncFd::register_with_interest(epoll, Interest::READABLE) }?;
         Ok(Self {
             epoll,
-            listener,
+            listener: Some(listener),
+            retiring: false,
             armed: true,
             gate: Gate::new(),
             places: Places::default(),
@@ -120,10 +127,12 @@ impl EpollNet {
     /// Makes the listener's registration follow the gate.
     fn arm(&mut self) {
         let open = self.gate.is_open();
-        if self.armed != open {
+        if self.armed != open
+            && let Some(listener) = &self.listener
+        {
             self.armed = open;
             let interest = if open { READ } else { 0 };
-            modify(&self.epoll, self.listener.as_fd(), LISTENER, interest);
+            modify(&self.epoll, listener.as_fd(), LISTENER, interest);
         }
     }
 
@@ -150,10 +159,18 @@ impl EpollNet {
 
     fn accept(&mut self, cx: &mut Context<'_>, out: &mut Batch) -> io::Result<()> {
         for _ in 0..ACCEPT_BATCH {
-            let Err(error) = self.accept_one(out) else { continue };
+            let Some(listener) = &self.listener else { break };
+            let accepted = acceptfrom_with(listener, ACCEPT);
+            let Err(error) = accepted.map_err(io::Error::from).and_then(|it| self.admit(it, out))
+            else {
+                continue;
+            };
             match refusal(&error) {
                 Refusal::Skip => {}
-                Refusal::Empty => break,
+                Refusal::Empty => {
+                    self.close_if_retiring();
+                    break;
+                }
                 Refusal::Pause => {
                     self.gate.pause(cx);
                     self.arm();
@@ -165,9 +182,16 @@ impl EpollNet {
         Ok(())
     }
 
-    fn accept_one(&mut self, out: &mut Batch) -> io::Result<()> {
-        let (socket, peer) =
-            acceptfrom_with(&self.listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
+    fn close_if_retiring(&mut self) {
+        if self.retiring
+            && let Some(listener) = self.listener.take()
+        {
+            epoll::delete(&self.epoll, &listener).expect("an open listener is registered");
+        }
+    }
+
+    fn admit(&mut self, accepted: Accepted, out: &mut Batch) -> io::Result<()> {
+        let (socket, peer) = accepted;
         // A client that is gone already may have no address left.
         let peer = peer.and_then(|peer| peer.try_into().ok()).ok_or(Errno::CONNABORTED)?;
         let cpu = incoming_cpu(&SockRef::from(&socket));
@@ -214,6 +238,9 @@ impl Net for EpollNet {
         self.places.turn();
         if self.gate.poll_open(cx) != self.armed {
             self.arm();
+        }
+        if self.retiring && self.gate.is_open() {
+            self.accept(cx, out)?;
         }
         self.report_lost(out);
         loop {
@@ -272,6 +299,18 @@ impl Net for EpollNet {
         self.arm();
     }
 
+    fn retire(&mut self) {
+        self.retiring = true;
+    }
+
+    fn is_retired(&self) -> bool {
+        self.listener.is_none()
+    }
+
+    fn vacant(&mut self) -> Slot {
+        self.places.vacant()
+    }
+
     fn adopt(&mut self, slot: Slot, socket: TcpStream) {
         self.places.claim(slot);
         self.make_room(slot);
@@ -295,6 +334,12 @@ impl Net for EpollNet {
         // It may live on in another shard, whose epoll is another.
         epoll::delete(&self.epoll, &socket).expect("an occupied slot's socket is registered");
         Some(socket.into())
+    }
+
+    fn reset(&mut self, slot: Slot) {
+        if let Some(socket) = self.release(slot) {
+            listen::reset(socket);
+        }
     }
 }
 

@@ -80,9 +80,31 @@ pub trait Net: Transmit {
     /// Whether new connections are accepted; those not accepted wait in the kernel.
     fn accepting(&mut self, on: bool);
 
+    /// From now on only those are accepted who wait already; then the listener is closed.
+    ///
+    /// A network without a listener of its own has nothing to close and only stops accepting.
+    fn retire(&mut self) {
+        self.accepting(false);
+    }
+
+    /// Whether nobody will be accepted any more: the listener is closed.
+    fn is_retired(&self) -> bool {
+        true
+    }
+
+    /// The lowest slot that is free and was not released since the last poll, for
+    /// [`adopt`](Self::adopt). It stays free.
+    fn vacant(&mut self) -> Slot;
+
     /// Puts a connection into a free slot, with read interest.
     fn adopt(&mut self, slot: Slot, socket: Self::Socket);
 
     /// Takes the connection out of its slot; dropping it closes it. `None` if the slot is free.
     fn release(&mut self, slot: Slot) -> Option<Self::Socket>;
+
+    /// Closes the connection at once and tells the peer so, where the system can: nothing of it
+    /// lingers here. Does nothing if the slot is free.
+    fn reset(&mut self, slot: Slot) {
+        drop(self.release(slot));
+    }
 }

@@ -18,13 +18,18 @@ pub(super) struct Places {
 impl Places {
     /// Takes the lowest free slot.
     pub(super) fn take(&mut self) -> Slot {
+        let slot = self.vacant();
+        self.claim(slot);
+        slot
+    }
+
+    /// The lowest free slot, which stays free.
+    pub(super) fn vacant(&mut self) -> Slot {
         while self.used.get(self.first) == Some(&u64::MAX) {
             self.first += 1;
         }
         let free = self.used.get(self.first).map_or(0, |word| word.trailing_ones());
-        let slot = Slot::from(self.first * 64 + free as usize);
-        self.claim(slot);
-        slot
+        Slot::from(self.first * 64 + free as usize)
     }
 
     /// Takes this slot.
@@ -89,6 +94,17 @@ mod tests {
         places.turn();
         let again: Vec<u32> = (0..4).map(|_| places.take().0).collect();
         assert_eq!(again, [3, 64, 129, 131]);
+    }
+
+    #[test]
+    fn a_vacant_slot_stays_free_until_it_is_claimed() {
+        let mut places = Places::default();
+        assert_eq!((places.take(), places.take()), (Slot(0), Slot(1)));
+        places.release(Slot(0));
+        assert_eq!((places.vacant(), places.vacant()), (Slot(2), Slot(2)));
+        places.claim(Slot(2));
+        places.turn();
+        assert_eq!((places.vacant(), places.take(), places.vacant()), (Slot(0), Slot(0), Slot(3)));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! receive or send said `WouldBlock`; so it may be reported once more than there is to read.
 
 use std::io::{self, IoSlice};
-use std::net::{Shutdown, TcpListener as StdListener, TcpStream as StdStream};
+use std::net::{Shutdown, SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -16,7 +16,7 @@ use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 
-use super::listen::{ACCEPT_BATCH, Gate, Refusal, canonical, incoming_cpu, refusal};
+use super::listen::{self, ACCEPT_BATCH, Gate, Refusal, canonical, incoming_cpu, refusal};
 use super::places::Places;
 use super::{Batch, Net, Ready};
 
@@ -34,7 +34,10 @@ const PIECES_MAX: usize = 64;
 pub struct TokioNet {
     /// Where adopted connections are watched.
     runtime: Handle,
-    listener: TcpListener,
+    /// None once it is retired.
+    listener: Option<TcpListener>,
+    /// Whether the listener is closed as soon as nobody waits.
+    retiring: bool,
     gate: Gate,
     places: Places,
     slots: Vec<Seat>,
@@ -58,7 +61,8 @@ impl TokioNet {
         listener.set_nonblocking(true)?;
         Ok(Self {
             runtime: Handle::current(),
-            listener: TcpListener::from_std(listener)?,
+            listener: Some(TcpListener::from_std(listener)?),
+            retiring: false,
             gate: Gate::new(),
             places: Places::default(),
             slots: Vec::new(),
@@ -80,15 +84,14 @@ impl TokioNet {
 
     fn accept(&mut self, cx: &mut Context<'_>, out: &mut Batch) -> io::Result<()> {
         for _ in 0..ACCEPT_BATCH {
-            let Poll::Ready(accepted) = self.listener.poll_accept(cx) else { break };
+            let Some(listener) = &self.listener else { break };
+            let Poll::Ready(accepted) = listener.poll_accept(cx) else {
+                self.close_if_retiring(out);
+                break;
+            };
             let error = match accepted {
                 Ok((stream, peer)) => {
-                    #[cfg(not(target_os = "linux"))]
-                    let _ = stream.set_nodelay(true); // Fails only if the peer is gone.
-                    let cpu = incoming_cpu(&SockRef::from(&stream));
-                    let slot = self.places.take();
-                    self.occupy(slot, Some(stream));
-                    out.ready.push(Ready::Accepted { slot, peer: canonical(peer), cpu });
+                    self.admit(stream, peer, out);
                     continue;
                 }
                 Err(error) => error,
@@ -104,6 +107,36 @@ impl TokioNet {
             }
         }
         Ok(())
+    }
+
+    fn admit(&mut self, stream: TcpStream, peer: SocketAddr, out: &mut Batch) {
+        #[cfg(not(target_os = "linux"))]
+        let _ = stream.set_nodelay(true); // Fails only if the peer is gone.
+        let cpu = incoming_cpu(&SockRef::from(&stream));
+        let slot = self.places.take();
+        self.occupy(slot, Some(stream));
+        out.ready.push(Ready::Accepted { slot, peer: canonical(peer), cpu });
+    }
+
+    /// The runtime may not have heard yet of those who wait, so the system itself is asked.
+    /// Whoever it cannot give for want of descriptors or memory is turned away.
+    fn close_if_retiring(&mut self, out: &mut Batch) {
+        if !self.retiring {
+            return;
+        }
+        let Some(Ok(listener)) = self.listener.take().map(TcpListener::into_std) else { return };
+        loop {
+            let accepted = listener.accept().and_then(|(stream, peer)| {
+                stream.set_nonblocking(true)?;
+                let _context = self.runtime.enter();
+                Ok((TcpStream::from_std(stream)?, peer))
+            });
+            match accepted {
+                Ok((stream, peer)) => self.admit(stream, peer, out),
+                Err(error) if refusal(&error) == Refusal::Skip => {}
+                Err(_) => return,
+            }
+        }
     }
 
     /// Puts a stream into a slot taken for it, with read interest, and makes it due.
@@ -185,6 +218,19 @@ impl Net for TokioNet {
         self.wakes.wake_shard();
     }
 
+    fn retire(&mut self) {
+        self.retiring = true;
+        self.wakes.wake_shard();
+    }
+
+    fn is_retired(&self) -> bool {
+        self.listener.is_none()
+    }
+
+    fn vacant(&mut self) -> Slot {
+        self.places.vacant()
+    }
+
     fn adopt(&mut self, slot: Slot, socket: StdStream) {
         self.places.claim(slot);
         let context = self.runtime.enter();
@@ -208,6 +254,12 @@ impl Net for TokioNet {
         self.wakes.wake_shard();
         // Fails only if the runtime cannot let it go; then it is closed here.
         stream?.into_std().ok()
+    }
+
+    fn reset(&mut self, slot: Slot) {
+        if let Some(socket) = self.release(slot) {
+            listen::reset(socket);
+        }
     }
 }
 

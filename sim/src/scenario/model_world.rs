@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
+use gateway::others::Alone;
 use gateway::turn::Turn;
 use gateway_core::hub::{Config, Hub};
 use gateway_core::time::Now;
@@ -88,7 +89,7 @@ impl World {
 
     fn turn(&mut self) -> bool {
         let cx = &mut Context::from_waker(Waker::noop());
-        let polled = self.turn.poll(cx, self.now);
+        let polled = self.turn.poll(cx, self.now, &mut Alone::default());
         self.actions += u64::from(polled.is_ready());
         polled.is_ready()
     }
@@ -116,7 +117,7 @@ impl World {
         self.drains_at = None;
         if !self.draining {
             self.draining = true;
-            self.turn.drain(self.now);
+            self.turn.drain(self.now, &mut Alone::default());
         }
     }
 
@@ -142,7 +143,8 @@ pub(super) fn config(plan: &Plan, extents: &Extents) -> Config {
     Config {
         limits: plan.limits.clone(),
         member_policy: plan.policy,
-        hash_seed: plan.seed,
+        seed: plan.seed,
         store: plan.stores.then(|| Arc::new(extents.clone()) as Arc<_>),
+        ..Config::default()
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use gateway::shard::{self, DrainSignal};
 use gateway::turn::Turn;
 use gateway_core::hub::Hub;
-use gateway_registry::census::Census;
+use gateway_registry::census::{Capacity, Census};
 use tokio::time::sleep;
 
 use super::model_world::config;
@@ -105,8 +105,9 @@ async fn serve(
     let turn = Turn::new(net, Hub::new(config(&plan, &extents)), plan.slice);
     let signal = DrainSignal::default();
     tokio::task::spawn_local(drain(plan, signal.clone()));
-    let census = Arc::new(Census::new(1));
-    let counters = shard::run(turn, signal, Arc::clone(&census), 0).await?;
+    let capacity = Capacity { total_max: u64::MAX, shard_max: u32::MAX };
+    let census = Arc::new(Census::new(capacity, 1));
+    let counters = shard::run(turn, signal, Arc::clone(&census)).await?;
     let cell = census.shard(0);
     *stage.rest.borrow_mut() = Some(Rest {
         live: cell.live(),

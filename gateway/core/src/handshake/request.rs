@@ -81,8 +81,22 @@ impl<'a> Request<'a> {
         self.has_token("Upgrade", "websocket") && self.has_token("Connection", "upgrade")
     }
 
-    /// The handshake, if the request is a valid one. Subprotocols and extensions that the
-    /// client offers are ignored, as are headers that do not belong to the handshake.
+    /// The subprotocols that the client offers, in its order of preference.
+    ///
+    /// RFC 6455 §11.3.4: the header may come several times and is one list then. Elements that are
+    /// empty are passed over (RFC 9110 §5.6.1.2), and so are those that are no tokens, which
+    /// RFC 6455 §4.2.2 leaves to the server: only a name that is served, letter by letter, is
+    /// ever picked, so what else stands there can do no harm.
+    pub fn subprotocols(&self) -> impl Iterator<Item = &'a str> {
+        self.values("Sec-WebSocket-Protocol")
+            .flat_map(|list| list.split(|byte| *byte == b','))
+            .map(<[u8]>::trim_ascii)
+            .filter(|name| is_token(name))
+            .filter_map(|name| std::str::from_utf8(name).ok())
+    }
+
+    /// The handshake, if the request is a valid one. Extensions that the client offers are
+    /// ignored, as are headers that do not belong to the handshake.
     ///
     /// # Errors
     /// 405, 426 or 400 with the first rule of RFC 6455 §4.2.1 that it breaks.
@@ -231,6 +245,12 @@ fn local_part(target: &str) -> &str {
 fn is_key(key: &[u8]) -> bool {
     let digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
     key.len() == 24 && key.ends_with(b"==") && key[..22].iter().all(digit)
+}
+
+/// RFC 9110 §5.6.2, which names the same characters as RFC 6455 §4.1, 10.
+fn is_token(name: &[u8]) -> bool {
+    let legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    !name.is_empty() && name.iter().all(legal)
 }
 
 #[cfg(test)]
@@ -473,6 +493,42 @@ mod tests {
         ] {
             let expected = (path.to_owned(), query.map(str::to_owned));
             assert_eq!(target_of(target), expected, "{target}");
+        }
+    }
+
+    fn offered(headers: &[&str]) -> Vec<String> {
+        let head = head("GET / HTTP/1.1", &and(headers));
+        let request = Request::parse(head.as_bytes(), &Limits::default()).unwrap();
+        assert!(request.upgrade().is_ok(), "an offer spoils no handshake");
+        request.subprotocols().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn subprotocols_are_one_list_in_the_clients_order() {
+        assert_eq!(offered(&[]), [""; 0]);
+        let once = ["Sec-WebSocket-Protocol: weir.probe.v1"];
+        assert_eq!(offered(&once), ["weir.probe.v1"]);
+        let twice =
+            ["Sec-WebSocket-Protocol: b,\ta ,  c", "X: y", "sec-websocket-protocol:d", "Y: z"];
+        assert_eq!(offered(&twice), ["b", "a", "c", "d"]);
+        let marks = "!#$%&'*+-.^_`|~09azAZ";
+        assert_eq!(offered(&[&format!("Sec-WebSocket-Protocol: {marks}")]), [marks]);
+    }
+
+    #[test]
+    fn what_names_no_subprotocol_is_passed_over_and_its_neighbours_are_not() {
+        for (list, names) in [
+            ("", &[][..]),
+            (",", &[]),
+            (" , ,a,,", &["a"]),
+            ("a b, c", &["c"]),
+            ("\"a\", b", &["b"]),
+            ("\"a, b, c\"", &["b"]),
+            ("a/b, a=b, a;b, (a), <a>, a@b, a:b, a\\b, [a], a?b, {a}, c", &["c"]),
+            ("caf\u{e9}, b", &["b"]),
+        ] {
+            let header = format!("Sec-WebSocket-Protocol: {list}");
+            assert_eq!(offered(&[&header]), names, "{list}");
         }
     }
 

@@ -30,6 +30,12 @@ impl Upgrade {
 
     /// Appends the response. No subprotocol and no extension is picked.
     pub fn write_response(&self, out: &mut Vec<u8>) {
+        self.write_response_picking(None, out);
+    }
+
+    /// Appends the response, which picks one of the subprotocols that the client offered, or none
+    /// (RFC 6455 §4.2.2, 5). No extension is picked.
+    pub fn write_response_picking(&self, subprotocol: Option<&str>, out: &mut Vec<u8>) {
         out.extend_from_slice(
             b"HTTP/1.1 101 Switching Protocols\r\n\
               Upgrade: websocket\r\n\
@@ -37,6 +43,10 @@ impl Upgrade {
               Sec-WebSocket-Accept: ",
         );
         out.extend_from_slice(&self.accept);
+        if let Some(name) = subprotocol {
+            out.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
+            out.extend_from_slice(name.as_bytes());
+        }
         out.extend_from_slice(b"\r\n\r\n");
     }
 }
@@ -121,7 +131,7 @@ impl Refusal {
         Self::new(Status::HeadTooLarge, why)
     }
 
-    pub(super) fn bad_request(why: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn bad_request(why: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Status::BadRequest, why)
     }
 
@@ -200,6 +210,17 @@ mod tests {
             ]
         );
         assert_eq!(body, "");
+    }
+
+    #[test]
+    fn exactly_the_subprotocol_that_is_picked_is_named() {
+        let upgrade = Upgrade::new(b"dGhlIHNhbXBsZSBub25jZQ==");
+        let lines = |picked| read(|out| upgrade.write_response_picking(picked, out)).1;
+        let (none, picked) = (lines(None), lines(Some("weir.probe.v1")));
+        assert_eq!(none, read(|out| upgrade.write_response(out)).1);
+        assert_eq!(picked.len(), none.len() + 1);
+        assert_eq!(picked[..none.len()], none);
+        assert_eq!(picked[none.len()], "Sec-WebSocket-Protocol: weir.probe.v1");
     }
 
     #[test]

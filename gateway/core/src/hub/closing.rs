@@ -1,10 +1,12 @@
 //! How connections end: each exactly once, with a reason, and with a last word where possible.
 
+use super::conn::{Joining, Leaving, Transit};
 use super::{Conn, Hub, Role, Stage};
 use crate::close::CloseCode;
 use crate::event::{CloseReason, Effect};
 use crate::frame::Opcode;
 use crate::handshake::Refusal;
+use crate::lanes::LaneId;
 use crate::slot::Slot;
 use crate::time::Now;
 
@@ -20,10 +22,12 @@ impl Hub {
         text: &'static str,
     ) {
         match self.conns[slot.index()].role {
-            Role::Member { lane, seat } if !self.rooms.lane(lane).is_idle() => {
-                self.rooms.lane_mut(lane).hush(seat, slot);
+            Role::Member { lane, seat } if !self.lanes.lane(lane).is_idle() => {
+                self.lanes.lane_mut(lane).hush(seat, slot);
             }
-            Role::Member { .. } | Role::Echo | Role::Nothing => self.leave(slot),
+            Role::Member { .. } | Role::Waiting { .. } | Role::Echo | Role::Nothing => {
+                self.leave(slot);
+            }
         }
         self.set_closing(now, slot, reason);
         self.farewell(slot, code, text);
@@ -90,7 +94,9 @@ impl Hub {
         conn.ended = true;
         match conn.stage {
             Stage::Free => conn.ended = false,
-            Stage::Upgrading | Stage::Lingering => self.release(slot, CloseReason::Ended),
+            Stage::Upgrading | Stage::Joining | Stage::Lingering => {
+                self.release(slot, CloseReason::Ended);
+            }
             Stage::Open => {
                 self.forget_unfinished(slot);
                 self.start_closing(now, slot, CloseReason::Ended, None, "");
@@ -105,15 +111,18 @@ impl Hub {
     pub(super) fn handle_drain(&mut self, now: Now) {
         self.draining = true;
         for index in 0..self.conns.len() {
-            let slot = Slot::from(index);
-            match self.conns[index].stage {
-                Stage::Upgrading => self.refuse(now, slot, &Refusal::full()),
-                Stage::Open => {
-                    let code = Some(CloseCode::AWAY);
-                    self.start_closing(now, slot, CloseReason::Drained, code, "going away");
-                }
-                Stage::Free | Stage::Closing | Stage::Lingering => {}
+            self.drain_one(now, Slot::from(index));
+        }
+    }
+
+    pub(super) fn drain_one(&mut self, now: Now, slot: Slot) {
+        match self.conns[slot.index()].stage {
+            Stage::Upgrading | Stage::Joining => self.refuse(now, slot, &Refusal::full()),
+            Stage::Open => {
+                let code = Some(CloseCode::AWAY);
+                self.start_closing(now, slot, CloseReason::Drained, code, "going away");
             }
+            Stage::Free | Stage::Closing | Stage::Lingering => {}
         }
     }
 
@@ -124,6 +133,8 @@ impl Hub {
             match self.conns[slot.index()].stage {
                 Stage::Free => {}
                 Stage::Upgrading => self.release(slot, CloseReason::HandshakeTimeout),
+                // The room's home did not answer in time.
+                Stage::Joining => self.refuse(now, slot, &Refusal::full()),
                 Stage::Open => self.probe(now, slot),
                 Stage::Closing | Stage::Lingering => {
                     self.counters.cut += 1;
@@ -162,13 +173,46 @@ impl Hub {
         self.direct_frame(slot, Opcode::Ping, b"");
     }
 
+    /// Takes the connection out of its room, or off its way into it.
     pub(super) fn leave(&mut self, slot: Slot) {
-        let role = std::mem::replace(&mut self.conns[slot.index()].role, Role::Nothing);
-        let Role::Member { lane, seat } = role else { return };
-        if let Some(moved) = self.rooms.lane_mut(lane).leave(seat) {
-            self.conns[moved.index()].sit(lane, seat);
+        let conn = &mut self.conns[slot.index()];
+        let (author, transit) = (conn.author, conn.transit.take());
+        match std::mem::replace(&mut conn.role, Role::Nothing) {
+            Role::Nothing | Role::Echo => {}
+            Role::Waiting { room } => {
+                if let Some(Transit::Joining(Joining { pin: Some(pin), .. })) = transit.as_deref() {
+                    self.dispatch.unpin(room, *pin);
+                }
+                self.dispatch.leave(room);
+            }
+            Role::Member { lane, seat } => {
+                let room = self.lanes.lane(lane).room;
+                if let Some(Transit::Leaving(Leaving { pin: Some(pin), .. })) = transit.as_deref() {
+                    self.dispatch.unpin(room, *pin);
+                }
+                if self.shows(lane) {
+                    self.dispatch.hide(room, author);
+                }
+                self.vacate(slot, lane, seat);
+            }
         }
-        self.retire_if_empty(lane);
+    }
+
+    fn vacate(&mut self, slot: Slot, id: LaneId, seat: u32) {
+        let lane = self.lanes.lane_mut(id);
+        lane.floors.retain(|&(held, _)| held != slot);
+        // Only a lane that has fallen silent gives up its room.
+        lane.departed += 1;
+        if let Some(moved) = lane.leave(seat) {
+            self.conns[moved.index()].sit(id, seat);
+        }
+        self.settle_lane(id);
+    }
+
+    /// Whether members of this lane show that they are there.
+    pub(super) fn shows(&self, lane: LaneId) -> bool {
+        let lane = self.lanes.lane(lane);
+        lane.encoding.shows() && self.dispatch.shows_presence(lane.room)
     }
 
     /// Ends a connection, once. `reason` counts if none was known before.
@@ -179,14 +223,21 @@ impl Hub {
         self.leave(slot);
         self.stop_owing(slot);
         self.deadlines.clear(slot);
-        let conn = &mut self.conns[slot.index()];
-        let free = Conn::free(conn.generation.wrapping_add(1));
-        let conn = std::mem::replace(conn, free);
-        self.inbound -= conn.session.held_bytes() + conn.head_bytes();
-        self.live -= 1;
+        let conn = self.vacate_slot(slot);
         self.refused -= u32::from(conn.refused);
         let reason = conn.reason.unwrap_or(reason);
         self.counters.closed[reason.index()] += 1;
         self.effects.push_back(Effect::Release { slot, reason });
+    }
+
+    /// Makes the slot free; what was in it is returned.
+    pub(super) fn vacate_slot(&mut self, slot: Slot) -> Conn {
+        let conn = &mut self.conns[slot.index()];
+        let free = Conn::free(conn.generation.wrapping_add(1));
+        let conn = std::mem::replace(conn, free);
+        self.forget_author(conn.author, slot);
+        self.inbound -= conn.session.held_bytes() + conn.head_bytes();
+        self.live -= 1;
+        conn
     }
 }

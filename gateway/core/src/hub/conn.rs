@@ -1,9 +1,14 @@
 //! One connection's state: small, and only what is needed while nothing happens.
 
 use crate::chunks::Account;
+use crate::dispatch::RoomKey;
+use crate::encoding::Encoding;
+use crate::envelope::Pin;
 use crate::event::CloseReason;
+use crate::id::{Author, ShardId};
+use crate::lanes::LaneId;
 use crate::outbox::Outbox;
-use crate::rooms::LaneId;
+use crate::position::Position;
 use crate::session::Session;
 use crate::time::Tick;
 
@@ -14,6 +19,8 @@ pub(super) enum Stage {
     Free,
     /// The upgrade request is being received.
     Upgrading,
+    /// The request is good; it is answered when the room is heard.
+    Joining,
     /// Messages flow.
     Open,
     /// A close frame or an HTTP response is on its way out; nothing else will be sent.
@@ -27,7 +34,14 @@ pub(super) enum Stage {
 pub(super) enum Role {
     Nothing,
     Echo,
-    Member { lane: LaneId, seat: u32 },
+    /// It will be a member when the room is heard, from where it has to be heard.
+    Waiting {
+        room: RoomKey,
+    },
+    Member {
+        lane: LaneId,
+        seat: u32,
+    },
 }
 
 /// A connection, or a free slot. An idle one holds no heap memory.
@@ -39,6 +53,12 @@ pub(super) struct Conn {
     #[expect(clippy::box_collection, reason = "eight bytes while idle, not twenty-four")]
     pub(super) head: Option<Box<Vec<u8>>>,
     pub(super) role: Role,
+    /// Whose messages it publishes.
+    pub(super) author: Author,
+    /// Where it is going, if it is joining a room or leaving the shard.
+    pub(super) transit: Option<Box<Transit>>,
+    /// Its messages that are on their way to a home.
+    pub(super) unanswered: u32,
     /// When bytes last came.
     pub(super) heard: Tick,
     /// Counts the slot's connections, so that a late word never reaches a stranger.
@@ -61,6 +81,37 @@ pub(super) struct Conn {
     pub(super) writes: bool,
     /// Whether it was opened as an echo, which it stays when it closes.
     pub(super) echoes: bool,
+    /// Its room's messages wait for a ring: it is not read from.
+    pub(super) stalled: bool,
+}
+
+/// What is only needed while a connection is on its way.
+#[derive(Debug)]
+pub(super) enum Transit {
+    Joining(Joining),
+    Leaving(Leaving),
+}
+
+/// On its way into a room.
+#[derive(Debug)]
+pub(super) struct Joining {
+    pub(super) encoding: Encoding,
+    /// The answer to its request, until it is given.
+    pub(super) response: Option<Vec<u8>>,
+    /// Where it was, if it wants to go on from there.
+    pub(super) since: Option<Position>,
+    pub(super) pin: Option<Pin>,
+    /// It joins here wherever the room's home is.
+    pub(super) stays: bool,
+}
+
+/// On its way to another shard.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    pub(super) to: ShardId,
+    /// Keeps its room's past while it is between the two.
+    pub(super) pin: Option<Pin>,
+    pub(super) pinned: bool,
 }
 
 impl Conn {
@@ -71,6 +122,9 @@ impl Conn {
             outbox: None,
             head: None,
             role: Role::Nothing,
+            author: Author::NOBODY,
+            transit: None,
+            unanswered: 0,
             heard: Tick(0),
             generation,
             reason: None,
@@ -84,6 +138,21 @@ impl Conn {
             reads: true,
             writes: false,
             echoes: false,
+            stalled: false,
+        }
+    }
+
+    pub(super) fn joining(&mut self) -> Option<&mut Joining> {
+        match self.transit.as_deref_mut() {
+            Some(Transit::Joining(joining)) => Some(joining),
+            Some(Transit::Leaving(_)) | None => None,
+        }
+    }
+
+    pub(super) fn leaving(&mut self) -> Option<&mut Leaving> {
+        match self.transit.as_deref_mut() {
+            Some(Transit::Leaving(leaving)) => Some(leaving),
+            Some(Transit::Joining(_)) | None => None,
         }
     }
 
@@ -113,6 +182,6 @@ mod tests {
 
     #[test]
     fn a_connection_fits_into_two_cache_lines() {
-        assert!(size_of::<Conn>() <= 80, "{}", size_of::<Conn>());
+        assert!(size_of::<Conn>() <= 104, "{}", size_of::<Conn>());
     }
 }

@@ -7,10 +7,13 @@ use super::{Conn, Hub, Stage};
 use crate::chunk::{Chunk, Span};
 use crate::chunks::{Account, ChunkId};
 use crate::close;
+use crate::envelope::{Command, Delivery, Post};
 use crate::event::CloseReason;
 use crate::frame::Opcode;
+use crate::id::ShardId;
 use crate::lane::{Flight, Member, Visit};
-use crate::rooms::LaneId;
+use crate::lanes::LaneId;
+use crate::mutant::Mutant;
 use crate::slot::Slot;
 use crate::time::Now;
 use crate::transmit::{Part, Sent, Transmit};
@@ -36,22 +39,38 @@ impl Hub {
     /// Events may be handled between two calls: what they add is said after what is being said.
     pub fn flush(&mut self, now: Now, budget: usize, out: &mut impl Transmit) -> Flush {
         let mut left = budget.max(1);
-        while self.round.active || !self.pending.is_empty() {
-            if !self.round.active {
-                self.begin_round();
+        if self.config.shard.is_none() {
+            self.exchange(now, &mut Nobody);
+        }
+        loop {
+            while self.round.active || !self.pending.is_empty() {
+                if !self.flush_round(now, &mut left, out) {
+                    return Flush::More;
+                }
             }
-            let done = self.flush_retries(now, &mut left, out)
-                && self.flush_direct(now, &mut left, out)
-                && self.flush_lanes(now, &mut left, out)
-                && self.flush_farewells(now, &mut left, out);
-            self.bury_broken();
-            if !done {
-                return Flush::More;
+            // Nothing is half said now: who leaves for another shard may go.
+            self.depart(now);
+            self.hear(now);
+            if self.pending.is_empty() {
+                break;
             }
-            self.round.active = false;
         }
         self.pace_echoes();
         Flush::Done
+    }
+
+    /// Goes on with the round, or begins one; whether it is done.
+    fn flush_round(&mut self, now: Now, left: &mut usize, out: &mut impl Transmit) -> bool {
+        if !self.round.active {
+            self.begin_round();
+        }
+        let done = self.flush_retries(now, left, out)
+            && self.flush_direct(now, left, out)
+            && self.flush_lanes(now, left, out)
+            && self.flush_farewells(now, left, out);
+        self.bury_broken();
+        self.round.active = !done;
+        done
     }
 
     fn begin_round(&mut self) {
@@ -62,7 +81,7 @@ impl Hub {
         }
         for index in 0..self.pending.lanes.len() {
             let lane = self.pending.lanes[index];
-            let (chunk, flight) = self.rooms.lane_mut(lane).take_off();
+            let (chunk, flight) = self.lanes.lane_mut(lane).take_off();
             let chunk = self.chunks.hold(chunk, Account::Rooms);
             self.round.flights.push_back(Airborne { lane, chunk, flight });
         }
@@ -116,8 +135,8 @@ impl Hub {
     }
 
     fn land(&mut self, Airborne { lane: id, chunk, flight }: Airborne) {
-        let Self { rooms, conns, .. } = self;
-        let lane = rooms.lane_mut(id);
+        let Self { lanes, conns, .. } = self;
+        let lane = lanes.lane_mut(id);
         lane.land(|slot, seat| conns[slot.index()].sit(id, seat));
         self.chunks.settle(chunk);
         let skips = flight.into_skips();
@@ -125,7 +144,7 @@ impl Hub {
         if useful && self.scratch.skips.len() < SKIP_LISTS_KEPT_MAX {
             self.scratch.skips.push(skips);
         }
-        self.retire_if_empty(id);
+        self.settle_lane(id);
     }
 
     /// Sends the flight's chunk to members until the budget or the members end.
@@ -133,7 +152,7 @@ impl Hub {
         while *left > 0 && air.flight.next < air.flight.end {
             let begun = air.flight.next;
             let stop = air.flight.end.min(begun + *left);
-            let lane = self.rooms.lane(air.lane);
+            let lane = self.lanes.lane(air.lane);
             let chunk = self.chunks.get(air.chunk);
             let halt = send_plain(&lane.members[..stop], chunk, &mut air.flight, out);
             let served = (air.flight.next - begun) as u64;
@@ -148,7 +167,7 @@ impl Hub {
 
     /// Serves the one member at which the plain run stopped.
     fn attend(&mut self, now: Now, halt: Halt, air: &mut Airborne, out: &mut impl Transmit) {
-        let (lane, index) = (self.rooms.lane_mut(air.lane), air.flight.next);
+        let (lane, index) = (self.lanes.lane_mut(air.lane), air.flight.next);
         let Some(visit) = lane.visit(index, &air.flight) else { return };
         let chunk = self.chunks.get(air.chunk);
         let (whole, frames) = (chunk.whole(), chunk.frames());
@@ -231,7 +250,9 @@ impl Hub {
                 continue;
             }
             conn.said_goodbye = true;
-            self.leave(farewell.slot);
+            if !self.config.mutants.has(Mutant::AfterClose) {
+                self.leave(farewell.slot);
+            }
             if let Some(code) = farewell.code {
                 let payload = close::payload(code, farewell.text);
                 let mut chunk = Chunk::reusing(self.chunks.buffer());
@@ -298,13 +319,32 @@ impl Hub {
         }
     }
 
-    /// Removes a room that nobody is in and nothing is left to say in.
-    pub(super) fn retire_if_empty(&mut self, id: LaneId) {
-        let lane = self.rooms.lane(id);
-        if lane.population() == 0 && lane.is_idle() {
-            let chunk = self.rooms.retire(id);
+    /// Removes a lane that nobody is in and nothing is left to say in. Until it is silent, its room
+    /// must stay what it is.
+    pub(super) fn settle_lane(&mut self, id: LaneId) {
+        let lane = self.lanes.lane_mut(id);
+        if !lane.is_idle() {
+            return;
+        }
+        let (room, departed) = (lane.room, std::mem::take(&mut lane.departed));
+        if lane.population() == 0 {
+            let chunk = self.lanes.retire(id);
             self.chunks.recycle(chunk.into_buf());
         }
+        (0..departed).for_each(|_| self.dispatch.leave(room));
+    }
+}
+
+/// The rings of a hub that is alone.
+struct Nobody;
+
+impl Post for Nobody {
+    fn command(&mut self, _: ShardId, _: Command) -> Result<(), Command> {
+        unreachable!("a hub that is alone is the home of all its rooms")
+    }
+
+    fn deliver(&mut self, _: ShardId, _: Delivery) -> Result<(), Delivery> {
+        unreachable!("a hub that is alone is heard by nobody else")
     }
 }
 

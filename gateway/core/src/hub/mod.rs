@@ -7,13 +7,21 @@
 mod closing;
 mod conn;
 mod flush;
+mod hear;
+mod join;
+mod moving;
 mod offer;
 mod owing;
+#[cfg(feature = "probe")]
+mod probing;
+#[cfg(not(feature = "probe"))]
+mod raw_only;
 mod receive;
 mod rounds;
+mod speak;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::body::Store;
@@ -21,16 +29,27 @@ use crate::chunk::Span;
 use crate::chunks::{Account, Chunks};
 use crate::counters::Counters;
 use crate::deadlines::Deadlines;
+use crate::dispatch::{self, Dispatch, RoomKey};
+use crate::envelope::{Post, RoomPolicy};
 use crate::event::{CloseReason, Effect, Event};
+use crate::id::{Author, ShardId};
 use crate::lane::Skip;
+use crate::lanes::Lanes;
 use crate::limits::Limits;
-use crate::rooms::Rooms;
+use crate::mutant::{Mutant, Mutants};
 use crate::slot::Slot;
 use crate::time::{Now, Tick};
 
+#[cfg(feature = "probe")]
+use probing as adapter;
+#[cfg(not(feature = "probe"))]
+use raw_only as adapter;
+
 use conn::{Conn, Role, Stage};
+use moving::Evacuation;
 use rounds::{Pending, Round};
 
+pub use crate::dispatch::Sequencing;
 pub use flush::Flush;
 
 /// What becomes of a member that does not read as fast as its room speaks.
@@ -50,10 +69,21 @@ pub struct Config {
     pub limits: Limits,
     /// What becomes of slow members of rooms.
     pub member_policy: MemberPolicy,
-    /// Keys the hash of room names: random in production, fixed in simulation.
-    pub hash_seed: u64,
+    /// Keys the hash of room names and the epochs of rooms: random in production, fixed in
+    /// simulation, the same for all shards of a node.
+    pub seed: u64,
     /// Where payloads of at least `share_bytes_min` are kept, if not on the heap.
     pub store: Option<Arc<dyn Store>>,
+    /// Which shard it is, or nothing for a hub that is alone: it is the home of all its rooms and
+    /// asks nobody.
+    pub shard: Option<ShardId>,
+    /// Who gives messages their offsets.
+    pub sequencing: Sequencing,
+    /// Deliberate faults, for the simulation of them.
+    pub mutants: Mutants,
+    /// What is kept of rooms, by [`Namespace`](crate::route::Namespace); of those beyond the end
+    /// nothing is.
+    pub rooms: Vec<RoomPolicy>,
 }
 
 /// A shard's connections and rooms.
@@ -61,8 +91,25 @@ pub struct Hub {
     config: Config,
     conns: Vec<Conn>,
     deadlines: Deadlines,
-    rooms: Rooms,
+    dispatch: Dispatch,
+    lanes: Lanes,
     chunks: Chunks,
+    /// Connections that wait for their room.
+    joining: BTreeMap<RoomKey, Vec<Who>>,
+    /// Connections that have just joined, whose first messages may wait.
+    seated: VecDeque<Who>,
+    /// Connections that are not read from because their room's messages wait.
+    stalled: BTreeMap<RoomKey, Vec<Who>>,
+    /// Connections that are leaving for another shard.
+    leaving: Vec<Who>,
+    /// Where everything here is to go, if the shard is to be empty.
+    evacuating: Option<Evacuation>,
+    /// Who is not found by the slot it was born in: those from elsewhere, and those with names.
+    authors: BTreeMap<Author, Vec<Slot>>,
+    /// Messages on their way to a home, by their number.
+    unanswered: BTreeMap<u64, Unanswered>,
+    /// Counts the terms of a hub that is alone.
+    terms: u64,
     /// What has been said since the round began.
     pending: Pending,
     /// What the flush is saying.
@@ -80,6 +127,20 @@ pub struct Hub {
     inbound: usize,
     draining: bool,
     scratch: Scratch,
+}
+
+/// A connection, as long as it is in its slot.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Who {
+    slot: Slot,
+    generation: u32,
+}
+
+/// Whose message it is, and by which number it knows it.
+#[derive(Clone, Copy, Debug)]
+struct Unanswered {
+    who: Who,
+    publish: Option<u64>,
 }
 
 /// Memory that is used again instead of being allocated.
@@ -105,7 +166,23 @@ impl Hub {
         Self {
             conns: Vec::new(),
             deadlines: Deadlines::new(),
-            rooms: Rooms::new(config.hash_seed),
+            dispatch: Dispatch::new(dispatch::Config {
+                me: config.shard.unwrap_or_default(),
+                seed: config.seed,
+                sequencing: config.sequencing,
+                policies: config.rooms.clone(),
+                limits: config.limits.clone(),
+                mutants: config.mutants,
+            }),
+            lanes: Lanes::default(),
+            joining: BTreeMap::new(),
+            seated: VecDeque::new(),
+            stalled: BTreeMap::new(),
+            leaving: Vec::new(),
+            evacuating: None,
+            authors: BTreeMap::new(),
+            unanswered: BTreeMap::new(),
+            terms: 0,
             chunks: Chunks::new(config.limits.turn_bytes_max),
             pending: Pending::default(),
             round: Round::default(),
@@ -126,7 +203,8 @@ impl Hub {
     /// [`poll_effect`](Self::poll_effect).
     pub fn handle(&mut self, now: Now, event: Event<'_>) {
         match event {
-            Event::Accepted { slot } => self.accept(now, slot),
+            Event::Accepted { slot } => self.accept(now, slot, false),
+            Event::Refused { slot } => self.accept(now, slot, true),
             Event::Received { slot, bytes } => self.receive(now, slot, bytes),
             Event::Ended { slot } => self.handle_ended(now, slot),
             Event::Broken { slot } => self.release(slot, CloseReason::Reset),
@@ -137,7 +215,25 @@ impl Hub {
             }
             Event::Tick => self.handle_tick(now),
             Event::Drain => self.handle_drain(now),
+            Event::Answer(answer) => self.dispatch.answer(now.tick(), answer),
+            Event::Command(command) => self.dispatch.command(now.tick(), command),
+            Event::Delivery(delivery) => self.dispatch.deliver(now.tick(), delivery),
+            Event::Thawed { slot, frozen } => self.thaw(now, slot, *frozen),
+            Event::Move { slot, to } => self.start_leaving(slot, to),
+            Event::Migrate { to, homes_max } => self.migrate(to, homes_max),
+            Event::Evacuate { to } => self.evacuate(to),
         }
+        self.hear(now);
+    }
+
+    /// Sends what is for other shards, as far as their rings take it. Whether all of it was sent.
+    ///
+    /// A driver calls it in each turn after the events and before the flush.
+    pub fn exchange(&mut self, now: Now, post: &mut impl Post) -> bool {
+        self.prepare_departures(now);
+        let done = self.dispatch.exchange(now.tick(), post);
+        self.hear(now);
+        done
     }
 
     /// The next thing for the driver to do, in order; `None` when there is nothing.
@@ -148,7 +244,8 @@ impl Hub {
     /// When to say [`Event::Tick`], at the latest; `None` while no deadline is set.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Now> {
-        let next = self.deadlines.next();
+        let next = self.deadlines.next().min(self.dispatch.next_expiry());
+        let next = next.min(self.evacuation_resumes());
         (next != Tick::NEVER).then(|| next.start())
     }
 
@@ -158,10 +255,18 @@ impl Hub {
         self.conn(slot).is_some()
     }
 
-    /// Whether the slot holds a connection that is read from now.
+    /// Whether the slot holds a connection that is read from now. One whose room's messages wait
+    /// for a ring is not, from this moment on.
     #[must_use]
-    pub fn reads(&self, slot: Slot) -> bool {
-        self.conn(slot).is_some_and(|conn| conn.reads)
+    pub fn may_read(&mut self, slot: Slot) -> bool {
+        let Some(conn) = self.conn(slot).filter(|conn| conn.reads) else { return false };
+        let Role::Member { lane, .. } = conn.role else { return true };
+        let room = self.lanes.lane(lane).room;
+        if !self.dispatch.is_stalled(room) {
+            return true;
+        }
+        self.stall(slot, room);
+        false
     }
 
     /// Connections in slots, refused ones included.
@@ -170,10 +275,35 @@ impl Hub {
         self.live
     }
 
-    /// Rooms that have members.
+    /// Rooms that have members here, or are still owed something.
     #[must_use]
     pub fn rooms(&self) -> usize {
-        self.rooms.len()
+        self.dispatch.rooms()
+    }
+
+    /// Rooms whose home is here, those that have just moved away included.
+    #[must_use]
+    pub fn homes(&self) -> usize {
+        self.dispatch.homes()
+    }
+
+    /// Messages of this shard that wait for a ring.
+    #[must_use]
+    pub fn commands_waiting(&self) -> usize {
+        self.dispatch.waiting()
+    }
+
+    /// Buffers for other shards: used again, and made because there was none.
+    #[must_use]
+    pub fn pool_counts(&self) -> (u64, u64) {
+        self.dispatch.pool_counts()
+    }
+
+    /// Whether nothing is here any more. What was said last may still have to be
+    /// [exchanged](Self::exchange).
+    #[must_use]
+    pub fn is_vacant(&self) -> bool {
+        self.live == 0 && self.dispatch.rooms() == 0 && self.dispatch.homes() == 0
     }
 
     /// Bytes of memory kept for members that owe, each shared chunk once.
@@ -212,25 +342,39 @@ impl Hub {
         &self.config.limits
     }
 
-    fn accept(&mut self, now: Now, slot: Slot) {
+    fn accept(&mut self, now: Now, slot: Slot, full: bool) {
         let limits = &self.config.limits;
         while self.conns.len() <= slot.index() {
             self.conns.push(Conn::free(0));
         }
         assert_eq!(self.conns[slot.index()].stage, Stage::Free, "an accepted slot was free");
         self.counters.accepted += 1;
-        let refused = self.draining || self.live - self.refused >= limits.connections_max;
+        let served = self.live - self.refused;
+        let over = u32::from(self.config.mutants.has(Mutant::OverCapacity));
+        let refused = full || self.draining || served >= limits.connections_max + over;
         if refused && self.refused >= limits.refusals_max {
             let reason = CloseReason::Overloaded;
             self.counters.closed[reason.index()] += 1;
             return self.effects.push_back(Effect::Release { slot, reason });
         }
-        self.deadlines.set(slot, now.tick().after_secs(limits.handshake_secs));
+        let secs = if refused { limits.refusal_secs.max(1) } else { limits.handshake_secs };
+        self.deadlines.set(slot, now.tick().after_secs(secs));
+        let shard = self.config.shard.unwrap_or_default();
         let conn = &mut self.conns[slot.index()];
+        conn.author = Author::born(shard, slot, conn.generation);
         conn.stage = Stage::Upgrading;
         conn.refused = refused;
         self.live += 1;
         self.refused += u32::from(refused);
+    }
+
+    fn who(&self, slot: Slot) -> Who {
+        Who { slot, generation: self.conns[slot.index()].generation }
+    }
+
+    /// The connection, if it is still in its slot.
+    fn present(&self, who: Who) -> Option<&Conn> {
+        self.conn(who.slot).filter(|conn| conn.generation == who.generation)
     }
 
     /// The connection in a slot that is in use.
@@ -245,7 +389,8 @@ impl Hub {
         // An echo is never closed for slowness: what it has not taken back, it may not add to.
         let open_echo = conn.echoes && conn.stage == Stage::Open;
         let full = open_echo && (owes || self.echoes_paused);
-        let (read, write) = (!conn.ended && !full, owes);
+        let waits = conn.stalled || conn.transit.is_some();
+        let (read, write) = (!conn.ended && !full && !waits, owes);
         if (read, write) != (conn.reads, conn.writes) {
             (conn.reads, conn.writes) = (read, write);
             self.effects.push_back(Effect::Interest { slot, read, write });

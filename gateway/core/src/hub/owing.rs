@@ -72,7 +72,7 @@ impl Hub {
         self.config.member_policy == MemberPolicy::Lossy
     }
 
-    fn start_owing(&mut self, slot: Slot) {
+    pub(super) fn start_owing(&mut self, slot: Slot) {
         let conn = &mut self.conns[slot.index()];
         if conn.owes() {
             return;
@@ -80,7 +80,7 @@ impl Hub {
         conn.outbox = Some(Box::default());
         self.chunks.charge(conn.account(), OUTBOX_COST_BYTES);
         if let Role::Member { lane, seat } = conn.role {
-            self.rooms.lane_mut(lane).mark_owing(seat, true);
+            self.lanes.lane_mut(lane).mark_owing(seat, true);
         }
     }
 
@@ -90,14 +90,14 @@ impl Hub {
         let Some(mut outbox) = conn.outbox.take() else { return };
         self.chunks.discharge(conn.account(), OUTBOX_COST_BYTES);
         if let Role::Member { lane, seat } = conn.role {
-            self.rooms.lane_mut(lane).mark_owing(seat, false);
+            self.lanes.lane_mut(lane).mark_owing(seat, false);
         }
         self.debts.remove(&(outbox.ranked, Reverse(slot)));
         outbox.clear(&mut self.chunks);
     }
 
     /// Notes how much a connection owes to rooms. What it pays later is noted when it matters.
-    fn rank(&mut self, slot: Slot) {
+    pub(super) fn rank(&mut self, slot: Slot) {
         let conn = &mut self.conns[slot.index()];
         let Some(outbox) = conn.outbox.as_mut().filter(|_| !conn.echoes) else { return };
         self.debts.remove(&(outbox.ranked, Reverse(slot)));
@@ -213,7 +213,7 @@ impl Hub {
     /// Keeps the shard's budget: who owes most is closed, and cut if that was not enough.
     ///
     /// Echoes have a budget of their own, at which they are not read from.
-    fn shed(&mut self, now: Now) {
+    pub(super) fn shed(&mut self, now: Now) {
         let bytes_max = self.config.limits.shard_outbox_bytes_max;
         while self.chunks.charged(Account::Rooms) > bytes_max {
             let Some(&(ranked, Reverse(most))) = self.debts.last() else { return };
@@ -222,7 +222,11 @@ impl Hub {
             match conn.stage {
                 _ if owed < ranked => self.rank(most),
                 Stage::Open => self.close_slow(now, most),
-                Stage::Free | Stage::Upgrading | Stage::Closing | Stage::Lingering => {
+                Stage::Free
+                | Stage::Upgrading
+                | Stage::Joining
+                | Stage::Closing
+                | Stage::Lingering => {
                     self.counters.cut += 1;
                     self.release(most, CloseReason::Slow);
                 }

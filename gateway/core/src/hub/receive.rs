@@ -1,18 +1,19 @@
 //! What arrives: upgrade requests, then messages, into what is to be said.
 
+use super::adapter;
+use super::conn::Joining;
+use super::join::Subscription;
 use super::rounds::{Farewell, Mail};
 use super::{Hub, Role, Stage};
-use crate::body::Body;
 use crate::chunk::{Chunk, Span};
 use crate::close::CloseCode;
+use crate::encoding::Encoding;
 use crate::event::CloseReason;
-use crate::frame::{Kind, Opcode};
+use crate::frame::Opcode;
 use crate::handshake::{self, Refusal, Request};
-use crate::lane::Skip;
 use crate::limits::Limits;
-use crate::rooms::LaneId;
 use crate::route::Route;
-use crate::session::{Input, Payload};
+use crate::session::Input;
 use crate::slot::Slot;
 use crate::time::Now;
 
@@ -33,6 +34,7 @@ impl Hub {
         match conn.stage {
             Stage::Free | Stage::Lingering => {}
             Stage::Upgrading => self.receive_head(now, slot, bytes),
+            Stage::Joining => self.receive_rest(now, slot, bytes),
             Stage::Open => {
                 conn.heard = now.tick();
                 conn.pinged = false;
@@ -73,6 +75,17 @@ impl Hub {
         }
     }
 
+    /// Frames that came before the room is heard wait with the request.
+    fn receive_rest(&mut self, now: Now, slot: Slot, bytes: &[u8]) {
+        self.inbound -= self.conns[slot.index()].head_bytes();
+        let rest = self.conns[slot.index()].head.get_or_insert_default();
+        rest.extend_from_slice(bytes);
+        self.inbound += rest.capacity();
+        if self.inbound > self.config.limits.inbound_bytes_max {
+            self.refuse(now, slot, &Refusal::full());
+        }
+    }
+
     fn answer_request(&mut self, now: Now, slot: Slot, head: &[u8]) {
         let conn = &self.conns[slot.index()];
         let full = conn.refused || self.draining;
@@ -81,26 +94,40 @@ impl Hub {
                 self.direct_raw(slot, |out| handshake::write_page(out, PAGE));
                 self.finish_answer(now, slot, 200);
             }
-            Ok(Answer::Upgrade(upgrade, route)) => {
-                self.direct_raw(slot, |out| upgrade.write_response(out));
-                self.open(now, slot, &route);
-            }
+            Ok(Answer::Upgrade(upgrade)) => self.accept_request(now, slot, upgrade),
             Err(refusal) => self.refuse(now, slot, &refusal),
         }
     }
 
-    fn open(&mut self, now: Now, slot: Slot, route: &Route) {
-        let role = match route {
-            Route::Echo => Role::Echo,
-            Route::Room { namespace, name } => {
-                let lane = self.rooms.enter(*namespace, name);
-                Role::Member { lane, seat: self.rooms.lane_mut(lane).join(slot) }
+    fn accept_request(&mut self, now: Now, slot: Slot, upgrade: Accepted) {
+        let Accepted { response, route, encoding, subscription } = upgrade;
+        match route {
+            Route::Echo => {
+                self.direct_raw(slot, |out| out.extend_from_slice(&response));
+                self.conns[slot.index()].role = Role::Echo;
+                self.conns[slot.index()].echoes = true;
+                self.open(now, slot);
             }
-        };
+            Route::Room { namespace, name } => {
+                if let Some(name) = subscription.author {
+                    self.rename(slot, name);
+                }
+                let joining = Joining {
+                    encoding,
+                    response: Some(response),
+                    since: subscription.since,
+                    pin: None,
+                    stays: false,
+                };
+                self.join(now, slot, namespace, &name, joining);
+            }
+        }
+    }
+
+    /// Messages flow from now on.
+    pub(super) fn open(&mut self, now: Now, slot: Slot) {
         let conn = &mut self.conns[slot.index()];
         conn.stage = Stage::Open;
-        conn.role = role;
-        conn.echoes = role == Role::Echo;
         conn.heard = now.tick();
         self.counters.opened += 1;
         self.deadlines.set(slot, now.tick().after_secs(self.config.limits.ping_secs));
@@ -127,7 +154,11 @@ impl Hub {
         let held = session.held_bytes();
         let outcome = loop {
             match session.next(&mut bytes, &self.config.limits) {
-                Ok(Some(Input::Message { kind, payload })) => self.message(slot, kind, payload),
+                Ok(Some(Input::Message { kind, payload })) => {
+                    if let Err(error) = self.message(now, slot, kind, payload) {
+                        break Some(Err(error));
+                    }
+                }
                 Ok(Some(Input::Ping(control))) => self.pong(slot, &control),
                 Ok(Some(Input::Pong(_))) => {}
                 Ok(Some(Input::Close(closing))) => break Some(Ok(closing)),
@@ -180,71 +211,6 @@ impl Hub {
         self.wind_up(slot);
     }
 
-    fn message(&mut self, slot: Slot, kind: Kind, payload: Payload<'_>) {
-        self.counters.messages += 1;
-        match self.conns[slot.index()].role {
-            Role::Member { lane, seat } => self.publish(slot, lane, seat, kind, payload),
-            Role::Echo => {
-                let start = self.pending.direct.len();
-                self.prepare_direct();
-                self.push_message(Target::Direct, kind, payload);
-                self.counters.deliveries += 1;
-                self.address(slot, start, true);
-            }
-            Role::Nothing => unreachable!("an open connection has a role"),
-        }
-    }
-
-    /// Says a message to the room; its author does not hear it.
-    fn publish(
-        &mut self,
-        slot: Slot,
-        lane_id: LaneId,
-        seat: u32,
-        kind: Kind,
-        payload: Payload<'_>,
-    ) {
-        let lane = self.rooms.lane_mut(lane_id);
-        if lane.population() < 2 {
-            return;
-        }
-        if lane.filling.is_bare() {
-            lane.filling = Chunk::reusing(self.chunks.buffer());
-            if lane.skips.capacity() == 0 {
-                lane.skips = self.scratch.skips.pop().unwrap_or_default();
-            }
-        }
-        let start = lane.filling.len();
-        self.push_message(Target::Lane(lane_id), kind, payload);
-        let lane = self.rooms.lane_mut(lane_id);
-        let span = Span { start, end: lane.filling.len() };
-        lane.skip(seat, Skip { slot, span, frames: 1 });
-        if !lane.queued {
-            lane.queued = true;
-            self.pending.lanes.push(lane_id);
-        }
-    }
-
-    /// Encodes a message: appended, or shared as it is where that saves a large copy.
-    fn push_message(&mut self, target: Target, kind: Kind, payload: Payload<'_>) {
-        let chunk = match target {
-            Target::Direct => &mut self.pending.direct,
-            Target::Lane(lane) => &mut self.rooms.lane_mut(lane).filling,
-        };
-        let bytes = payload.as_slice();
-        if bytes.len() < self.config.limits.share_bytes_min {
-            return chunk.push_frame(kind.opcode(), bytes);
-        }
-        let store = self.config.store.as_ref();
-        if let Some(body) = store.and_then(|store| Body::stored(bytes, store)) {
-            return chunk.push_body(kind.opcode(), body);
-        }
-        match payload {
-            Payload::Whole(bytes) => chunk.push_frame(kind.opcode(), bytes),
-            Payload::Assembled(bytes) => chunk.push_body(kind.opcode(), bytes.into()),
-        }
-    }
-
     /// Queues a control frame for one connection.
     pub(super) fn direct_frame(&mut self, slot: Slot, opcode: Opcode, payload: &[u8]) {
         let start = self.pending.direct.len();
@@ -253,21 +219,21 @@ impl Hub {
         self.address(slot, start, true);
     }
 
-    fn direct_raw(&mut self, slot: Slot, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(super) fn direct_raw(&mut self, slot: Slot, write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.pending.direct.len();
         self.prepare_direct();
         self.pending.direct.push_raw(write);
         self.address(slot, start, false);
     }
 
-    fn prepare_direct(&mut self) {
+    pub(super) fn prepare_direct(&mut self) {
         if self.pending.direct.is_bare() {
             self.pending.direct = Chunk::reusing(self.chunks.buffer());
         }
     }
 
     /// Says for whom the direct bytes from `start` on are; neighbours are sent as one.
-    fn address(&mut self, slot: Slot, start: u32, framed: bool) {
+    pub(super) fn address(&mut self, slot: Slot, start: u32, framed: bool) {
         let end = self.pending.direct.len();
         let generation = self.conns[slot.index()].generation;
         if let Some(last) = self.pending.mails.last_mut()
@@ -289,17 +255,18 @@ impl Hub {
     }
 }
 
-/// Where a message is appended.
-#[derive(Clone, Copy)]
-enum Target {
-    Direct,
-    Lane(LaneId),
-}
-
 /// How a complete request is answered.
 enum Answer {
     Page,
-    Upgrade(handshake::Upgrade, Route),
+    Upgrade(Accepted),
+}
+
+/// A request that is granted.
+struct Accepted {
+    response: Vec<u8>,
+    route: Route,
+    encoding: Encoding,
+    subscription: Subscription,
 }
 
 impl Answer {
@@ -312,6 +279,15 @@ impl Answer {
             return Ok(Self::Page);
         }
         let route = Route::of(request.path(), limits)?;
-        Ok(Self::Upgrade(request.upgrade()?, route))
+        let upgrade = request.upgrade()?;
+        let encoding = match route {
+            Route::Echo => None,
+            Route::Room { .. } => request.subprotocols().find_map(Encoding::of_subprotocol),
+        };
+        let encoding = encoding.unwrap_or_default();
+        let mut response = Vec::new();
+        upgrade.write_response_picking(encoding.subprotocol(), &mut response);
+        let subscription = adapter::subscription(&request, encoding)?;
+        Ok(Self::Upgrade(Accepted { response, route, encoding, subscription }))
     }
 }

@@ -7,7 +7,7 @@ use crate::chunk::Span;
 use crate::chunks::ChunkId;
 use crate::close::CloseCode;
 use crate::lane::Flight;
-use crate::rooms::LaneId;
+use crate::lanes::LaneId;
 use crate::slot::Slot;
 
 /// What events have added since the round began.

@@ -33,15 +33,18 @@ pub enum ProtocolError {
     NotUtf8,
     /// A message longer than is accepted.
     TooBig,
+    /// A message that is none of the connection's subprotocol.
+    Adapter,
 }
 
 impl ProtocolError {
-    /// The close code that tells the client: 1002, 1007 or 1009.
+    /// The close code that tells the client: 1002, 1007, 1008 or 1009.
     #[must_use]
     pub fn code(self) -> CloseCode {
         match self {
             Self::NotUtf8 => CloseCode::INVALID,
             Self::TooBig => CloseCode::TOO_BIG,
+            Self::Adapter => CloseCode::POLICY,
             Self::ReservedBits
             | Self::UnknownOpcode
             | Self::FragmentedControl
@@ -70,6 +73,7 @@ impl ProtocolError {
             Self::Unfinished => "new message before the end of the last",
             Self::CloseCode => "close frame without a legal code",
             Self::NotUtf8 => "text is not UTF-8",
+            Self::Adapter => "message is none of the subprotocol",
             Self::TooBig => "message is too big",
         }
     }

@@ -244,6 +244,9 @@ impl World {
                     assert_eq!(before, None, "a connection ends once");
                     assert!(!self.hub.is_live(slot));
                 }
+                Effect::Ship { .. } | Effect::Inquire(_) => {
+                    panic!("a hub that is alone asks nobody: {effect:?}");
+                }
             }
         }
     }

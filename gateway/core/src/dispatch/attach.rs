@@ -1,0 +1,153 @@
+//! Shards attach to a home, ask it, and detach.
+
+use std::sync::Arc;
+
+use super::home::{Asked, Held, Listener, Phase};
+use super::side::Recovery;
+use super::{Dispatch, RoomKey, Told};
+use crate::envelope::{Attach, Command, Delivery, Link, Pin, Term};
+use crate::id::ShardId;
+use crate::message::Batch;
+use crate::position::Offset;
+
+impl Dispatch {
+    pub(super) fn attach_shard(&mut self, attach: Attach) {
+        let Attach { from, link, term, since, roster, .. } = attach;
+        let here = self.home(term).filter(|&home| !self.homes[home as usize].has_moved());
+        let Some(index) = here else {
+            // Retired, moved, or not here yet: the registry will know.
+            return self.strays.push_back((from, Delivery::NotHome { link }));
+        };
+        let home = &mut self.homes[index as usize];
+        home.observe();
+        let found = home.shards.iter().position(|listener| listener.shard == from);
+        let at = found.unwrap_or_else(|| {
+            home.shards.push(Listener::new(from, home.head));
+            home.shards.len() - 1
+        });
+        let (epoch, head) = (home.epoch, home.head);
+        let listener = &mut home.shards[at];
+        assert_eq!(listener.link, None, "a shard attaches once");
+        listener.link = Some(link);
+        listener.sent = match since {
+            Some(since) if since.epoch == epoch => since.offset.min(head),
+            _ => head,
+        };
+        // What came before the home moved here was told by the one before.
+        listener.answers = listener.answers_after(since.filter(|since| since.epoch == epoch));
+        listener.greet = true;
+        listener.changes.clear();
+        self.roster_of(index, at, &roster);
+        self.homes[index as usize].shards[at].roster_whole = true;
+        self.mark_home(index);
+    }
+
+    pub(super) fn detach_shard(&mut self, from: ShardId, term: Term, link: Link) {
+        let Some(index) = self.home(term) else { return };
+        if let Phase::Forwarding { to, term } = self.homes[index as usize].phase {
+            self.queue(to, Command::Detach { from, term, link });
+        }
+        // Forwarded by an old home it may meet a later attachment of the same shard.
+        let home = &self.homes[index as usize];
+        let listener = home.shards.iter().find(|listener| listener.shard == from);
+        if listener.is_some_and(|listener| listener.link.is_none_or(|current| current == link)) {
+            self.dismiss(from, index);
+        }
+    }
+
+    /// A shard sends nothing more for this home.
+    pub(super) fn dismiss(&mut self, from: ShardId, index: u32) {
+        let found = self.homes[index as usize].shards.iter().position(|l| l.shard == from);
+        if let Some(at) = found {
+            self.roster_of(index, at, &[]);
+            self.homes[index as usize].shards.swap_remove(at);
+        }
+        self.mark_home(index);
+    }
+
+    pub(super) fn ask_listener(&mut self, from: ShardId, term: Term, asked: Asked) {
+        let Some(index) = self.home(term) else { return };
+        let home = &mut self.homes[index as usize];
+        if home.has_moved() {
+            // Whoever asked asks the next home again.
+            return;
+        }
+        if let Some(listener) = home.shards.iter_mut().find(|listener| listener.shard == from) {
+            listener.asks.push(asked);
+            self.mark_home(index);
+        }
+    }
+
+    pub(super) fn pin_for(&mut self, from: ShardId, term: Term, pin: Pin) {
+        let Some(index) = self.home(term) else { return };
+        let until = self.now.after_secs(self.config.limits.pin_secs);
+        let home = &mut self.homes[index as usize];
+        let listener = home.shards.iter().find(|listener| listener.shard == from);
+        let Some(offset) = listener.map(|listener| listener.sent) else { return };
+        if !home.has_moved() {
+            home.pins.push(Held { pin, offset, until });
+        }
+        self.ask_listener(from, term, Asked::Pin(pin));
+    }
+
+    pub(super) fn pin_here(&mut self, index: u32, pin: Pin) {
+        let until = self.now.after_secs(self.config.limits.pin_secs);
+        let home = &mut self.homes[index as usize];
+        home.observe();
+        let offset = home.head;
+        home.pins.push(Held { pin, offset, until });
+        self.mark_home(index);
+    }
+
+    pub(super) fn unpin_for(&mut self, term: Term, pin: Pin) {
+        let Some(index) = self.home(term) else { return };
+        if let Phase::Forwarding { to, term } = self.homes[index as usize].phase {
+            return self.queue(to, Command::Unpin { term, pin });
+        }
+        self.unpin_here(index, pin);
+    }
+
+    pub(super) fn unpin_here(&mut self, index: u32, pin: Pin) {
+        self.homes[index as usize].pins.retain(|held| held.pin != pin);
+        self.mark_home(index);
+    }
+
+    /// Answers a question of this shard's own side.
+    pub(super) fn recover_here(&mut self, room: RoomKey, index: u32, asked: Recovery) {
+        let upto = self.sides[room.index()].position.offset;
+        debug_assert_eq!(upto, self.homes[index as usize].head, "a side here is never behind");
+        let (batch, complete) = self.recovered(index, &asked, upto);
+        self.told.push_back(Told::Recovered { room, ask: asked.ask, batch, complete });
+        self.mark_home(index);
+    }
+
+    /// What came after a position and up to `upto`, and whether nothing of it is missing.
+    ///
+    /// A position ahead of `upto` misses nothing: whoever is there waits until the room gets there.
+    pub(super) fn recovered(
+        &mut self,
+        index: u32,
+        asked: &Recovery,
+        upto: Offset,
+    ) -> (Arc<Batch>, bool) {
+        let home = &mut self.homes[index as usize];
+        let mut batch = self.pool.take();
+        let same = asked.since.epoch == home.epoch;
+        let complete = same && (asked.since.offset >= upto || home.reaches(asked.since.offset));
+        if complete
+            && asked.since.offset < upto
+            && let Some(log) = &home.log
+        {
+            let own = Arc::get_mut(&mut batch).expect("a batch from the pool is unshared");
+            let missed = log.since(asked.since.offset);
+            missed.take_while(|(meta, _)| meta.offset <= upto).for_each(|(meta, words)| {
+                own.push(meta, words);
+            });
+        }
+        if let Some(pin) = asked.pin {
+            home.pins.retain(|held| held.pin != pin);
+        }
+        self.pool.lend(&batch);
+        (batch, complete)
+    }
+}

@@ -1,0 +1,260 @@
+//! Who is in a room: each shard tells the home of its own, the home tells everyone of all.
+//!
+//! Both directions say who came and went, in order; when too much of it waits, or an attachment
+//! begins, they say who is there instead. So what everyone knows becomes true again by itself.
+
+use std::collections::BTreeSet;
+
+use super::home::Home;
+use super::side::State;
+use super::{Dispatch, RoomKey, Told};
+use crate::envelope::{Change, Command, Delivery, Link, Post, Term};
+use crate::id::{Author, ShardId};
+
+/// Changes that wait, beyond which all members are told instead.
+const CHANGES_MAX: usize = 256;
+
+impl Dispatch {
+    /// A member of this shard shows itself. Only for rooms whose policy says so.
+    pub(crate) fn show(&mut self, room: RoomKey, who: Author) {
+        let count = self.sides[room.index()].roster.entry(who).or_insert(0);
+        *count += 1;
+        if *count == 1 {
+            self.change(room, Change { who, joined: true });
+        }
+    }
+
+    /// It does not any more.
+    pub(crate) fn hide(&mut self, room: RoomKey, who: Author) {
+        let roster = &mut self.sides[room.index()].roster;
+        let count = roster.get_mut(&who).expect("who leaves was shown");
+        *count -= 1;
+        if *count == 0 {
+            roster.remove(&who);
+            self.change(room, Change { who, joined: false });
+        }
+    }
+
+    /// Whether members of this room hear of each other.
+    pub(crate) fn shows_presence(&self, room: RoomKey) -> bool {
+        self.presence(&self.sides[room.index()].room)
+    }
+
+    /// Members of a room that show themselves, as this shard knows.
+    #[cfg(any(test, feature = "probe"))]
+    pub(crate) fn present(&self, room: RoomKey) -> Vec<Author> {
+        let side = &self.sides[room.index()];
+        match side.state {
+            State::Here { home } => self.homes[home as usize].roster.keys().copied().collect(),
+            State::Claiming | State::Attaching { .. } | State::Live { .. } => {
+                side.present.iter().copied().collect()
+            }
+        }
+    }
+
+    fn change(&mut self, room: RoomKey, change: Change) {
+        match self.sides[room.index()].state {
+            State::Here { home } => self.count(home, change),
+            State::Live { .. } => {
+                self.sides[room.index()].changes.push(change);
+                self.mark_side(room);
+            }
+            // Attaching tells the whole roster.
+            State::Claiming => {}
+            State::Attaching { .. } => {
+                self.sides[room.index()].changes.push(change);
+            }
+        }
+    }
+
+    /// Tells the home who came and went here.
+    pub(super) fn flush_changes(&mut self, room: RoomKey) {
+        let side = &mut self.sides[room.index()];
+        let State::Live { home, term } = side.state else { return };
+        if side.changes.is_empty() {
+            return;
+        }
+        if self.outgoing.contains_key(&home) {
+            return self.mark_side(room);
+        }
+        let whole = side.changes.len() > CHANGES_MAX;
+        let mut changes = std::mem::take(&mut side.changes);
+        if whole {
+            let join = |&who: &Author| Change { who, joined: true };
+            changes = side.roster.keys().map(join).collect();
+        }
+        let from = self.config.me;
+        self.queue(home, Command::Presence { from, term, changes, whole });
+    }
+
+    pub(super) fn presence_of(
+        &mut self,
+        from: ShardId,
+        term: Term,
+        changes: &[Change],
+        whole: bool,
+    ) {
+        let Some(index) = self.home(term) else { return };
+        let shards = &self.homes[index as usize].shards;
+        let Some(at) = shards.iter().position(|listener| listener.shard == from) else { return };
+        if whole {
+            let roster: Vec<Author> = changes.iter().map(|change| change.who).collect();
+            return self.roster_of(index, at, &roster);
+        }
+        for &change in changes {
+            let roster = &mut self.homes[index as usize].shards[at].roster;
+            let changed = match change.joined {
+                true => roster.insert(change.who),
+                false => roster.remove(&change.who),
+            };
+            if changed {
+                self.count(index, change);
+            }
+        }
+    }
+
+    /// These, and no others, are a shard's members that show themselves.
+    pub(super) fn roster_of(&mut self, index: u32, at: usize, roster: &[Author]) {
+        let listener = &mut self.homes[index as usize].shards[at];
+        if listener.roster.is_empty() && roster.is_empty() {
+            return;
+        }
+        let now: BTreeSet<Author> = roster.iter().copied().collect();
+        let before = std::mem::replace(&mut listener.roster, now.clone());
+        for &who in now.difference(&before) {
+            self.count(index, Change { who, joined: true });
+        }
+        for &who in before.difference(&now) {
+            self.count(index, Change { who, joined: false });
+        }
+    }
+
+    /// The side of this shard brings its members to the home, and learns who is there.
+    pub(super) fn join_roster_here(&mut self, room: RoomKey, index: u32) {
+        let side = &mut self.sides[room.index()];
+        side.changes.clear();
+        let known = std::mem::take(&mut side.present);
+        let own: Vec<Author> = side.roster.keys().copied().collect();
+        assert_eq!(self.homes[index as usize].side, None, "the side is told by difference");
+        for who in own {
+            self.count(index, Change { who, joined: true });
+        }
+        let here: BTreeSet<Author> = self.homes[index as usize].roster.keys().copied().collect();
+        self.tell_difference(room, &known, &here);
+    }
+
+    /// The side of this shard takes its members with it.
+    pub(super) fn leave_roster_here(&mut self, room: RoomKey, index: u32) {
+        let own: Vec<Author> = self.sides[room.index()].roster.keys().copied().collect();
+        for who in own {
+            self.count(index, Change { who, joined: false });
+        }
+    }
+
+    /// What a home says of its members.
+    pub(super) fn presence_told(&mut self, room: RoomKey, changes: Vec<Change>, whole: bool) {
+        let present = &mut self.sides[room.index()].present;
+        if whole {
+            let here: BTreeSet<Author> = changes.iter().map(|change| change.who).collect();
+            let known = std::mem::replace(present, here.clone());
+            return self.tell_difference(room, &known, &here);
+        }
+        for change in changes {
+            let present = &mut self.sides[room.index()].present;
+            let changed = match change.joined {
+                true => present.insert(change.who),
+                false => present.remove(&change.who),
+            };
+            if changed {
+                self.told.push_back(Told::Present { room, change });
+            }
+        }
+    }
+
+    fn tell_difference(
+        &mut self,
+        room: RoomKey,
+        known: &BTreeSet<Author>,
+        here: &BTreeSet<Author>,
+    ) {
+        for &who in known.difference(here) {
+            self.told.push_back(Told::Present { room, change: Change { who, joined: false } });
+        }
+        for &who in here.difference(known) {
+            self.told.push_back(Told::Present { room, change: Change { who, joined: true } });
+        }
+    }
+
+    /// One shard more, or less, has this member: if it is the first or last one, all are told.
+    fn count(&mut self, index: u32, change: Change) {
+        let home = &mut self.homes[index as usize];
+        if !home.count(change) {
+            return;
+        }
+        if let Some(room) = home.side {
+            self.told.push_back(Told::Present { room, change });
+        }
+        for listener in &mut home.shards {
+            listener.changes.push(change);
+            if listener.changes.len() > CHANGES_MAX {
+                listener.changes.clear();
+                listener.roster_whole = true;
+            }
+        }
+        self.mark_home(index);
+    }
+
+    /// Tells one shard who came and went; whether it was told.
+    pub(super) fn tell_presence(
+        &mut self,
+        index: u32,
+        at: usize,
+        link: Link,
+        post: &mut impl Post,
+    ) -> bool {
+        if !self.presence(&self.homes[index as usize].room) {
+            return true;
+        }
+        let home = &mut self.homes[index as usize];
+        let listener = &mut home.shards[at];
+        let whole = listener.roster_whole;
+        if !whole && listener.changes.is_empty() {
+            return true;
+        }
+        let changes = if whole {
+            home.roster.keys().map(|&who| Change { who, joined: true }).collect()
+        } else {
+            std::mem::take(&mut listener.changes)
+        };
+        match post.deliver(listener.shard, Delivery::Presence { link, changes, whole }) {
+            Ok(()) => {
+                listener.changes.clear();
+                listener.roster_whole = false;
+                true
+            }
+            Err(Delivery::Presence { changes, .. }) if !whole => {
+                listener.changes = changes;
+                false
+            }
+            Err(_) => false,
+        }
+    }
+}
+
+impl Home {
+    /// Whether a member came for the first time, or went for the last.
+    fn count(&mut self, change: Change) -> bool {
+        if change.joined {
+            let count = self.roster.entry(change.who).or_insert(0);
+            *count += 1;
+            return *count == 1;
+        }
+        let count = self.roster.get_mut(&change.who).expect("who leaves was counted");
+        *count -= 1;
+        if *count > 0 {
+            return false;
+        }
+        self.roster.remove(&change.who);
+        true
+    }
+}

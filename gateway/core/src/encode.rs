@@ -1,0 +1,35 @@
+//! How each encoding says a message: appended to a chunk, which is the only copy.
+
+use crate::chunk::Chunk;
+use crate::encoding::Encoding;
+use crate::message::{Meta, Words};
+use crate::position::Epoch;
+
+impl Encoding {
+    /// Appends a message to what is said.
+    #[inline]
+    pub(crate) fn push(self, chunk: &mut Chunk, epoch: Epoch, meta: &Meta, words: Words<'_>) {
+        match (self, words) {
+            (Self::Raw, Words::Bytes(bytes)) => chunk.push_frame(meta.kind.opcode(), bytes),
+            (Self::Raw, Words::Body(body)) => chunk.push_body(meta.kind.opcode(), body.clone()),
+            #[cfg(feature = "probe")]
+            (Self::Probe, words) => {
+                let (prev, offset) = (meta.prev, meta.offset);
+                chunk.push_prefixed(crate::probe::MESSAGE_HEADER_BYTES, words, |out| {
+                    crate::probe::message_header(out, epoch, prev, offset, meta.kind);
+                });
+            }
+        }
+        #[cfg(not(feature = "probe"))]
+        let _ = epoch;
+    }
+
+    /// Whether members that read it show that they are there.
+    pub(crate) fn shows(self) -> bool {
+        match self {
+            Self::Raw => false,
+            #[cfg(feature = "probe")]
+            Self::Probe => true,
+        }
+    }
+}

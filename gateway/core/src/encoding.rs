@@ -1,0 +1,88 @@
+//! The encodings in which members read their rooms, by the subprotocol they ask for.
+
+/// How a member's frames look.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Encoding {
+    /// A message is a frame, and nothing else is said.
+    #[default]
+    Raw,
+    /// `weir.probe.v1`, for simulation and tests.
+    #[cfg(feature = "probe")]
+    Probe,
+}
+
+impl Encoding {
+    /// How many there are.
+    pub const COUNT: usize = if cfg!(feature = "probe") { 2 } else { 1 };
+
+    /// The encoding as an array index.
+    #[inline]
+    #[must_use]
+    pub const fn index(self) -> usize {
+        match self {
+            Self::Raw => 0,
+            #[cfg(feature = "probe")]
+            Self::Probe => 1,
+        }
+    }
+
+    /// The encoding of a subprotocol, RFC 6455 §1.9; none for one that is not served.
+    #[must_use]
+    pub fn of_subprotocol(name: &str) -> Option<Self> {
+        match name {
+            #[cfg(feature = "probe")]
+            crate::probe::SUBPROTOCOL => Some(Self::Probe),
+            _ => None,
+        }
+    }
+
+    /// What the response says was picked; nothing for raw, which needs no agreement.
+    #[must_use]
+    pub const fn subprotocol(self) -> Option<&'static str> {
+        match self {
+            Self::Raw => None,
+            #[cfg(feature = "probe")]
+            Self::Probe => Some(crate::probe::SUBPROTOCOL),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: &[Encoding] = &[
+        Encoding::Raw,
+        #[cfg(feature = "probe")]
+        Encoding::Probe,
+    ];
+
+    #[test]
+    fn each_encoding_has_a_place_of_its_own() {
+        let places: Vec<_> = ALL.iter().map(|encoding| encoding.index()).collect();
+        assert_eq!(places, (0..Encoding::COUNT).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn an_encoding_is_found_by_the_name_that_it_gives() {
+        for &encoding in ALL {
+            let name = encoding.subprotocol();
+            assert_eq!(name.map_or(Some(Encoding::Raw), Encoding::of_subprotocol), Some(encoding));
+        }
+        assert_eq!(Encoding::default().subprotocol(), None, "who offers nothing is told nothing");
+    }
+
+    #[test]
+    fn names_are_compared_letter_by_letter() {
+        // RFC 6455 §4.1: what the response picks is one of the values offered, as it was offered.
+        for name in ["", "raw", "chat", "weir.probe", "weir.probe.v2", "Weir.Probe.V1"] {
+            assert_eq!(Encoding::of_subprotocol(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_probe_is_served_only_where_it_is_compiled() {
+        let served = Encoding::of_subprotocol("weir.probe.v1").is_some();
+        assert_eq!(served, cfg!(feature = "probe"));
+    }
+}

@@ -1,0 +1,56 @@
+//! A connection outside of its hub: all that another shard needs to go on with it.
+
+use crate::chunk::Chunk;
+use crate::encoding::Encoding;
+use crate::envelope::{Pin, RoomName};
+use crate::id::Author;
+use crate::position::Position;
+use crate::session::{Control, Session};
+
+/// A connection between two hubs. Its socket travels beside it.
+///
+/// Times are relative, and nothing refers to the shard it was frozen on, so that it can be thawed
+/// on any, also of a later program that knows its [`VERSION`](Self::VERSION).
+#[derive(Debug)]
+pub struct Frozen {
+    pub(crate) version: u16,
+    pub(crate) author: Author,
+    /// Its room, or nothing for an echo.
+    pub(crate) room: Option<RoomName>,
+    pub(crate) encoding: Encoding,
+    /// Up to where it heard its room; nothing if it was not a member yet.
+    pub(crate) since: Option<Position>,
+    pub(crate) pin: Option<Pin>,
+    /// The answer to its upgrade request, if that is still to be given.
+    pub(crate) response: Option<Vec<u8>>,
+    /// What came behind its request and was not understood yet.
+    #[expect(clippy::box_collection, reason = "as a connection keeps it")]
+    pub(crate) rest: Option<Box<Vec<u8>>>,
+    /// What is half received.
+    pub(crate) session: Session,
+    /// What it is owed: the rest of what is half sent, whole frames, and a pong.
+    pub(crate) begun: Chunk,
+    pub(crate) owed: Chunk,
+    pub(crate) pong: Option<Box<Control>>,
+    /// Ticks since it was last heard.
+    pub(crate) silent: u32,
+    pub(crate) pinged: bool,
+    /// It moved because its room is small, which happens once.
+    pub(crate) settled: bool,
+}
+
+impl Frozen {
+    /// What this program writes and understands.
+    pub const VERSION: u16 = 1;
+
+    /// Whether its client was answered, and messages may flow.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.response.is_none()
+    }
+
+    /// Makes it stay where it is thawed next.
+    pub fn settle(&mut self) {
+        self.settled = true;
+    }
+}

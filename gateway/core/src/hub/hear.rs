@@ -1,0 +1,144 @@
+//! What the dispatcher tells, and what members hear of it.
+
+use std::sync::Arc;
+
+use super::{Hub, MemberPolicy, Role, Who};
+use crate::close::CloseCode;
+use crate::dispatch::{Answer, Inquiry, RoomKey, Told};
+use crate::encoding::Encoding;
+use crate::envelope::Term;
+use crate::event::{CloseReason, Effect};
+use crate::message::{Batch, Meta};
+use crate::position::{Offset, Position};
+use crate::slot::Slot;
+use crate::time::Now;
+
+impl Hub {
+    /// Takes in all that the dispatcher has told, in order.
+    #[inline]
+    pub(super) fn hear(&mut self, now: Now) {
+        loop {
+            while let Some(told) = self.dispatch.poll() {
+                self.hear_one(now, told);
+            }
+            let Some(who) = self.seated.pop_front() else { return };
+            self.receive_what_waited(now, who);
+        }
+    }
+
+    fn hear_one(&mut self, now: Now, told: Told) {
+        match told {
+            Told::Ready { room } => self.go_on_joining(now, room),
+            Told::Said { room, batch, numbered } => self.hear_batch(room, &batch, numbered),
+            Told::Gap { room, position } => self.hear_gap(now, room, position),
+            Told::Reset { room, position } => self.tell_reset(room, position),
+            Told::Answered { room, id, offset } => {
+                let epoch = self.dispatch.epoch(room).unwrap_or_default();
+                self.answered(id, Position { epoch, offset });
+            }
+            Told::Recovered { room, ask, batch, complete } => {
+                self.recovered(now, room, ask, &batch, complete);
+            }
+            Told::Pinned { pin } => self.pinned(pin),
+            Told::Present { room, change } => self.tell_presence(room, change),
+            Told::Flowing { room } => self.flow(room),
+            Told::Inquiry(inquiry) => self.inquire(now, inquiry),
+        }
+    }
+
+    fn inquire(&mut self, now: Now, inquiry: Inquiry) {
+        if self.config.shard.is_some() {
+            return self.effects.push_back(Effect::Inquire(inquiry));
+        }
+        match inquiry {
+            Inquiry::Claim { room } => {
+                self.terms += 1;
+                let (home, term) = (self.config.shard.unwrap_or_default(), Term(self.terms));
+                let answer = Answer::Claimed { room, home, term, fresh: true };
+                self.dispatch.answer(now.tick(), answer);
+            }
+            Inquiry::Retire { .. } => {}
+            Inquiry::Sequence { .. } => self.effects.push_back(Effect::Inquire(inquiry)),
+            Inquiry::Migrate { .. } => unreachable!("a hub that is alone has nowhere to move to"),
+        }
+    }
+
+    fn hear_batch(&mut self, room: RoomKey, batch: &Arc<Batch>, numbered: Option<Offset>) {
+        let me = self.config.shard.unwrap_or_default();
+        let epoch = self.dispatch.epoch(room);
+        // Nobody is left who would hear it.
+        let Some(epoch) = epoch else { return };
+        let mut count = numbered;
+        for (meta, words) in batch.iter() {
+            let meta = match &mut count {
+                Some(last) => {
+                    let prev = std::mem::replace(last, last.next());
+                    Meta { prev, offset: *last, ..meta }
+                }
+                None => meta,
+            };
+            self.append(room, epoch, &meta, words);
+            if meta.origin == me && meta.id > 0 {
+                self.answered(meta.id, Position { epoch, offset: meta.offset });
+            }
+        }
+    }
+
+    /// A message of this shard was sequenced, or refused.
+    fn answered(&mut self, id: u64, position: Position) {
+        let Some(unanswered) = self.unanswered.remove(&id) else { return };
+        let who = unanswered.who;
+        if self.present(who).is_none() {
+            return;
+        }
+        self.conns[who.slot.index()].unanswered -= 1;
+        self.acknowledge(who.slot, unanswered.publish, position);
+    }
+
+    /// Members here missed what was said before `position`, and nobody remembers it.
+    fn hear_gap(&mut self, now: Now, room: RoomKey, position: Position) {
+        self.counters.gaps += 1;
+        self.tell_gap(room, position);
+        if self.config.member_policy == MemberPolicy::Lossy {
+            return;
+        }
+        let Some(lane) = self.lanes.of(room)[Encoding::Raw.index()] else { return };
+        let members = self.lanes.lane(lane).members.iter();
+        let members: Vec<Slot> = members.filter_map(|member| member.slot()).collect();
+        for slot in members {
+            self.close_for_gap(now, slot);
+        }
+    }
+
+    pub(super) fn close_for_gap(&mut self, now: Now, slot: Slot) {
+        if self.conns[slot.index()].stage == super::Stage::Open {
+            let code = Some(CloseCode::TRY_LATER);
+            self.start_closing(now, slot, CloseReason::Gap, code, "gap");
+        }
+    }
+
+    /// The connection is not read from until its room's messages are under way.
+    pub(super) fn stall(&mut self, slot: Slot, room: RoomKey) {
+        self.conns[slot.index()].stalled = true;
+        let who = self.who(slot);
+        self.stalled.entry(room).or_default().push(who);
+        self.update_interest(slot);
+    }
+
+    fn flow(&mut self, room: RoomKey) {
+        for Who { slot, generation } in self.stalled.remove(&room).unwrap_or_default() {
+            if self.present(Who { slot, generation }).is_some() {
+                self.conns[slot.index()].stalled = false;
+                self.update_interest(slot);
+            }
+        }
+    }
+
+    /// The lane that a member of the room sits in, and its seat.
+    pub(super) fn seat(&self, slot: Slot) -> Option<(crate::lanes::LaneId, u32)> {
+        match self.conns[slot.index()].role {
+            Role::Member { lane, seat } => Some((lane, seat)),
+            Role::Waiting { .. } | Role::Echo | Role::Nothing => None,
+        }
+    }
+}

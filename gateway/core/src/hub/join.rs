@@ -1,0 +1,220 @@
+//! On the way into a room: a connection is answered when its room is heard here.
+//!
+//! So whoever has seen the response hears everything that is published from then on.
+
+use std::sync::Arc;
+
+use super::conn::{Joining, Transit};
+use super::{Hub, Role, Stage, Who};
+use crate::dispatch::RoomKey;
+use crate::id::Author;
+use crate::message::Batch;
+use crate::mutant::Mutant;
+use crate::position::{Offset, Position};
+use crate::route::Namespace;
+use crate::slot::Slot;
+use crate::time::Now;
+
+/// How a connection wants to join its room.
+#[derive(Default)]
+pub(super) struct Subscription {
+    /// Where it was, if it wants to go on from there.
+    pub(super) since: Option<Position>,
+    /// Who it says it is.
+    pub(super) author: Option<Author>,
+}
+
+impl Hub {
+    /// Sends a connection on its way into a room.
+    pub(super) fn join(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        namespace: Namespace,
+        name: &str,
+        joining: Joining,
+    ) {
+        let (room, ready) = self.dispatch.enter(namespace, name);
+        let conn = &mut self.conns[slot.index()];
+        conn.role = Role::Waiting { room };
+        if joining.response.is_some() {
+            conn.stage = Stage::Joining;
+            let patience = now.tick().after_secs(self.config.limits.handshake_secs.max(1));
+            self.deadlines.set(slot, patience);
+        }
+        let conn = &mut self.conns[slot.index()];
+        conn.transit = Some(Box::new(Transit::Joining(joining)));
+        self.update_interest(slot);
+        if ready {
+            self.enter_room(now, slot);
+        } else {
+            let who = self.who(slot);
+            self.joining.entry(room).or_default().push(who);
+        }
+    }
+
+    /// The room is heard: those who wait for it go on, or to its home while it is small.
+    pub(super) fn go_on_joining(&mut self, now: Now, room: RoomKey) {
+        let mut waiting = self.joining.remove(&room).unwrap_or_default();
+        waiting.retain(|&who| self.present(who).is_some());
+        // If all of them have left, the room may be no more.
+        if waiting.is_empty() {
+            return;
+        }
+        let small = self.config.limits.small_room_members_max;
+        let home = self.dispatch.elsewhere(room);
+        let mut home = home.map(|(home, members)| (home, small.saturating_sub(members)));
+        for who in waiting {
+            let slot = who.slot;
+            match &mut home {
+                Some((to, places)) if *places > 0 && self.may_follow(slot) => {
+                    *places -= 1;
+                    let to = *to;
+                    self.ship(now, slot, to);
+                }
+                _ => self.enter_room(now, slot),
+            }
+        }
+    }
+
+    /// Whether a connection may go where its room's home is: before it was answered, and once.
+    fn may_follow(&mut self, slot: Slot) -> bool {
+        let joining = self.conns[slot.index()].joining();
+        joining.is_some_and(|joining| {
+            joining.response.is_some() && joining.since.is_none() && !joining.stays
+        })
+    }
+
+    /// The room is heard here: asks for what came since the connection heard it, or joins.
+    fn enter_room(&mut self, now: Now, slot: Slot) {
+        let ask = self.ask_of(slot);
+        let conn = &mut self.conns[slot.index()];
+        let Role::Waiting { room } = conn.role else { return };
+        let joining = conn.joining().expect("who waits is joining");
+        match joining.since {
+            Some(since) => {
+                let pin = joining.pin.take();
+                self.dispatch.recover(room, ask, since, pin);
+            }
+            None => self.sit_down(now, slot, &Recovered::nothing()),
+        }
+    }
+
+    /// What came since a connection heard its room.
+    pub(super) fn recovered(
+        &mut self,
+        now: Now,
+        room: RoomKey,
+        ask: u64,
+        batch: &Arc<Batch>,
+        complete: bool,
+    ) {
+        let who = Who { slot: Slot(ask as u32), generation: (ask >> 32) as u32 };
+        let waits = self.present(who).is_some_and(|conn| conn.role == Role::Waiting { room });
+        if waits {
+            self.sit_down(now, who.slot, &Recovered { batch: Some(Arc::clone(batch)), complete });
+        }
+    }
+
+    fn ask_of(&self, slot: Slot) -> u64 {
+        u64::from(self.conns[slot.index()].generation) << 32 | u64::from(slot.0)
+    }
+
+    /// The connection is a member from now on.
+    fn sit_down(&mut self, now: Now, slot: Slot, recovered: &Recovered) {
+        let conn = &mut self.conns[slot.index()];
+        let Role::Waiting { room } = conn.role else { unreachable!("who sits down has waited") };
+        let Some(Transit::Joining(joining)) = conn.transit.take().map(|transit| *transit) else {
+            unreachable!("who waits is joining")
+        };
+        let Joining { encoding, response, since, .. } = joining;
+        let lane = self.lanes.enter(room, encoding);
+        let seat = self.lanes.lane_mut(lane).join(slot);
+        self.conns[slot.index()].role = Role::Member { lane, seat };
+        if self.conns[slot.index()].owes() {
+            self.lanes.lane_mut(lane).mark_owing(seat, true);
+        }
+        let mut resumed = since.filter(|_| recovered.complete);
+        if self.config.mutants.has(Mutant::MovedBack) {
+            let here = self.dispatch.position(room);
+            resumed = resumed.map(|since| if since.offset > here.offset { here } else { since });
+        }
+        if let Some(Position { offset, .. }) = resumed {
+            self.keep_floor(slot, room, offset);
+        }
+        let is_new = response.is_some();
+        match response {
+            Some(response) => {
+                self.direct_raw(slot, |out| out.extend_from_slice(&response));
+                self.open(now, slot);
+                self.welcome(slot, room, resumed);
+            }
+            None => self.update_interest(slot),
+        }
+        if self.shows(lane) {
+            let author = self.conns[slot.index()].author;
+            self.dispatch.show(room, author);
+        }
+        match (since, &recovered.batch) {
+            (Some(_), Some(batch)) if recovered.complete => self.catch_up(slot, room, batch),
+            // Who has just subscribed was told so already.
+            (Some(since), _) if !recovered.complete && !is_new => {
+                self.missed(now, slot, room, since);
+            }
+            _ => {}
+        }
+        let who = self.who(slot);
+        self.seated.push_back(who);
+    }
+
+    /// A member that was further on than the room is here hears nothing until it gets there.
+    fn keep_floor(&mut self, slot: Slot, room: RoomKey, offset: Offset) {
+        if offset > self.dispatch.position(room).offset
+            && let Some((lane, _)) = self.seat(slot)
+        {
+            self.lanes.lane_mut(lane).floors.push((slot, offset));
+        }
+    }
+
+    /// Tells one member what the others have heard already.
+    fn catch_up(&mut self, slot: Slot, room: RoomKey, batch: &Batch) {
+        let Some((lane, _)) = self.seat(slot) else { return };
+        let encoding = self.lanes.lane(lane).encoding;
+        let epoch = self.dispatch.position(room).epoch;
+        let author = self.conns[slot.index()].author;
+        let own = self.config.mutants.has(Mutant::OwnRecovered);
+        for (meta, words) in batch.iter().filter(|(meta, _)| own || meta.author != author) {
+            let start = self.pending.direct.len();
+            self.prepare_direct();
+            encoding.push(&mut self.pending.direct, epoch, &meta, words);
+            self.counters.deliveries += 1;
+            self.address(slot, start, true);
+        }
+    }
+
+    /// What came while its sender waited. What it publishes follows all that was told until now:
+    /// others may have been told of their room's past already and still have to sit down.
+    pub(super) fn receive_what_waited(&mut self, now: Now, who: Who) {
+        let Who { slot, .. } = who;
+        if self.present(who).is_none_or(|conn| conn.stage != Stage::Open) {
+            return;
+        }
+        let conn = &mut self.conns[slot.index()];
+        self.inbound -= conn.head_bytes();
+        if let Some(mut rest) = conn.head.take() {
+            self.receive(now, slot, &mut rest);
+        }
+    }
+}
+
+/// What came since a member's position, if it asked.
+struct Recovered {
+    batch: Option<Arc<Batch>>,
+    complete: bool,
+}
+
+impl Recovered {
+    fn nothing() -> Self {
+        Self { batch: None, complete: false }
+    }
+}

@@ -1,0 +1,304 @@
+//! Connections and homes leave for other shards, and arrive from there.
+
+use super::conn::{Joining, Leaving, Transit};
+use super::{Hub, Role, Stage, Who};
+use crate::chunk::Chunk;
+use crate::encoding::Encoding;
+use crate::envelope::Pin;
+use crate::event::Effect;
+use crate::frozen::Frozen;
+use crate::id::ShardId;
+use crate::outbox::Item;
+use crate::slot::Slot;
+use crate::time::{Now, Tick};
+
+/// Seconds until a shard that is to be empty asks others again that had no place.
+const EVACUATION_REST_SECS: u32 = 1;
+
+/// Where everything on the shard is to go.
+#[derive(Debug)]
+pub(super) struct Evacuation {
+    to: Vec<ShardId>,
+    /// Whose turn it is.
+    turn: usize,
+    /// Until when it waits, if nobody had a place.
+    rests: Option<Tick>,
+}
+
+impl Evacuation {
+    fn next(&mut self) -> ShardId {
+        self.turn = (self.turn + 1) % self.to.len();
+        self.to[self.turn]
+    }
+}
+
+impl Hub {
+    /// Remembers that a connection is to go, if it can.
+    pub(super) fn start_leaving(&mut self, slot: Slot, to: ShardId) {
+        let Some(conn) = self.conn(slot) else { return };
+        let movable = matches!(conn.role, Role::Member { .. } | Role::Echo);
+        if conn.stage != Stage::Open || conn.transit.is_some() || !movable {
+            return;
+        }
+        let who = self.who(slot);
+        let leaving = Leaving { to, pin: None, pinned: false };
+        self.conns[slot.index()].transit = Some(Box::new(Transit::Leaving(leaving)));
+        self.leaving.push(who);
+        self.update_interest(slot);
+    }
+
+    pub(super) fn migrate(&mut self, to: ShardId, homes_max: usize) {
+        let movable = self.dispatch.movable_homes();
+        for home in movable.into_iter().take(homes_max) {
+            self.dispatch.migrate(home, to);
+        }
+    }
+
+    pub(super) fn evacuate(&mut self, to: Vec<ShardId>) {
+        assert!(!to.is_empty(), "what leaves has somewhere to go");
+        self.evacuating = Some(Evacuation { to, turn: 0, rests: None });
+    }
+
+    /// The room's past is kept: the connection may go.
+    pub(super) fn pinned(&mut self, pin: Pin) {
+        for index in 0..self.leaving.len() {
+            let slot = self.leaving[index].slot;
+            let leaving = self.conns[slot.index()].leaving();
+            if let Some(leaving) = leaving.filter(|leaving| leaving.pin == Some(pin)) {
+                leaving.pinned = true;
+            }
+        }
+    }
+
+    /// Sees to it that the past of their rooms is kept for those who leave, and that everyone does
+    /// who is to; called before what is for other shards is sent.
+    pub(super) fn prepare_departures(&mut self, now: Now) {
+        self.send_everyone_away(now);
+        for index in 0..self.leaving.len() {
+            let who = self.leaving[index];
+            let Some(conn) = self.present(who) else { continue };
+            // What it published is in order only if all of it was sequenced before it publishes
+            // more.
+            let Role::Member { lane, .. } = conn.role else { continue };
+            if conn.unanswered > 0 {
+                continue;
+            }
+            let leaving = self.conns[who.slot.index()].leaving();
+            let Some(leaving) = leaving.filter(|leaving| leaving.pin.is_none()) else { continue };
+            leaving.pin = Some(self.dispatch.pin(now.tick(), self.lanes.lane(lane).room));
+        }
+    }
+
+    /// Lets go who may; called when nothing is half said.
+    pub(super) fn depart(&mut self, now: Now) {
+        let mut leaving = std::mem::take(&mut self.leaving);
+        leaving.retain(|&who| !self.depart_one(now, who));
+        self.leaving = leaving;
+    }
+
+    /// Whether the connection is not to be waited for any more.
+    fn depart_one(&mut self, now: Now, who: Who) -> bool {
+        if self.present(who).is_none() {
+            return true;
+        }
+        let conn = &mut self.conns[who.slot.index()];
+        let echoes = conn.role == Role::Echo;
+        let Some(leaving) = conn.leaving() else { return true };
+        let to = leaving.to;
+        if !leaving.pinned && !echoes {
+            return false;
+        }
+        self.ship(now, who.slot, to);
+        true
+    }
+
+    fn send_everyone_away(&mut self, now: Now) {
+        let Some(mut evacuation) = self.evacuating.take() else { return };
+        if evacuation.rests.is_some_and(|until| until > now.tick()) {
+            self.evacuating = Some(evacuation);
+            return;
+        }
+        evacuation.rests = None;
+        for home in self.dispatch.movable_homes() {
+            self.dispatch.migrate(home, evacuation.next());
+        }
+        for index in 0..self.conns.len() {
+            let conn = &self.conns[index];
+            if conn.stage == Stage::Open && conn.transit.is_none() {
+                self.start_leaving(Slot::from(index), evacuation.next());
+            }
+        }
+        self.evacuating = Some(evacuation);
+    }
+
+    /// The other shards had no place: they are asked again after a while, not in every turn.
+    fn rest_from_evacuating(&mut self, now: Now) {
+        if let Some(evacuation) = &mut self.evacuating {
+            evacuation.rests = Some(now.tick().after_secs(EVACUATION_REST_SECS));
+        }
+    }
+
+    /// When those who found no place elsewhere try again.
+    pub(super) fn evacuation_resumes(&self) -> Tick {
+        let rests = self.evacuating.as_ref().and_then(|evacuation| evacuation.rests);
+        rests.unwrap_or(Tick::NEVER)
+    }
+
+    /// Takes the connection out of this shard.
+    pub(super) fn ship(&mut self, now: Now, slot: Slot, to: ShardId) {
+        let frozen = Box::new(self.freeze(now, slot));
+        self.counters.moved_out += 1;
+        self.effects.push_back(Effect::Ship { slot, to, frozen });
+    }
+
+    /// All that is known of a connection; its slot is free afterwards.
+    fn freeze(&mut self, now: Now, slot: Slot) -> Frozen {
+        let mut frozen = Frozen {
+            version: Frozen::VERSION,
+            author: self.conns[slot.index()].author,
+            room: None,
+            encoding: Encoding::default(),
+            since: None,
+            pin: None,
+            response: None,
+            rest: None,
+            session: Default::default(),
+            begun: Chunk::default(),
+            owed: Chunk::default(),
+            pong: None,
+            silent: 0,
+            pinged: false,
+            settled: false,
+        };
+        self.freeze_place(slot, &mut frozen);
+        if let Some(outbox) = &mut self.conns[slot.index()].outbox {
+            frozen.pong = outbox.pong.take();
+            (frozen.begun, frozen.owed) = outbox.extract(&self.chunks);
+        }
+        self.leave(slot);
+        self.stop_owing(slot);
+        self.deadlines.clear(slot);
+        let mut conn = self.vacate_slot(slot);
+        frozen.silent = now.tick().0.saturating_sub(conn.heard.0);
+        frozen.pinged = conn.pinged;
+        frozen.rest = conn.head.take();
+        frozen.session = std::mem::take(&mut conn.session);
+        frozen
+    }
+
+    /// Where it is in its room, or on its way into it.
+    fn freeze_place(&mut self, slot: Slot, frozen: &mut Frozen) {
+        match self.conns[slot.index()].role {
+            Role::Member { lane, .. } => {
+                let lane = self.lanes.lane(lane);
+                let mut position = self.dispatch.position(lane.room);
+                let floor = lane.floors.iter().find(|&&(held, _)| held == slot);
+                position.offset = floor.map_or(position.offset, |&(_, floor)| floor);
+                frozen.since = Some(position);
+                frozen.encoding = lane.encoding;
+                frozen.room = Some(self.dispatch.name(lane.room).clone());
+                // The pin goes along; it is not let go of here.
+                let leaving = self.conns[slot.index()].leaving();
+                frozen.pin = leaving.and_then(|leaving| leaving.pin.take());
+            }
+            Role::Waiting { room } => {
+                frozen.room = Some(self.dispatch.name(room).clone());
+                let joining = self.conns[slot.index()].joining().expect("who waits is joining");
+                frozen.encoding = joining.encoding;
+                frozen.since = joining.since;
+                frozen.pin = joining.pin.take();
+                frozen.response = joining.response.take();
+                frozen.settled = true;
+            }
+            Role::Echo | Role::Nothing => {}
+        }
+    }
+
+    /// Goes on with a connection that was frozen elsewhere.
+    pub(super) fn thaw(&mut self, now: Now, slot: Slot, frozen: Frozen) {
+        assert_eq!(frozen.version, Frozen::VERSION, "a frozen connection is of this version");
+        while self.conns.len() <= slot.index() {
+            self.conns.push(super::Conn::free(0));
+        }
+        assert_eq!(self.conns[slot.index()].stage, Stage::Free, "a thawed one gets a free slot");
+        self.counters.moved_in += 1;
+        self.live += 1;
+        if frozen.settled && frozen.is_open() {
+            self.rest_from_evacuating(now);
+        }
+        let conn = &mut self.conns[slot.index()];
+        conn.author = frozen.author;
+        conn.stage = Stage::Open;
+        conn.echoes = frozen.room.is_none();
+        conn.role = if conn.echoes { Role::Echo } else { Role::Nothing };
+        conn.session = frozen.session;
+        conn.head = frozen.rest;
+        conn.pinged = frozen.pinged;
+        conn.heard = Tick(now.tick().0.saturating_sub(frozen.silent));
+        self.inbound += conn.session.held_bytes() + conn.head_bytes();
+        self.deadlines.set(slot, self.patience(now, frozen.silent));
+        self.know_author(frozen.author, slot);
+        self.restore_outbox(slot, frozen.begun, frozen.owed);
+        if let Some(outbox) = &mut self.conns[slot.index()].outbox {
+            outbox.pong = frozen.pong;
+        }
+        match frozen.room {
+            None => self.update_interest(slot),
+            Some(room) => {
+                let joining = Joining {
+                    encoding: frozen.encoding,
+                    response: frozen.response,
+                    since: frozen.since,
+                    pin: frozen.pin,
+                    stays: frozen.settled,
+                };
+                self.join(now, slot, room.namespace, &room.name, joining);
+            }
+        }
+        if self.draining {
+            self.drain_one(now, slot);
+        }
+        // What came along may have been too much for the shard.
+        self.shed(now);
+    }
+
+    /// When one that has been silent for so many ticks is asked for a sign of life.
+    fn patience(&self, now: Now, silent: u32) -> Tick {
+        match now.tick().after_secs(self.config.limits.ping_secs) {
+            Tick::NEVER => Tick::NEVER,
+            Tick(at) => Tick(at.saturating_sub(silent)).max(now.tick()),
+        }
+    }
+
+    /// It owes here what it owed there.
+    fn restore_outbox(&mut self, slot: Slot, begun: Chunk, owed: Chunk) {
+        let account = self.conns[slot.index()].account();
+        for (chunk, framed) in [(begun, false), (owed, true)] {
+            let span = chunk.whole();
+            if span.len() == 0 {
+                continue;
+            }
+            self.start_owing(slot);
+            let id = self.chunks.hold(chunk, account);
+            let outbox = self.conns[slot.index()].outbox.as_mut().expect("it owes");
+            outbox.push(Item { chunk: id, span, framed }, 0, &mut self.chunks);
+            self.chunks.settle(id);
+        }
+        if self.conns[slot.index()].owes() {
+            self.rank(slot);
+            self.update_interest(slot);
+            self.pending.retries.push(slot);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frozen_connection_can_cross_threads() {
+        fn sendable<T: Send>() {}
+        sendable::<Frozen>();
+    }
+}

@@ -1,0 +1,227 @@
+//! Messages: from whoever says them into what each lane of the room says.
+
+use super::{Hub, Role, Unanswered};
+use crate::body::Body;
+use crate::chunk::{Chunk, Span};
+use crate::dispatch::{Published, RoomKey};
+use crate::frame::Kind;
+use crate::id::{Author, ShardId};
+use crate::lane::Skip;
+use crate::lanes::LaneId;
+use crate::message::{Meta, Words};
+use crate::mutant::Mutant;
+use crate::position::{Epoch, Offset, Position};
+use crate::session::{Payload, ProtocolError};
+use crate::slot::Slot;
+use crate::time::Now;
+
+impl Hub {
+    /// What a connection said.
+    pub(super) fn message(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        kind: Kind,
+        payload: Payload<'_>,
+    ) -> Result<(), ProtocolError> {
+        self.counters.messages += 1;
+        match self.conns[slot.index()].role {
+            Role::Member { lane, .. } => return self.say(now, slot, lane, kind, payload),
+            Role::Echo => self.echo(slot, kind, payload),
+            Role::Nothing | Role::Waiting { .. } => {
+                unreachable!("only who is open and joined is understood")
+            }
+        }
+        Ok(())
+    }
+
+    fn echo(&mut self, slot: Slot, kind: Kind, payload: Payload<'_>) {
+        let start = self.pending.direct.len();
+        self.prepare_direct();
+        match self.large(payload) {
+            Ok(body) => self.pending.direct.push_body(kind.opcode(), body),
+            Err(payload) => self.pending.direct.push_frame(kind.opcode(), payload.as_slice()),
+        }
+        self.counters.deliveries += 1;
+        self.address(slot, start, true);
+    }
+
+    /// Publishes a message to the room; its author does not hear it.
+    pub(super) fn publish(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        room: RoomKey,
+        kind: Kind,
+        payload: Payload<'_>,
+        publish: Option<u64>,
+    ) {
+        match self.large(payload) {
+            Ok(body) => self.publish_words(now, slot, room, kind, Words::Body(&body), publish),
+            Err(payload) => {
+                let words = Words::Bytes(payload.as_slice());
+                self.publish_words(now, slot, room, kind, words, publish);
+            }
+        }
+    }
+
+    fn publish_words(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        room: RoomKey,
+        kind: Kind,
+        words: Words<'_>,
+        publish: Option<u64>,
+    ) {
+        let author = self.conns[slot.index()].author;
+        match self.dispatch.publish(now.tick(), room, author, kind, words) {
+            Published::Said { prev, position } => {
+                let (offset, origin) = (position.offset, ShardId::default());
+                let meta = Meta { prev, offset, author, origin, id: 0, kind };
+                self.append(room, position.epoch, &meta, words);
+                self.acknowledge(slot, publish, position);
+            }
+            Published::Waits { id } => {
+                self.conns[slot.index()].unanswered += 1;
+                let who = self.who(slot);
+                let mut publish = publish;
+                if self.config.mutants.has(Mutant::EarlyAck) {
+                    let Position { epoch, offset } = self.dispatch.position(room);
+                    let position = Position { epoch, offset: offset.next() };
+                    self.acknowledge(slot, publish.take(), position);
+                }
+                self.unanswered.insert(id, Unanswered { who, publish });
+            }
+        }
+    }
+
+    /// A payload that is shared as it is, where that saves a large copy.
+    fn large<'a>(&self, payload: Payload<'a>) -> Result<Body, Payload<'a>> {
+        let bytes = payload.as_slice();
+        if bytes.len() < self.config.limits.share_bytes_min {
+            return Err(payload);
+        }
+        let store = self.config.store.as_ref();
+        if let Some(body) = store.and_then(|store| Body::stored(bytes, store)) {
+            return Ok(body);
+        }
+        match payload {
+            Payload::Whole(_) => Err(payload),
+            Payload::Assembled(bytes) => Ok(bytes.into()),
+        }
+    }
+
+    /// Appends a message to what the room's lanes say next, each in its encoding.
+    pub(super) fn append(&mut self, room: RoomKey, epoch: Epoch, meta: &Meta, words: Words<'_>) {
+        for id in self.lanes.of(room).into_iter().flatten() {
+            self.append_to(id, epoch, meta, words);
+        }
+    }
+
+    fn append_to(&mut self, id: LaneId, epoch: Epoch, meta: &Meta, words: Words<'_>) {
+        let own = self.seat_of(id, meta.author);
+        let lane = self.lanes.lane(id);
+        let alone = lane.population() == usize::from(own.is_some());
+        if alone && !meta.author.is_named() {
+            return;
+        }
+        self.fill(id);
+        let lane = self.lanes.lane_mut(id);
+        let start = lane.filling.len();
+        lane.encoding.push(&mut lane.filling, epoch, meta, words);
+        let span = Span { start, end: lane.filling.len() };
+        if let Some((slot, seat)) = own {
+            lane.skip(seat, Skip { slot, span, frames: 1 });
+        }
+        if !lane.floors.is_empty() {
+            self.keep_floors(id, meta.offset, span);
+        }
+        if own.is_none() && !self.authors.is_empty() {
+            self.exclude_others(id, meta.author, span);
+        }
+        self.queue_lane(id);
+    }
+
+    /// Provides what a lane needs to say something.
+    pub(super) fn fill(&mut self, id: LaneId) {
+        let lane = self.lanes.lane_mut(id);
+        if lane.filling.is_bare() {
+            lane.filling = Chunk::reusing(self.chunks.buffer());
+            if lane.skips.capacity() == 0 {
+                lane.skips = self.scratch.skips.pop().unwrap_or_default();
+            }
+        }
+    }
+
+    pub(super) fn queue_lane(&mut self, id: LaneId) {
+        let lane = self.lanes.lane_mut(id);
+        if !lane.queued {
+            lane.queued = true;
+            self.pending.lanes.push(id);
+        }
+    }
+
+    /// The author's seat in the lane, if it sits there in the slot it was born in.
+    fn seat_of(&self, id: LaneId, author: Author) -> Option<(Slot, u32)> {
+        let (shard, slot) = author.birthplace()?;
+        if shard != self.config.shard.unwrap_or_default() {
+            return None;
+        }
+        let conn = self.conns.get(slot.index())?;
+        let stranger = self.config.mutants.has(Mutant::ReusedId)
+            && conn.author.birthplace() == author.birthplace();
+        if conn.author != author && !stranger {
+            return None;
+        }
+        match conn.role {
+            Role::Member { lane, seat } if lane == id => Some((slot, seat)),
+            Role::Member { .. } | Role::Waiting { .. } | Role::Echo | Role::Nothing => None,
+        }
+    }
+
+    /// Excludes an author that was born elsewhere, or is on several connections.
+    fn exclude_others(&mut self, id: LaneId, author: Author, span: Span) {
+        let Some(slots) = self.authors.get(&author) else { return };
+        for &slot in slots {
+            if let Role::Member { lane, seat } = self.conns[slot.index()].role
+                && lane == id
+            {
+                self.lanes.lane_mut(id).skip(seat, Skip { slot, span, frames: 1 });
+            }
+        }
+    }
+
+    /// Members that were further on than the room hear nothing until it gets there.
+    pub(super) fn keep_floors(&mut self, id: LaneId, offset: Offset, span: Span) {
+        let lane = self.lanes.lane_mut(id);
+        lane.floors.retain(|&(_, floor)| floor >= offset);
+        for index in 0..lane.floors.len() {
+            let (slot, _) = lane.floors[index];
+            if let Role::Member { seat, .. } = self.conns[slot.index()].role {
+                lane.skip(seat, Skip { slot, span, frames: 1 });
+            }
+        }
+    }
+
+    /// Gives a connection an author of another kind.
+    pub(super) fn rename(&mut self, slot: Slot, author: Author) {
+        self.conns[slot.index()].author = author;
+        self.know_author(author, slot);
+    }
+
+    /// Remembers where an author is, unless that is where it was born.
+    pub(super) fn know_author(&mut self, author: Author, slot: Slot) {
+        if author.birthplace() != Some((self.config.shard.unwrap_or_default(), slot)) {
+            self.authors.entry(author).or_default().push(slot);
+        }
+    }
+
+    pub(super) fn forget_author(&mut self, author: Author, slot: Slot) {
+        let Some(slots) = self.authors.get_mut(&author) else { return };
+        slots.retain(|&known| known != slot);
+        if slots.is_empty() {
+            self.authors.remove(&author);
+        }
+    }
+}

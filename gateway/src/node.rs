@@ -1,0 +1,305 @@
+//! What all workers of a node share: which shard is where and serves, and what ends them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+use gateway_core::id::ShardId;
+use gateway_registry::census::Census;
+use gateway_registry::doorbell::Doorbell;
+use gateway_registry::ids::{self, WorkerId};
+use gateway_registry::rooms::RoomRegistry;
+
+/// A shard that is not there yet, or not any more.
+const ABSENT: u16 = 0;
+/// It takes part in all.
+const SERVING: u16 = 1;
+/// It takes in nobody from other shards, and ends when nothing is left.
+const LEAVING: u16 = 2;
+
+/// Connections that a shard may have beyond its share before nobody moves there.
+const SLACK: u64 = 64;
+
+/// One node, as its workers see it.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) rooms: RoomRegistry,
+    pub(crate) census: Arc<Census>,
+    shards: Box<[Standing]>,
+    serving: AtomicU32,
+    /// Counts changes of who serves.
+    changes: AtomicU64,
+    doorbells: Vec<Arc<Doorbell>>,
+    draining: AtomicBool,
+    /// Workers that have told everyone to go, and accept nobody any more.
+    drained: AtomicUsize,
+    /// A worker has ended, so that nobody waits for what only it could bring about.
+    ended: AtomicBool,
+    /// Connections accepted by shards that were leaving already.
+    late: AtomicU64,
+}
+
+/// Where a shard stands.
+#[derive(Debug, Default)]
+struct Standing {
+    state: AtomicU16,
+    /// Written before the state says that the shard is there.
+    worker: AtomicU16,
+    /// Connections on their way to it.
+    arriving: AtomicU64,
+}
+
+impl Node {
+    pub(crate) fn new(
+        seed: u64,
+        census: Arc<Census>,
+        doorbells: Vec<Arc<Doorbell>>,
+        shards_max: usize,
+    ) -> Self {
+        Self {
+            rooms: RoomRegistry::new(seed, doorbells.len() * 2, shards_max),
+            census,
+            shards: (0..shards_max).map(|_| Standing::default()).collect(),
+            serving: AtomicU32::new(0),
+            changes: AtomicU64::new(0),
+            doorbells,
+            draining: AtomicBool::new(false),
+            drained: AtomicUsize::new(0),
+            ended: AtomicBool::new(false),
+            late: AtomicU64::new(0),
+        }
+    }
+
+    /// A shard's worker, be the shard there or gone.
+    pub(crate) fn worker_of(&self, shard: ShardId) -> WorkerId {
+        WorkerId(self.standing(shard).worker.load(Ordering::Relaxed))
+    }
+
+    /// From now on the shard serves, on this worker, which is ready to hear for it.
+    pub(crate) fn serve(&self, shard: ShardId, worker: WorkerId) {
+        let standing = self.standing(shard);
+        standing.worker.store(worker.0, Ordering::Relaxed);
+        standing.state.store(SERVING, Ordering::SeqCst);
+        self.serving.fetch_add(1, Ordering::Relaxed);
+        // Whoever hears of the shard does so by the registry or the count of changes, or by
+        // something that was sent by who did: all come after its worker was written.
+        self.rooms.serve(registered(shard));
+        self.changes.fetch_add(1, Ordering::Release);
+        self.ring_all();
+    }
+
+    /// From now on nobody moves to the shard and no room begins there; it leaves.
+    pub(crate) fn withdraw(&self, shard: ShardId) {
+        self.standing(shard).state.store(LEAVING, Ordering::SeqCst);
+        self.serving.fetch_sub(1, Ordering::Relaxed);
+        self.rooms.withdraw(registered(shard));
+        self.changes.fetch_add(1, Ordering::Release);
+        self.ring_all();
+    }
+
+    /// The shard has ended.
+    pub(crate) fn remove(&self, shard: ShardId) {
+        self.standing(shard).state.store(ABSENT, Ordering::SeqCst);
+    }
+
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_serving(&self, shard: ShardId) -> bool {
+        self.state(shard) == SERVING
+    }
+
+    pub(crate) fn is_leaving(&self, shard: ShardId) -> bool {
+        self.state(shard) == LEAVING
+    }
+
+    /// Shards that serve, ascending.
+    pub(crate) fn serving(&self) -> Vec<ShardId> {
+        self.all().filter(|&shard| self.is_serving(shard)).collect()
+    }
+
+    /// Shards that serve or are leaving, ascending.
+    pub(crate) fn present(&self) -> Vec<ShardId> {
+        self.all().filter(|&shard| self.state(shard) != ABSENT).collect()
+    }
+
+    /// Takes a place on `to` for one of `from`'s connections and gives that one's place back, if
+    /// `to` serves and, unless it `must` go, is below its share.
+    pub(crate) fn make_way(&self, from: ShardId, to: ShardId, must: bool) -> bool {
+        if !must && !self.is_below_share(to) {
+            return false;
+        }
+        let standing = self.standing(to);
+        // Either we see that it is leaving, or it sees that somebody comes.
+        standing.arriving.fetch_add(1, Ordering::SeqCst);
+        let way = standing.state.load(Ordering::SeqCst) == SERVING
+            && self.census.moved(registered(from), registered(to)).is_ok();
+        if !way {
+            self.arrived(to);
+        }
+        way
+    }
+
+    /// Somebody for whom way was made is there, or will not come.
+    pub(crate) fn arrived(&self, at: ShardId) {
+        self.standing(at).arriving.fetch_sub(1, Ordering::SeqCst);
+        if self.is_leaving(at) {
+            // It may have looked in between, and sleep since.
+            self.doorbell(self.worker_of(at)).ring();
+        }
+    }
+
+    /// Whether a leaving shard is nobody's destination and has no home, nor will.
+    pub(crate) fn is_forsaken(&self, shard: ShardId) -> bool {
+        self.standing(shard).arriving.load(Ordering::SeqCst) == 0
+            && self.rooms.homes(registered(shard)) == 0
+            && self.census.live_on(registered(shard)) == 0
+    }
+
+    /// The home below its share: 9/8 of it, or so many more that few connections need not care.
+    fn is_below_share(&self, shard: ShardId) -> bool {
+        let serving = u64::from(self.serving.load(Ordering::Relaxed)).max(1);
+        let live = self.census.live();
+        let here = u64::from(self.census.live_on(registered(shard)));
+        here * serving * 8 <= live * 9 || here * serving <= live + SLACK * serving
+    }
+
+    /// Tells everyone to say goodbye and end.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+        self.ring_all();
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// A worker accepts nobody any more.
+    pub(crate) fn has_drained(&self) {
+        self.drained.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Whether nobody is served, anywhere, nor will be.
+    pub(crate) fn is_over(&self) -> bool {
+        // Who drained accepted nobody afterwards, so that what the census says then only falls.
+        let drained = self.drained.load(Ordering::Acquire) == self.doorbells.len();
+        drained && self.census.live() == 0 || self.ended.load(Ordering::Acquire)
+    }
+
+    /// A worker ends, however it does.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+        self.ring_all();
+    }
+
+    pub(crate) fn ring_all(&self) {
+        self.doorbells.iter().for_each(|doorbell| doorbell.ring());
+    }
+
+    pub(crate) fn doorbell(&self, worker: WorkerId) -> &Arc<Doorbell> {
+        &self.doorbells[worker.index()]
+    }
+
+    pub(crate) fn workers(&self) -> usize {
+        self.doorbells.len()
+    }
+
+    pub(crate) fn add_late(&self, connections: u64) {
+        self.late.fetch_add(connections, Ordering::Relaxed);
+    }
+
+    pub(crate) fn late(&self) -> u64 {
+        self.late.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn shards_max(&self) -> usize {
+        self.shards.len()
+    }
+
+    fn all(&self) -> impl Iterator<Item = ShardId> {
+        (u16::MIN..=u16::MAX).map(ShardId).take(self.shards.len())
+    }
+
+    fn state(&self, shard: ShardId) -> u16 {
+        self.shards.get(shard.index()).map_or(ABSENT, |it| it.state.load(Ordering::SeqCst))
+    }
+
+    fn standing(&self, shard: ShardId) -> &Standing {
+        &self.shards[shard.index()]
+    }
+}
+
+/// A shard as the registry and the census name it.
+pub(crate) fn registered(shard: ShardId) -> ids::ShardId {
+    ids::ShardId(shard.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use gateway_registry::census::Capacity;
+
+    use super::*;
+
+    const CAPACITY: Capacity = Capacity { total_max: 10_000, shard_max: 10_000 };
+
+    fn node(shards: u16) -> Node {
+        let census = Arc::new(Census::new(CAPACITY, 8));
+        let node = Node::new(1, census, vec![Arc::default(), Arc::default()], 8);
+        (0..shards).for_each(|shard| node.serve(ShardId(shard), WorkerId(shard % 2)));
+        node
+    }
+
+    fn seat(node: &Node, shard: u16, connections: u32) {
+        (0..connections).for_each(|_| node.census.reserve(ids::ShardId(shard)).unwrap());
+    }
+
+    #[test]
+    fn nobody_moves_to_a_shard_beyond_its_share_unless_it_must() {
+        let node = node(2);
+        seat(&node, 0, 1);
+        seat(&node, 1, 65);
+        assert!(node.make_way(ShardId(0), ShardId(1), false), "slack for small numbers");
+        assert_eq!(node.census.live_on(ids::ShardId(1)), 66);
+        seat(&node, 0, 1_000);
+        seat(&node, 1, 1_209);
+        // 2,275 live: a share of 1,137.5, and an eighth more is 1,279.7.
+        assert!((0..5).all(|_| node.make_way(ShardId(0), ShardId(1), false)));
+        assert!(!node.make_way(ShardId(0), ShardId(1), false));
+        assert!(node.make_way(ShardId(0), ShardId(1), true));
+        assert_eq!(node.census.live(), 2_275, "who moves is counted once");
+    }
+
+    #[test]
+    fn a_leaving_shard_takes_nobody_and_is_waited_for_until_all_arrived() {
+        let node = node(3);
+        seat(&node, 0, 2);
+        assert!(node.make_way(ShardId(0), ShardId(2), false));
+        node.withdraw(ShardId(2));
+        assert!(!node.make_way(ShardId(0), ShardId(2), true));
+        assert_eq!((node.serving(), node.present().len()), (vec![ShardId(0), ShardId(1)], 3));
+        assert!(!node.is_forsaken(ShardId(2)));
+        node.doorbell(WorkerId(0)).awake();
+        node.arrived(ShardId(2));
+        assert!(!node.doorbell(WorkerId(0)).sleep(Waker::noop()), "it is told to look again");
+        assert!(!node.is_forsaken(ShardId(2)), "it has a connection");
+        node.census.release(ids::ShardId(2));
+        assert!(node.is_forsaken(ShardId(2)));
+        node.rooms.serve(ids::ShardId(2));
+        node.rooms.claim(0, b"room", ids::ShardId(2));
+        assert!(!node.is_forsaken(ShardId(2)), "it is somebody's home");
+    }
+
+    #[test]
+    fn a_node_is_over_when_all_workers_accept_nobody_and_nobody_is_left() {
+        let node = node(2);
+        seat(&node, 0, 1);
+        node.drain();
+        node.has_drained();
+        node.census.release(ids::ShardId(0));
+        assert!(!node.is_over(), "the other worker may still accept");
+        node.has_drained();
+        assert!(node.is_over());
+    }
+}

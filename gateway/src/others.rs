@@ -1,0 +1,117 @@
+//! What one shard sees of the others: places for connections, rings, and the registry.
+
+use std::sync::Arc;
+
+use gateway_core::dispatch::{Answer, Inquiry};
+use gateway_core::envelope::{Command, Delivery, Post};
+use gateway_core::frozen::Frozen;
+use gateway_core::id::ShardId;
+use gateway_registry::census::Census;
+use gateway_registry::ids;
+
+/// The seam between a turn and the rest of its node. `S` is a connection outside its slot.
+///
+/// Nothing here waits. A place is counted from [`reserve`](Self::reserve) to
+/// [`release`](Self::release); it goes along when its connection is [shipped](Self::ship).
+pub trait Others<S>: Post {
+    /// Takes a place for one more connection; false if there is none.
+    fn reserve(&mut self) -> bool;
+
+    /// Gives the place of one connection back.
+    fn release(&mut self);
+
+    /// Asks the room registry; a retirement has no answer.
+    fn inquire(&mut self, inquiry: Inquiry) -> Option<Answer>;
+
+    /// Takes a place on another shard for a connection that is to go there, and gives its place
+    /// here back. False if it is to stay: nothing has changed then.
+    fn make_way(&mut self, to: ShardId) -> bool;
+
+    /// Hands a connection over, for which way was made.
+    fn ship(&mut self, to: ShardId, socket: S, frozen: Box<Frozen>);
+
+    /// Gives back the place on another shard of a connection that is gone before it was shipped.
+    fn give_up(&mut self, to: ShardId);
+
+    /// Tells the others what they were sent, and takes in what they have sent, within bounds.
+    fn look_around(&mut self);
+
+    /// The next of what was taken in for this shard.
+    fn next_arrival(&mut self) -> Option<Arrival<S>>;
+}
+
+/// Something that came from another shard.
+#[derive(Debug)]
+pub enum Arrival<S> {
+    /// Towards a home here.
+    Command(Command),
+    /// From a home.
+    Delivery(Delivery),
+    /// A connection that has a place here already.
+    Moved {
+        /// The connection.
+        socket: S,
+        /// All that is known of it.
+        frozen: Box<Frozen>,
+    },
+}
+
+/// No others: a shard whose hub is alone, and so asks nobody and sends nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Alone {
+    census: Option<Arc<Census>>,
+}
+
+impl Alone {
+    /// Its connections are counted as shard 0's.
+    #[must_use]
+    pub fn counted(census: Arc<Census>) -> Self {
+        Self { census: Some(census) }
+    }
+}
+
+const NOBODY: &str = "a hub that is alone has nobody to speak to";
+
+impl Post for Alone {
+    fn command(&mut self, _: ShardId, _: Command) -> Result<(), Command> {
+        unreachable!("{NOBODY}")
+    }
+
+    fn deliver(&mut self, _: ShardId, _: Delivery) -> Result<(), Delivery> {
+        unreachable!("{NOBODY}")
+    }
+}
+
+impl<S> Others<S> for Alone {
+    fn reserve(&mut self) -> bool {
+        self.census.as_ref().is_none_or(|census| census.reserve(ids::ShardId(0)).is_ok())
+    }
+
+    fn release(&mut self) {
+        if let Some(census) = &self.census {
+            census.release(ids::ShardId(0));
+        }
+    }
+
+    fn inquire(&mut self, _: Inquiry) -> Option<Answer> {
+        unreachable!("{NOBODY}")
+    }
+
+    fn make_way(&mut self, _: ShardId) -> bool {
+        false
+    }
+
+    fn ship(&mut self, _: ShardId, _: S, _: Box<Frozen>) {
+        unreachable!("{NOBODY}")
+    }
+
+    fn give_up(&mut self, _: ShardId) {
+        unreachable!("{NOBODY}")
+    }
+
+    fn look_around(&mut self) {}
+
+    fn next_arrival(&mut self) -> Option<Arrival<S>> {
+        None
+    }
+}

@@ -1,0 +1,106 @@
+//! What the hub asks for, carried out: interests, ends, questions, moves, and places.
+
+use gateway_core::event::{CloseReason, Effect, Event};
+use gateway_core::frozen::Frozen;
+use gateway_core::id::ShardId;
+use gateway_core::slot::Slot;
+use gateway_core::time::Now;
+use tracing::debug;
+
+use super::Turn;
+use crate::net::Net;
+use crate::others::Others;
+
+impl<N: Net> Turn<N> {
+    /// Someone was accepted: served if there is a place, or here only to hear that there is none.
+    pub(super) fn accept(&mut self, now: Now, slot: Slot, others: &mut impl Others<N::Socket>) {
+        if others.reserve() {
+            self.place(slot);
+            self.hub.handle(now, Event::Accepted { slot });
+        } else {
+            self.hub.handle(now, Event::Refused { slot });
+        }
+    }
+
+    /// A connection goes on here, where it has a place already.
+    pub(super) fn adopt(&mut self, now: Now, socket: N::Socket, frozen: Box<Frozen>) {
+        let slot = self.net.vacant();
+        self.net.adopt(slot, socket);
+        self.place(slot);
+        self.hub.handle(now, Event::Thawed { slot, frozen });
+        if self.draining {
+            // It was on its way when everyone else was told.
+            self.hub.handle(now, Event::Drain);
+        }
+    }
+
+    /// Does what the hub asks for; whether it asked for anything.
+    pub(super) fn carry_out(&mut self, now: Now, others: &mut impl Others<N::Socket>) -> bool {
+        let mut any = false;
+        while let Some(effect) = self.hub.poll_effect() {
+            any = true;
+            match effect {
+                Effect::Interest { slot, read, write } => self.net.interest(slot, read, write),
+                Effect::Shutdown { slot } => self.net.shutdown(slot),
+                Effect::Release { slot, reason } => self.release(slot, reason, others),
+                Effect::Ship { slot, to, frozen } => self.ship(now, slot, to, frozen, others),
+                Effect::Inquire(inquiry) => {
+                    if let Some(answer) = others.inquire(inquiry) {
+                        self.hub.handle(now, Event::Answer(answer));
+                    }
+                }
+            }
+        }
+        any
+    }
+
+    fn release(&mut self, slot: Slot, reason: CloseReason, others: &mut impl Others<N::Socket>) {
+        debug!(%slot, reason = reason.name(), detail = ?reason, "closed");
+        if reason == CloseReason::Overloaded {
+            self.net.reset(slot);
+        } else {
+            drop(self.net.release(slot));
+        }
+        if self.unplace(slot) {
+            others.release();
+        }
+    }
+
+    /// Lets a connection go to another shard, or goes on with it here if there is no way.
+    fn ship(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        to: ShardId,
+        mut frozen: Box<Frozen>,
+        others: &mut impl Others<N::Socket>,
+    ) {
+        if !others.make_way(to) {
+            frozen.settle();
+            // Its socket has never left its slot; a thawed connection expects to be read from.
+            self.net.interest(slot, true, false);
+            return self.hub.handle(now, Event::Thawed { slot, frozen });
+        }
+        self.unplace(slot);
+        match self.net.release(slot) {
+            Some(socket) => others.ship(to, socket, frozen),
+            // The system never watched it, so nobody knows more of it than that it is gone.
+            None => {
+                self.lost += 1;
+                others.give_up(to);
+            }
+        }
+    }
+
+    fn place(&mut self, slot: Slot) {
+        if slot.index() >= self.placed.len() {
+            self.placed.resize(slot.index() + 1, false);
+        }
+        self.placed[slot.index()] = true;
+    }
+
+    /// Whether the slot's connection had a place.
+    fn unplace(&mut self, slot: Slot) -> bool {
+        self.placed.get_mut(slot.index()).is_some_and(std::mem::take)
+    }
+}

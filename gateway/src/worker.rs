@@ -1,0 +1,352 @@
+//! A worker: a pinned thread that turns its shards, and sleeps when none has anything to do.
+
+mod desk;
+mod link;
+
+use std::future::poll_fn;
+use std::io;
+use std::net::TcpListener;
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll};
+
+use gateway_core::body::Store;
+use gateway_core::counters::Counters;
+use gateway_core::hub::{self, Hub};
+use gateway_core::id::ShardId;
+use gateway_registry::ids::WorkerId;
+use gateway_registry::mailbox::Mailbox;
+use gateway_registry::mesh;
+use tokio::runtime;
+use tracing::{error, info, warn};
+
+use self::desk::Desk;
+use self::link::{Link, Order, Parcel};
+use crate::clock::{Alarm, Clock};
+use crate::machine;
+use crate::net::Net;
+use crate::node::Node;
+use crate::shard::{TURNS_MAX, report};
+use crate::turn::Turn;
+
+#[cfg(not(target_os = "linux"))]
+use crate::net::TokioNet as ShardNet;
+#[cfg(target_os = "linux")]
+use crate::net::{EpollNet as ShardNet, Extents, MemfdStore};
+
+type Socket = <ShardNet as Net>::Socket;
+
+/// All ports of a node's workers.
+pub(crate) type Mesh = mesh::Mesh<Order<Socket>, Parcel>;
+/// One worker's port.
+pub(crate) type Port = mesh::Port<Order<Socket>, Parcel>;
+
+/// A shard that is to be served, from outside of the worker.
+#[derive(Debug)]
+pub(crate) struct Addition {
+    pub(crate) shard: ShardId,
+    pub(crate) listener: TcpListener,
+    /// Hears whether it serves.
+    pub(crate) reply: mpsc::Sender<Result<(), NotAdded>>,
+}
+
+/// Why a worker did not add a shard.
+#[derive(Debug)]
+pub(crate) enum NotAdded {
+    /// The node says goodbye to everyone.
+    Draining,
+    /// The system has no descriptor or memory for it.
+    System(io::Error),
+}
+
+/// All that a worker is started with.
+pub(crate) struct Plan {
+    pub(crate) node: Arc<Node>,
+    pub(crate) port: Port,
+    pub(crate) additions: Arc<Mailbox<Addition>>,
+    pub(crate) cpu: Option<usize>,
+    /// The shards that it has from the beginning.
+    pub(crate) shards: Vec<(ShardId, TcpListener)>,
+    pub(crate) setup: Setup,
+}
+
+/// What every shard of a node is made with.
+#[derive(Clone)]
+pub(crate) struct Setup {
+    pub(crate) hub: hub::Config,
+    /// Envelopes that a ring holds.
+    pub(crate) ring: usize,
+    /// Members served per slice of a flush, and envelopes taken from the mesh at a time.
+    pub(crate) batch: usize,
+    #[cfg(target_os = "linux")]
+    pub(crate) store: Option<Arc<MemfdStore>>,
+}
+
+impl Setup {
+    fn turn(&self, shard: ShardId, listener: TcpListener) -> io::Result<Turn<ShardNet>> {
+        let config = hub::Config { shard: Some(shard), store: self.store(), ..self.hub.clone() };
+        Ok(Turn::new(self.net(listener)?, Hub::new(config), self.batch))
+    }
+
+    /// A shard's sockets, to which large payloads go uncopied from where they are kept.
+    #[cfg(target_os = "linux")]
+    fn net(&self, listener: TcpListener) -> io::Result<ShardNet> {
+        let net = ShardNet::new(listener)?;
+        Ok(match &self.store {
+            Some(store) => net.with_extents(Arc::clone(store) as Arc<dyn Extents>),
+            None => net,
+        })
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn net(&self, listener: TcpListener) -> io::Result<ShardNet> {
+        ShardNet::new(listener)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn store(&self) -> Option<Arc<dyn Store>> {
+        self.store.clone().map(|store| store as Arc<dyn Store>)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn store(&self) -> Option<Arc<dyn Store>> {
+        None
+    }
+}
+
+impl Plan {
+    /// Works on this thread until the node is over; returns what all of its shards counted.
+    ///
+    /// # Errors
+    /// If a shard cannot be made, or its listener or poller broke.
+    pub(crate) fn work(self) -> io::Result<Counters> {
+        let worker = self.port.worker();
+        if let Some(cpu) = self.cpu
+            && let Err(error) = machine::pin(cpu)
+        {
+            warn!(%worker, cpu, %error, "not pinned");
+        }
+        let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+        runtime.block_on(async {
+            let (mut worker, cpu) =
+                (Worker::new(self.node, self.port, self.additions, self.setup), self.cpu);
+            for (shard, listener) in self.shards {
+                worker.seat(shard, listener)?;
+                info!(%shard, worker = %worker.link.worker(), ?cpu, "serving");
+            }
+            // Shards are the runtime's only heavy task and count their own turns: tokio's budget
+            // would only make sockets pretend to be blocked.
+            let ended = tokio::task::unconstrained(poll_fn(|cx| worker.poll(cx))).await;
+            if let Err(error) = &ended {
+                error!(worker = %worker.link.worker(), %error, "the worker cannot go on");
+            }
+            ended.map(|()| worker.counters())
+        })
+    }
+}
+
+/// A worker at work. Its rhythm is the doorbell's: awake, look at everything, sleep.
+struct Worker {
+    node: Arc<Node>,
+    link: Link<Socket>,
+    additions: Arc<Mailbox<Addition>>,
+    setup: Setup,
+    seats: Vec<Seat>,
+    clock: Clock,
+    alarm: Alarm,
+    /// Changes of who serves that were taken notice of.
+    changes: u64,
+    draining: bool,
+    /// Whether everyone was told that the node is over.
+    told_over: bool,
+    /// What shards counted that have ended.
+    gone: Counters,
+}
+
+/// One shard on its worker.
+struct Seat {
+    shard: ShardId,
+    turn: Turn<ShardNet>,
+    leaving: Option<Leaving>,
+}
+
+/// What a shard that is being removed had accepted: before that, and up to its last turn.
+struct Leaving {
+    before: u64,
+    upto: u64,
+}
+
+impl Worker {
+    fn new(node: Arc<Node>, port: Port, additions: Arc<Mailbox<Addition>>, setup: Setup) -> Self {
+        let clock = Clock::start();
+        Self {
+            link: Link::new(Arc::clone(&node), port, setup.ring, setup.batch),
+            alarm: Alarm::new(&clock),
+            clock,
+            changes: 0,
+            node,
+            additions,
+            setup,
+            seats: Vec::new(),
+            draining: false,
+            told_over: false,
+            gone: Counters::default(),
+        }
+    }
+
+    fn seat(&mut self, shard: ShardId, listener: TcpListener) -> io::Result<()> {
+        let turn = self.setup.turn(shard, listener)?;
+        self.link.open(shard);
+        self.seats.push(Seat { shard, turn, leaving: None });
+        Ok(())
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        for _ in 0..TURNS_MAX {
+            self.node.doorbell(self.link.worker()).awake();
+            let busy = self.turn(cx)?;
+            if self.may_end() {
+                return Poll::Ready(Ok(()));
+            }
+            if busy || self.link.is_expecting() {
+                continue;
+            }
+            let deadlines = self.seats.iter().filter_map(|seat| seat.turn.hub().poll_timeout());
+            if self.alarm.is_due(cx, &self.clock, deadlines.min()) {
+                continue;
+            }
+            if self.node.doorbell(self.link.worker()).sleep(cx.waker()) {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// One turn of each shard that has anything to do; whether there was any.
+    fn turn(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let now = self.clock.now();
+        self.take_orders();
+        self.link.look_around();
+        let mut busy = false;
+        for seat in &mut self.seats {
+            let leaving = seat.leaving.is_some();
+            let mut desk = Desk { me: seat.shard, link: &mut self.link, leaving };
+            if let Poll::Ready(result) = seat.turn.poll(cx, now, &mut desk) {
+                result?;
+                busy = true;
+                report(seat.turn.hub(), self.node.census.shard(seat.shard.index()));
+                seat.count_late(&self.node);
+            }
+        }
+        self.unseat_the_vacant();
+        self.link.ring();
+        Ok(busy)
+    }
+
+    /// Does what was asked for from outside since the last turn.
+    fn take_orders(&mut self) {
+        if !self.draining && self.node.is_draining() {
+            self.drain();
+        }
+        while let Some(Addition { shard, listener, reply }) = self.additions.take() {
+            let added = self.add(shard, listener);
+            // Who asked may have given up waiting; then it removes the shard or drains.
+            let _ = reply.send(added);
+        }
+        let changes = self.node.changes();
+        if self.changes != changes {
+            self.changes = changes;
+            self.evacuate();
+        }
+    }
+
+    fn add(&mut self, shard: ShardId, listener: TcpListener) -> Result<(), NotAdded> {
+        if self.draining {
+            return Err(NotAdded::Draining);
+        }
+        self.seat(shard, listener).map_err(NotAdded::System)?;
+        self.node.serve(shard, self.link.worker());
+        info!(%shard, worker = %self.link.worker(), "serving");
+        Ok(())
+    }
+
+    fn drain(&mut self) {
+        self.draining = true;
+        let now = self.clock.now();
+        for seat in &mut self.seats {
+            let leaving = seat.leaving.is_some();
+            let mut desk = Desk { me: seat.shard, link: &mut self.link, leaving };
+            seat.turn.drain(now, &mut desk);
+        }
+        self.node.has_drained();
+    }
+
+    /// Tells shards that leave where to, anew whenever that has changed.
+    fn evacuate(&mut self) {
+        let now = self.clock.now();
+        for seat in self.seats.iter_mut().filter(|seat| self.node.is_leaving(seat.shard)) {
+            let accepted = seat.turn.hub().counters().accepted;
+            seat.leaving.get_or_insert(Leaving { before: accepted, upto: accepted });
+            seat.turn.evacuate(now, self.node.serving());
+        }
+    }
+
+    /// Lets shards end from which everything has left.
+    fn unseat_the_vacant(&mut self) {
+        let (node, link, gone) = (&self.node, &mut self.link, &mut self.gone);
+        self.seats.retain(|Seat { shard, turn, leaving }| {
+            let Some(Leaving { before, upto }) = *leaving else { return true };
+            if !turn.is_vacant() || link.has_mail(*shard) || !node.is_forsaken(*shard) {
+                return true;
+            }
+            link.close(*shard);
+            gone.merge(&turn.counters());
+            report(turn.hub(), node.census.shard(shard.index()));
+            node.remove(*shard);
+            info!(%shard, accepted_meanwhile = upto - before, "removed");
+            false
+        });
+    }
+
+    /// Whether nobody is here any more, and nobody elsewhere needs this worker's shards.
+    fn may_end(&mut self) -> bool {
+        if !self.draining || !self.node.is_over() {
+            return false;
+        }
+        if !std::mem::replace(&mut self.told_over, true) {
+            self.node.ring_all();
+        }
+        self.seats.iter().all(|seat| seat.turn.hub().live() == 0)
+    }
+
+    fn counters(&self) -> Counters {
+        let mut total = self.gone.clone();
+        self.seats.iter().for_each(|seat| total.merge(&seat.turn.counters()));
+        total
+    }
+}
+
+impl Seat {
+    /// Counts whom a leaving shard still accepted.
+    fn count_late(&mut self, node: &Node) {
+        if let Some(Leaving { upto, .. }) = &mut self.leaving {
+            let accepted = self.turn.hub().counters().accepted;
+            node.add_late(accepted - std::mem::replace(upto, accepted));
+        }
+    }
+}
+
+/// Says that a worker's thread ends, however it does.
+pub(crate) struct Ended {
+    pub(crate) worker: WorkerId,
+    pub(crate) node: Arc<Node>,
+    pub(crate) tell: tokio::sync::mpsc::UnboundedSender<usize>,
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.node.end();
+        // Nobody listens any more when the node is being joined.
+        let _ = self.tell.send(self.worker.index());
+    }
+}

@@ -1,0 +1,80 @@
+//! The mesh: many shards on a virtual clock, their turns mixed by a seed, under a checker.
+//!
+//! Hubs, registry and census are the production's. Rings, sockets, the engine and the clock are
+//! models that a seed makes small, slow and late. Clients speak raw frames or `weir.probe.v1`; what
+//! each of them hears is compared with what all of them know (`Record`), and at
+//! calm moments with what each had to hear.
+
+mod actions;
+mod clerk;
+mod client;
+mod coverage;
+mod ears;
+mod judge;
+mod record;
+mod rings;
+mod run;
+mod setting;
+mod shard;
+mod trace;
+mod wire;
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+pub use coverage::Coverage;
+use gateway_core::mutant::{Mutant, Mutants};
+use world::World;
+
+/// A run in which every promise was kept.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Report {
+    /// Folds all that was sent and released: the same for the same seed, in any process.
+    pub hash: u64,
+    /// What was folded.
+    pub events: u64,
+    /// What clients and operators did.
+    pub actions: u64,
+    /// What really happened.
+    pub coverage: Coverage,
+}
+
+/// Runs a seed.
+///
+/// # Errors
+/// The first promise that was broken, as a sentence. The same seed breaks it again.
+pub fn run(seed: u64) -> Result<Report, String> {
+    carry_out(seed, Mutants::default())
+}
+
+/// Runs a seed in which every shard has a deliberate fault.
+///
+/// # Errors
+/// As [`run`], which is what such a run is for.
+pub fn run_with(seed: u64, mutant: Mutant) -> Result<Report, String> {
+    carry_out(seed, Mutants::only(mutant))
+}
+
+fn carry_out(seed: u64, mutants: Mutants) -> Result<Report, String> {
+    // A hub that finds an invariant broken panics: that is a finding like any other.
+    let ran = catch_unwind(AssertUnwindSafe(|| {
+        let mut world = World::new(seed, mutants);
+        let actions = world.run();
+        (world.ears, actions)
+    }));
+    let (ears, actions) = ran.map_err(|panic| format!("a panic: {}", message(&*panic)))?;
+    match ears.broken {
+        Some(what) => Err(what),
+        None => Ok(Report {
+            hash: ears.trace.hash(),
+            events: ears.trace.events,
+            actions,
+            coverage: ears.coverage,
+        }),
+    }
+}
+
+fn message(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a word")
+}

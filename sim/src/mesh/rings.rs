@@ -1,0 +1,124 @@
+//! The rings between shards: one of each class for each ordered pair, small by seed.
+
+use std::collections::VecDeque;
+
+use gateway_core::envelope::{Command, Delivery, Post};
+use gateway_core::id::ShardId;
+use gateway_core::limits::Limits;
+
+use super::setting::{self, SHARDS_MAX};
+use crate::rng::Rng;
+
+/// All rings of a world.
+pub(super) struct Mesh {
+    commands: Vec<Ring<Command>>,
+    deliveries: Vec<Ring<Delivery>>,
+    delivery_messages_max: usize,
+    /// Letters that were given back, and that were taken.
+    pub(super) refused: u64,
+    pub(super) posted: u64,
+    pub(super) not_home: u64,
+    /// A delivery held more than it may.
+    pub(super) overlong: bool,
+}
+
+struct Ring<T> {
+    letters: VecDeque<T>,
+    capacity: usize,
+}
+
+impl<T> Ring<T> {
+    fn push(&mut self, letter: T) -> Result<(), T> {
+        if self.letters.len() >= self.capacity {
+            return Err(letter);
+        }
+        self.letters.push_back(letter);
+        Ok(())
+    }
+}
+
+fn between(from: usize, to: usize) -> usize {
+    from * SHARDS_MAX + to
+}
+
+impl Mesh {
+    /// Capacities are drawn for each ring, from 2 up to the setting's.
+    pub(super) fn new(rings: setting::Rings, limits: &Limits, rng: &mut Rng) -> Self {
+        Self {
+            commands: draw(rings.commands, rng),
+            deliveries: draw(rings.deliveries, rng),
+            delivery_messages_max: limits.delivery_messages_max,
+            refused: 0,
+            posted: 0,
+            not_home: 0,
+            overlong: false,
+        }
+    }
+
+    pub(super) fn take_command(&mut self, from: usize, to: usize) -> Option<Command> {
+        self.commands[between(from, to)].letters.pop_front()
+    }
+
+    pub(super) fn take_delivery(&mut self, from: usize, to: usize) -> Option<Delivery> {
+        self.deliveries[between(from, to)].letters.pop_front()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.commands.iter().all(|ring| ring.letters.is_empty())
+            && self.deliveries.iter().all(|ring| ring.letters.is_empty())
+    }
+
+    /// Whether nothing is on its way from or to a shard.
+    pub(super) fn is_quiet(&self, shard: usize) -> bool {
+        (0..SHARDS_MAX).flat_map(|other| [between(shard, other), between(other, shard)]).all(
+            |pair| {
+                self.commands[pair].letters.is_empty() && self.deliveries[pair].letters.is_empty()
+            },
+        )
+    }
+
+    /// One shard's end of its rings.
+    pub(super) fn post(&mut self, from: usize) -> Outgoing<'_> {
+        Outgoing { from, mesh: self }
+    }
+}
+
+fn draw<T>(capacity: usize, rng: &mut Rng) -> Vec<Ring<T>> {
+    let ring = |_| Ring { letters: VecDeque::new(), capacity: 2 + rng.below(capacity - 1) };
+    (0..SHARDS_MAX * SHARDS_MAX).map(ring).collect()
+}
+
+/// One shard's end of its rings.
+pub(super) struct Outgoing<'a> {
+    from: usize,
+    mesh: &'a mut Mesh,
+}
+
+impl Post for Outgoing<'_> {
+    fn command(&mut self, to: ShardId, command: Command) -> Result<(), Command> {
+        let sent = self.mesh.commands[between(self.from, to.index())].push(command);
+        self.mesh.refused += u64::from(sent.is_err());
+        self.mesh.posted += u64::from(sent.is_ok());
+        sent
+    }
+
+    fn deliver(&mut self, to: ShardId, delivery: Delivery) -> Result<(), Delivery> {
+        match &delivery {
+            Delivery::NotHome { .. } => self.mesh.not_home += 1,
+            Delivery::Said { batch, .. } => {
+                self.mesh.overlong |= batch.len() > self.mesh.delivery_messages_max;
+            }
+            Delivery::Attached { .. }
+            | Delivery::Gap { .. }
+            | Delivery::Answers { .. }
+            | Delivery::Recovered { .. }
+            | Delivery::Pinned { .. }
+            | Delivery::Presence { .. }
+            | Delivery::Moved { .. } => {}
+        }
+        let sent = self.mesh.deliveries[between(self.from, to.index())].push(delivery);
+        self.mesh.refused += u64::from(sent.is_err());
+        self.mesh.posted += u64::from(sent.is_ok());
+        sent
+    }
+}
