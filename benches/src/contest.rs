@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 
-use crate::contestant::{Contestant, Cost};
+use crate::contestant::{Cost, Plays};
 use crate::json::Json;
 use crate::stats::Spread;
 use crate::verdict::Verdict;
@@ -11,7 +11,7 @@ use crate::verdict::Verdict;
 /// so few that each turn sends far more than it takes to warm the caches.
 const SLICES: usize = 10;
 
-/// What the others are compared to.
+/// What the others are compared to where it takes part; else it is the first of them.
 pub(crate) const FLOOR: &str = "floor";
 
 /// All rounds with one size of burst.
@@ -29,7 +29,7 @@ impl Heat {
     /// # Errors
     /// If a server fails or loses something.
     pub(crate) fn hold(
-        contestants: &mut [Contestant],
+        contestants: &mut [impl Plays],
         burst: usize,
         rounds: usize,
         times: impl Fn(&str) -> usize,
@@ -44,21 +44,22 @@ impl Heat {
         for round in 0..rounds {
             let costs = play(&mut taking, burst, round, &times)?;
             heat.rounds.push(costs);
-            println!("round {:>2}/{rounds}, {}", round + 1, heat.line(round)?);
+            println!("round {:>2}/{rounds}, {}", round + 1, heat.line(round));
         }
         Ok(heat)
     }
 
-    fn line(&self, round: usize) -> Result<String> {
+    fn line(&self, round: usize) -> String {
         let costs = &self.rounds[round];
-        let floor = costs[self.index(FLOOR)?].nanos_each();
-        let of = |(name, cost): (&&str, &Cost)| match (*name, cost.nanos_each()) {
-            (FLOOR, nanos) => format!("floor {nanos:.0} ns"),
-            (name, nanos) => format!("{name} {nanos:.0} ns ({:.3})", nanos / floor),
+        let base = self.base();
+        let floor = costs[base].nanos_each();
+        let of = |(name, cost): (&&str, &Cost)| match cost.nanos_each() {
+            nanos if *name == self.names[base] => format!("{name} {nanos:.0} ns"),
+            nanos => format!("{name} {nanos:.0} ns ({:.3})", nanos / floor),
         };
         let servers: Vec<_> = self.names.iter().zip(costs).map(of).collect();
         let load = costs.iter().copied().sum::<Cost>().utilisation();
-        Ok(format!("{}: {}; load {:.0} %", self.title(), servers.join(", "), load * 100.0))
+        format!("{}: {}; load {:.0} %", self.title(), servers.join(", "), load * 100.0)
     }
 
     fn title(&self) -> String {
@@ -66,6 +67,11 @@ impl Heat {
             1 => "one at a time".to_owned(),
             burst => format!("{burst} at a time"),
         }
+    }
+
+    /// Whom the others are compared to.
+    fn base(&self) -> usize {
+        self.names.iter().position(|&name| name == FLOOR).unwrap_or(0)
     }
 
     fn index(&self, name: &str) -> Result<usize> {
@@ -99,16 +105,14 @@ impl Heat {
     }
 
     /// Prints medians and spreads.
-    ///
-    /// # Errors
-    /// If the floor did not take part.
-    pub(crate) fn print(&self) -> Result<()> {
+    pub(crate) fn print(&self) {
         println!("{}, median (least..most) of {} rounds:", self.title(), self.rounds.len());
-        let floor = self.index(FLOOR)?;
+        let floor = self.base();
+        let base = self.names[floor];
         for (index, name) in self.names.iter().enumerate() {
             let (nanos, ratio) = (self.nanos(index), self.ratio(index, floor));
             let [nanos, ratio] = [format!("{nanos:.1}"), format!("{ratio:.3}")];
-            println!("  {name:<6} {nanos:>26} ns {ratio:>24} of the floor");
+            println!("  {name:<6} {nanos:>26} ns {ratio:>24} of {base}");
         }
         let total = self.total();
         println!(
@@ -116,13 +120,10 @@ impl Heat {
             total.utilisation() * 100.0,
             total.deliveries
         );
-        Ok(())
     }
 
-    /// # Errors
-    /// If the floor did not take part.
-    pub(crate) fn json(&self) -> Result<Json> {
-        let floor = self.index(FLOOR)?;
+    pub(crate) fn json(&self) -> Json {
+        let floor = self.base();
         let server = |(index, &name): (usize, &&'static str)| {
             let rounds = self.rounds.iter().map(|costs| costs[index].nanos_each().into());
             Json::Object(vec![
@@ -133,20 +134,20 @@ impl Heat {
             ])
         };
         let total = self.total();
-        Ok(Json::Object(vec![
+        Json::Object(vec![
             ("burst", (self.burst as f64).into()),
             ("servers", Json::List(self.names.iter().enumerate().map(server).collect())),
             ("load_utilisation", total.utilisation().into()),
             ("deliveries", (total.deliveries as f64).into()),
             // A lost delivery ends the run with an error.
             ("lost", 0.0.into()),
-        ]))
+        ])
     }
 }
 
 /// One round: several turns each, in changing order.
 fn play(
-    taking: &mut [&mut Contestant],
+    taking: &mut [&mut impl Plays],
     burst: usize,
     round: usize,
     times: impl Fn(&str) -> usize,

@@ -30,6 +30,8 @@ pub(crate) enum Play {
     Triggered,
     /// Every client's messages come back to it.
     Echo,
+    /// The first half's messages reach one each of the second half.
+    Pairs,
 }
 
 /// A server and its load.
@@ -43,6 +45,17 @@ pub(crate) struct Contestant {
     out: Vec<u8>,
     expected: Expected,
     sweep: Sweep,
+}
+
+/// Whoever takes part in a heat.
+pub(crate) trait Plays {
+    fn name(&self) -> &'static str;
+
+    /// Sends `burst` messages in one write and waits for everyone to have them, `times` times.
+    ///
+    /// # Errors
+    /// If a delivery is lost, late, doubled, changed or out of order.
+    fn run(&mut self, burst: usize, times: usize) -> Result<Cost>;
 }
 
 /// What a number of deliveries took.
@@ -76,18 +89,6 @@ impl Contestant {
         })
     }
 
-    pub(crate) fn name(&self) -> &'static str {
-        self.server.name()
-    }
-
-    /// Sends `burst` messages in one write and waits for everyone to have them, `times` times.
-    ///
-    /// # Errors
-    /// If a delivery is lost, late, doubled, changed or out of order.
-    pub(crate) fn run(&mut self, burst: usize, times: usize) -> Result<Cost> {
-        self.try_run(burst, times).map_err(|error| self.server.blame(error))
-    }
-
     fn try_run(&mut self, burst: usize, times: usize) -> Result<Cost> {
         let before = self.clocks()?;
         for _ in 0..times {
@@ -97,7 +98,8 @@ impl Contestant {
         let after = self.clocks()?;
         let [server_nanos, load_nanos, wall_nanos] =
             std::array::from_fn(|clock| after[clock] - before[clock]);
-        let deliveries = (self.readers().len() * burst * times) as u64;
+        let readers = self.clients.len() - self.play.parts(self.clients.len()).1;
+        let deliveries = (readers * burst * times) as u64;
         Ok(Cost { server_nanos, load_nanos, wall_nanos, deliveries })
     }
 
@@ -107,17 +109,12 @@ impl Contestant {
 
     fn exchange(&mut self, burst: usize) -> Result<()> {
         self.prepare(burst)?;
-        self.readers().iter_mut().for_each(Client::rewind);
-        let writers = if self.play == Play::Echo { self.clients.len() } else { 1 };
+        let (writers, from) = self.play.parts(self.clients.len());
+        self.clients[from..].iter_mut().for_each(Client::rewind);
         for client in &mut self.clients[..writers] {
             client.write(&self.out)?;
         }
-        let readers = &mut self.clients[self.play.readers_from()..];
-        self.sweep.collect(readers, &self.expected)
-    }
-
-    fn readers(&mut self) -> &mut [Client] {
-        &mut self.clients[self.play.readers_from()..]
+        self.sweep.collect(&mut self.clients[from..], &self.expected)
     }
 
     /// Makes what is sent next, and what is to come of it.
@@ -133,7 +130,7 @@ impl Contestant {
         }
         self.expected.frame_bytes = self.expected.bytes.len() / burst;
         match self.play {
-            Play::Room | Play::Echo => return Ok(()),
+            Play::Room | Play::Echo | Play::Pairs => return Ok(()),
             Play::Preframed => {}
             Play::Triggered => self.out = vec![u8::try_from(burst).context("too large a burst")?],
         }
@@ -142,24 +139,53 @@ impl Contestant {
     }
 }
 
+impl Plays for Contestant {
+    fn name(&self) -> &'static str {
+        self.server.name()
+    }
+
+    fn run(&mut self, burst: usize, times: usize) -> Result<Cost> {
+        self.try_run(burst, times).map_err(|error| self.server.blame(error))
+    }
+}
+
 impl Play {
-    /// The first client that hears something.
-    fn readers_from(self) -> usize {
-        usize::from(self != Self::Echo)
+    /// How many of so many clients write, and which is the first that hears something.
+    fn parts(self, clients: usize) -> (usize, usize) {
+        match self {
+            Self::Room | Self::Preframed | Self::Triggered => (1, 1),
+            Self::Echo => (clients, 0),
+            Self::Pairs => (clients / 2, clients / 2),
+        }
     }
 }
 
 fn connect(server: &Server, play: Play, clients: usize) -> Result<Vec<Client>> {
+    if play == Play::Pairs {
+        return connect_pairs(server, clients);
+    }
     let path = if play == Play::Echo { ECHO } else { ROOM };
     let connect = |path| Client::connect(server.addr(), path);
     let mut connected: Vec<_> = (0..clients).map(|_| connect(path)).collect::<Result<_>>()?;
     // The loop begins when its trigger comes, after all others.
     match play {
-        Play::Echo => {}
+        Play::Echo | Play::Pairs => {}
         Play::Room | Play::Preframed => connected.insert(0, connect(ROOM)?),
         Play::Triggered => connected.insert(0, connect(TRIGGER)?),
     }
     Ok(connected)
+}
+
+/// Both of a pair one after the other, as people meet; then all authors before all listeners.
+fn connect_pairs(server: &Server, pairs: usize) -> Result<Vec<Client>> {
+    let (mut authors, mut listeners) = (Vec::new(), Vec::new());
+    for pair in 0..pairs {
+        let path = format!("/ws/pair-{pair}");
+        authors.push(Client::connect(server.addr(), &path)?);
+        listeners.push(Client::connect(server.addr(), &path)?);
+    }
+    authors.append(&mut listeners);
+    Ok(authors)
 }
 
 impl Cost {

@@ -41,9 +41,9 @@ fn conclude(heats: &[Heat]) -> Result<Outcome> {
     let mut verdicts = Vec::new();
     let mut numbers = Vec::new();
     for heat in heats {
-        heat.print()?;
+        heat.print();
         verdicts.push(heat.judge("weir", FLOOR, GOAL)?);
-        numbers.push(heat.json()?);
+        numbers.push(heat.json());
     }
     Ok(Outcome::new("echo", verdicts, vec![("heats", Json::List(numbers))]))
 }

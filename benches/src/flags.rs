@@ -34,15 +34,17 @@ pub(crate) enum Command {
 /// What every question takes.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Shared {
-    /// The program to measure: told `serve --addr 127.0.0.1:0 --shards 1`, it says where it is
+    /// The program to measure: told `serve --addr 127.0.0.1:0 --shards 1 --workers 1`, it says
+    /// where it is
     #[arg(long, value_name = "PATH")]
     pub(crate) weir: PathBuf,
     /// Rounds of cells; ratios are taken within a round
     #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..=1000))]
     rounds: u16,
-    /// The CPU of the servers
-    #[arg(long, default_value_t = 0, value_name = "CPU")]
-    pub(crate) server_core: usize,
+    /// The CPUs of the servers; with more than one, Weir spreads its workers over them
+    #[arg(long, alias = "server-core", value_delimiter = ',', default_values_t = [0],
+        value_name = "CPU,...")]
+    pub(crate) cores: Vec<usize>,
     /// The CPU of the load generator
     #[arg(long, default_value_t = 1, value_name = "CPU")]
     pub(crate) load_core: usize,
@@ -74,6 +76,25 @@ pub(crate) struct Fanout {
     pub(crate) shared: Shared,
     #[command(flatten)]
     pub(crate) room: Room,
+    #[command(flatten)]
+    pub(crate) spread: Spread,
+}
+
+/// Weir with several shards beside Weir with one.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Spread {
+    /// Shards, and workers, of a second Weir that takes part if there is more than one
+    #[arg(long, default_value_t = 1, value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) shards: u16,
+    /// Rooms of two members, of which one speaks, that both are compared by too; 0 leaves it out
+    #[arg(long, default_value_t = 5_000, value_name = "N",
+        value_parser = clap::value_parser!(u16).range(0..=9_000))]
+    pub(crate) pair_rooms: u16,
+    /// Times that each pair's author writes, per server, round and burst size
+    #[arg(long, default_value_t = 60, value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) pair_turns: u16,
 }
 
 /// The room whose members all hear one publisher.
@@ -150,6 +171,8 @@ pub(crate) struct All {
     #[command(flatten)]
     pub(crate) room: Room,
     #[command(flatten)]
+    pub(crate) spread: Spread,
+    #[command(flatten)]
     pub(crate) pairs: Pairs,
     #[command(flatten)]
     pub(crate) crowd: Crowd,
@@ -192,7 +215,10 @@ pub(crate) struct Serve {
     /// Where clients connect: 127.0.0.1:PORT
     #[arg(long)]
     pub(crate) addr: std::net::SocketAddrV4,
-    /// One, as the bare server has no more
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1))]
+    /// Taken for Weir's sake: the bare server has one, whatever it is told
+    #[arg(long, default_value_t = 1)]
     pub(crate) shards: u16,
+    /// As above
+    #[arg(long, default_value_t = 1)]
+    pub(crate) workers: u16,
 }

@@ -9,15 +9,17 @@ use nix::unistd::Pid;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
-/// Keeps the calling thread, and what it starts from now on, on one CPU.
+/// Keeps the calling thread, and what it starts from now on, on these CPUs.
 ///
 /// # Errors
-/// If there is no such CPU, or the process may not use it.
-pub(crate) fn pin(cpu: usize) -> Result<()> {
-    ensure!(cpu < CpuSet::MAX_CPU, "there is no CPU {cpu}");
+/// If there is none of them, or the process may not use them.
+pub(crate) fn pin(cpus: &[usize]) -> Result<()> {
     let mut set = CpuSet::new();
-    set.set(cpu);
-    sched_setaffinity(None, &set).with_context(|| format!("cannot run on CPU {cpu}"))
+    for &cpu in cpus {
+        ensure!(cpu < CpuSet::MAX_CPU, "there is no CPU {cpu}");
+        set.set(cpu);
+    }
+    sched_setaffinity(None, &set).with_context(|| format!("cannot run on CPUs {cpus:?}"))
 }
 
 /// Raises the process's descriptor limit as far as it may, for itself and its children.

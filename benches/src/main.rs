@@ -4,6 +4,7 @@
 //! taken within a round, of servers that take turns.
 #![expect(clippy::print_stdout, reason = "a command line tool speaks on its standard output")]
 
+mod apart;
 mod bare;
 mod client;
 mod contest;
@@ -51,7 +52,11 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::All(flags) => {
             let shared = || flags.shared.clone();
             let asked = vec![
-                fanout::run(&flags::Fanout { shared: shared(), room: flags.room.clone() })?,
+                fanout::run(&flags::Fanout {
+                    shared: shared(),
+                    room: flags.room.clone(),
+                    spread: flags.spread.clone(),
+                })?,
                 echo::run(&flags::Echo { shared: shared(), pairs: flags.pairs.clone() })?,
                 idle::run(&flags::Idle { shared: shared(), crowd: flags.crowd.clone() })?,
             ];

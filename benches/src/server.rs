@@ -38,9 +38,19 @@ impl Server {
     /// # Errors
     /// If it does not say where it listens; like all errors here with what it said instead.
     pub(crate) fn weir(shared: &Shared) -> Result<Self> {
+        Self::weir_with("weir", 1, shared)
+    }
+
+    /// Starts the program to measure with so many shards, each with a worker.
+    ///
+    /// # Errors
+    /// As of [`weir`](Self::weir).
+    pub(crate) fn weir_with(name: &'static str, shards: u16, shared: &Shared) -> Result<Self> {
         let mut command = Command::new(&shared.weir);
-        command.args(["serve", "--addr", "127.0.0.1:0", "--shards", "1"]);
-        Self::start("weir", command, shared)
+        let shards = shards.to_string();
+        command.args(["serve", "--addr", "127.0.0.1:0", "--shards", &shards]);
+        command.args(["--workers", &shards]);
+        Self::start(name, command, shared)
     }
 
     /// Starts the bare server, or, named `loop`, the bare loop.
@@ -63,9 +73,9 @@ impl Server {
         let log = File::from(memfd_create("log", MemfdFlags::CLOEXEC)?);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log.try_clone()?);
         // A child begins where its parent is, which thus visits the server's CPU.
-        machine::pin(shared.server_core)?;
+        machine::pin(&shared.cores)?;
         let child = command.spawn();
-        machine::pin(shared.load_core)?;
+        machine::pin(&[shared.load_core])?;
         let program = Path::new(command.get_program()).display();
         let child = child.with_context(|| format!("cannot start {program}"))?;
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));

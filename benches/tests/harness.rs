@@ -7,7 +7,7 @@ const BENCH: &str = env!("CARGO_BIN_EXE_weir-bench");
 /// Asks a question about `weir`, on one CPU, as the machine may not have two.
 fn ask(question: &str, weir: &str, more: &[&str]) -> Output {
     Command::new(BENCH)
-        .args([question, "--weir", weir, "--smoke", "--server-core", "0", "--load-core", "0"])
+        .args([question, "--weir", weir, "--smoke", "--cores", "0", "--load-core", "0"])
         .args(more)
         .output()
         .expect("the program that is tested starts")
@@ -63,4 +63,13 @@ fn a_missed_goal_fails_only_where_that_is_asked_for() {
     let output = ask("fanout", BENCH, &["--strict"]);
     let missed = text(&output.stdout).contains("MISSED");
     assert_eq!(output.status.success(), !missed);
+}
+
+#[test]
+fn several_shards_are_compared_with_one() {
+    // The bare server passes everything on to everyone, so that it cannot stand in for pairs.
+    let output = ask("fanout", BENCH, &["--shards", "2", "--pair-rooms", "0"]);
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{said}{}", text(&output.stderr));
+    assert_eq!(count(said, "shards / weir"), 2, "{said}");
 }

@@ -50,7 +50,7 @@ pub(crate) fn serve(flags: &Serve) -> Result<()> {
 
 fn listen(flags: &Bare) -> Result<TcpListener> {
     if let Some(core) = flags.core {
-        machine::pin(core)?;
+        machine::pin(&[core])?;
     }
     listen_at(SocketAddrV4::new(Ipv4Addr::LOCALHOST, flags.port))
 }

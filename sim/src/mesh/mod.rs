@@ -6,6 +6,7 @@
 //! calm moments with what each had to hear.
 
 mod actions;
+mod chorus;
 mod clerk;
 mod client;
 mod coverage;
@@ -22,6 +23,7 @@ mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+pub use chorus::FANOUT_MIN;
 pub use coverage::Coverage;
 use gateway_core::mutant::{Mutant, Mutants};
 use world::World;

@@ -25,8 +25,14 @@ impl World {
                 self.checkpoint();
             }
         }
-        let stages: [fn(&mut Self); 5] =
-            [Self::calm_down, Self::serve_again, Self::look_around_all, Self::finish, Self::expire];
+        let stages: [fn(&mut Self); 6] = [
+            Self::calm_down,
+            Self::serve_again,
+            Self::look_around_all,
+            Self::sing,
+            Self::finish,
+            Self::expire,
+        ];
         for stage in stages {
             if self.ears.broken.is_none() {
                 stage(self);
@@ -71,7 +77,7 @@ impl World {
     }
 
     /// Turns of all shards until nothing moves.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         for _ in 0..ROUNDS_MAX {
             self.stirred = None;
             for index in 0..self.shards.len() {
@@ -86,7 +92,7 @@ impl World {
     }
 
     /// Settles until all that has to be heard is heard, within some virtual seconds.
-    fn settle_within(&mut self, secs: u64) {
+    pub(super) fn settle_within(&mut self, secs: u64) {
         let until = self.now.0 + secs * 1_000_000_000;
         loop {
             self.settle();

@@ -1,8 +1,8 @@
 //! The dispatcher: the rooms this shard hears, the rooms it is home of, and the words in between.
 //!
 //! It is a state machine of its own beneath the hub and knows no connection, only how many members
-//! a room has here. [`exchange`](Dispatch::exchange) empties it into the rings;
-//! [`poll`](Dispatch::poll) tells the hub what its members hear, in order.
+//! a room has here. `exchange` empties it into the rings;
+//! `poll` tells the hub what its members hear, in order.
 //!
 //! A room's *home* (`home.rs`) sequences its messages and serves the shards attached to it from its
 //! log. A room's *side* on each shard (`side.rs`) forwards what is published here and keeps the
