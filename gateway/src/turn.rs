@@ -24,6 +24,10 @@ use crate::others::{Arrival, Others};
 /// Members served per flush slice unless configured otherwise.
 pub const SLICE_DEFAULT: usize = 64;
 
+/// Times that a turn takes in from other shards while it flushes; what comes then waits for the
+/// next one, or a room that others never stop speaking in would keep the shard from its sockets.
+const HEARINGS_MAX: usize = 16;
+
 /// One shard: its sockets, its hub, and the buffers between them.
 pub struct Turn<N> {
     net: N,
@@ -220,19 +224,29 @@ impl<N: Net> Turn<N> {
     /// there was anything for others, or to be done.
     fn finish(&mut self, now: Now, others: &mut impl Others<N::Socket>) -> bool {
         let mut busy = false;
-        while self.pass(now, others) {
+        let mut hearings = HEARINGS_MAX;
+        while self.pass(now, others, &mut hearings) {
             busy = true;
         }
         busy
     }
 
-    fn pass(&mut self, now: Now, others: &mut impl Others<N::Socket>) -> bool {
+    fn pass(
+        &mut self,
+        now: Now,
+        others: &mut impl Others<N::Socket>,
+        hearings: &mut usize,
+    ) -> bool {
         let mut busy = self.carry_out(now, others);
         busy |= self.exchange(now, others);
         while self.hub.flush(now, self.slice, &mut self.net) == Flush::More {
+            if *hearings == 0 {
+                continue;
+            }
             // A wide room does not hold up other shards.
             others.look_around();
             if self.hear(now, others) {
+                *hearings -= 1;
                 busy |= self.exchange(now, others);
             }
         }

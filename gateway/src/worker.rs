@@ -226,7 +226,7 @@ impl Worker {
     fn turn(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         let now = self.clock.now();
         self.take_orders();
-        self.link.look_around();
+        self.link.look_first();
         let mut busy = false;
         for seat in &mut self.seats {
             let leaving = seat.leaving.is_some();

@@ -115,6 +115,18 @@ impl<S> Link<S> {
             self.more = true;
             return;
         }
+        self.receive();
+    }
+
+    /// As [`look_around`](Self::look_around), when each shard's turn is about to come: what they
+    /// say to each other must not keep others waiting, whose words they may be waiting for.
+    pub(super) fn look_first(&mut self) {
+        self.send_waiting();
+        self.port.ring_doorbells();
+        self.receive();
+    }
+
+    fn receive(&mut self) {
         let Self { port, inboxes, waiting, batch, .. } = self;
         let mut dead = Vec::new();
         self.more = port.receive(*batch, |_, item| {
@@ -223,6 +235,10 @@ impl<S> Link<S> {
             let workers: Vec<_> = self.parked.keys().copied().collect();
             workers.into_iter().for_each(|worker| self.send_parked(worker));
         }
+        self.send_strays();
+    }
+
+    fn send_strays(&mut self) {
         while let Some(Parcel { to, delivery }) = self.strays.pop_front() {
             if let Err(delivery) = self.deliver(to, delivery) {
                 return self.strays.push_front(Parcel { to, delivery });
@@ -246,6 +262,8 @@ impl<S> Link<S> {
         if let Command::Attach(attach) = command {
             let delivery = Delivery::NotHome { link: attach.link };
             self.strays.push_back(Parcel { to: attach.from, delivery });
+            // Now, or a worker without anything else to do would sleep on it.
+            self.send_strays();
         }
     }
 }
@@ -272,5 +290,79 @@ impl<S> Inbox<S> {
             }
         }
         1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use gateway_core::dispatch::{Answer, Inquiry};
+    use gateway_core::envelope::{Attach, Post, Term};
+    use gateway_core::event::{Effect, Event};
+    use gateway_core::hub::{self, Hub};
+    use gateway_core::slot::Slot;
+    use gateway_core::time::Now;
+    use gateway_registry::census::{Capacity, Census};
+    use gateway_registry::mesh::{Capacities, Mesh};
+
+    use super::*;
+
+    /// Shard 1 asks shard 0, of which the registry said that it is the room's home.
+    fn attach() -> Box<Attach> {
+        struct Keep(Vec<Command>);
+        impl Post for Keep {
+            fn command(&mut self, _: ShardId, command: Command) -> Result<(), Command> {
+                self.0.push(command);
+                Ok(())
+            }
+            fn deliver(&mut self, _: ShardId, delivery: Delivery) -> Result<(), Delivery> {
+                Err(delivery)
+            }
+        }
+        let (now, slot) = (Now(0), Slot(0));
+        let mut hub = Hub::new(hub::Config { shard: Some(ShardId(1)), ..hub::Config::default() });
+        let mut request = b"GET /ws/room HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\
+            Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+            .to_vec();
+        hub.handle(now, Event::Accepted { slot });
+        hub.handle(now, Event::Received { slot, bytes: &mut request });
+        while let Some(effect) = hub.poll_effect() {
+            if let Effect::Inquire(Inquiry::Claim { room }) = effect {
+                let (home, term, fresh) = (ShardId(0), Term(7), false);
+                hub.handle(now, Event::Answer(Answer::Claimed { room, home, term, fresh }));
+            }
+        }
+        let mut keep = Keep(Vec::new());
+        assert!(hub.exchange(now, &mut keep));
+        let Some(Command::Attach(attach)) = keep.0.pop() else { panic!("it attaches") };
+        attach
+    }
+
+    #[test]
+    fn who_asked_a_shard_that_has_ended_is_answered_before_its_worker_sleeps() {
+        let capacities = Capacities { commands: 2, deliveries: 2 };
+        let mut ports = Mesh::<Order<()>, Parcel>::new(2, capacities).into_ports().into_iter();
+        let (mine, other) = (ports.next().unwrap(), ports.next().unwrap());
+        let doorbells = vec![Arc::clone(mine.doorbell()), Arc::clone(other.doorbell())];
+        let census = Census::new(Capacity { total_max: 9, shard_max: 9 }, 4);
+        let node = Arc::new(Node::new(1, Arc::new(census), doorbells, 4));
+        node.serve(ShardId(0), WorkerId(0));
+        node.serve(ShardId(1), WorkerId(1));
+        let mut dead = Link::new(Arc::clone(&node), mine, 2, 8);
+        let mut asker = Link::new(Arc::clone(&node), other, 2, 8);
+        asker.open(ShardId(1));
+        asker.command(ShardId(0), Command::Attach(attach())).unwrap();
+        asker.ring();
+        // One turn of a worker whose shards have nothing to do.
+        node.doorbell(WorkerId(0)).awake();
+        dead.look_around();
+        dead.ring();
+        if dead.is_expecting() || !node.doorbell(WorkerId(0)).sleep(Waker::noop()) {
+            dead.look_around();
+        }
+        asker.look_around();
+        assert!(matches!(asker.next(ShardId(1)), Some(Arrival::Delivery(_))), "it was answered");
     }
 }
