@@ -143,6 +143,56 @@ async fn shards_come_and_go_while_messages_flow() {
     assert!(counters.moved_out >= people, "everyone moved at least once");
 }
 
+/// Those who wanted a room asked for it so often, while its home was on its way, that the rings had
+/// no place for the home.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn shards_leave_through_rings_of_two_while_people_come_and_go() {
+    const RESIDENTS: usize = 600;
+    const VISITORS: usize = 16;
+    const REMOVALS: usize = 16;
+    let mut node = shards(|config| {
+        (config.workers, config.ring, config.batch) = (Some(2), 2, 1);
+        (config.limits.handshake_secs, config.limits.close_secs) = (3, 2);
+    });
+    let all: Vec<_> = rooms(RESIDENTS, 1).chain(rooms(20, 2)).collect();
+    let sockets = gather(node.addr(), &all).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let visitors = (0..VISITORS).map(|n| tokio::spawn(visit(node.addr(), n, Arc::clone(&stop))));
+    let visitors: Vec<_> = visitors.collect();
+    for _ in 0..REMOVALS {
+        let first = node.serving()[0];
+        node.add_shard().unwrap();
+        node.remove_shard(first).unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    until("all that were removed are gone", || node.shards() == node.serving()).await;
+    stop.store(true, Ordering::Relaxed);
+    let mut visits = 0;
+    for visitor in visitors {
+        visits += tokio::time::timeout(PATIENCE, visitor).await.unwrap().unwrap();
+    }
+    assert!(visits > 0, "somebody came and went");
+    let told = Crowd::start(&all, sockets, &Speech::Messages(5)).end().await;
+    leave(&node, told.sockets).await;
+    assert_eq!(end(node).await.gaps, 0);
+}
+
+/// Enters residents' rooms and leaves them; who is at the door of a shard that goes may be reset.
+async fn visit(addr: SocketAddr, visitor: usize, stop: Arc<AtomicBool>) -> u64 {
+    let mut visits = 0;
+    for n in visitor.. {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let Ok(stream) = TcpStream::connect(addr).await else { continue };
+        let url = format!("ws://{addr}/ws/1-{}", n * 37 % 600);
+        let upgrade = tokio_tungstenite::client_async(url, stream);
+        let visit = tokio::time::timeout(PATIENCE, upgrade).await.expect("an answer in time");
+        visits += u64::from(visit.is_ok());
+    }
+    visits
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn rooms_touched_by_a_shard_beyond_its_share_begin_on_others() {
     const ROOMS: usize = 150;

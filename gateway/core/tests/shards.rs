@@ -284,6 +284,24 @@ fn an_evacuation_that_finds_no_place_is_tried_again_later_and_not_in_every_turn(
     everyone_leaves(&mut node, &[member]);
 }
 
+/// Everyone stopped being read from at once, and was looked at in every turn until all had gone.
+#[test]
+fn a_crowd_is_evacuated_bit_by_bit() {
+    const CROWD: usize = 1_000;
+    let mut node = Node::spread(2);
+    let members = (0..CROWD).map(|n| node.connect(0, &format!("/ws/{n}")));
+    let members: Vec<_> = members.collect();
+    let now = node.now;
+    node.shards[0].hub.handle(now, Event::Evacuate { to: vec![ShardId(1)] });
+    node.turn(0);
+    let reads = members.iter().filter(|&&member| node.wire(member).reads).count();
+    assert!(reads >= CROWD / 2, "only {reads} are still read from");
+    node.settle();
+    assert!(node.shards[0].hub.is_vacant(), "in one round");
+    assert_eq!(node.shards[1].hub.homes(), CROWD);
+    everyone_leaves(&mut node, &members);
+}
+
 #[test]
 fn an_echo_that_arrives_during_a_drain_hears_so() {
     let mut node = Node::spread(2);

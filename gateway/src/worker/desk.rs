@@ -52,6 +52,12 @@ impl<S> Others<S> for Desk<'_, S> {
                 let next = self.link.node.rooms.migrate(namespace, name, me, term.0, to);
                 Some(Answer::Migrated { term, next: next.map(Term) })
             }
+            Inquiry::Confirm { room, term } => {
+                let (namespace, name) = parts(&room);
+                let home = self.link.node.rooms.find(namespace, name);
+                let here = home == Some((registered(self.me), term.0));
+                Some(Answer::Confirmed { term, here })
+            }
             Inquiry::Sequence { .. } => {
                 unreachable!("homes give their messages' offsets themselves")
             }

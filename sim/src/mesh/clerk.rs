@@ -21,6 +21,8 @@ pub(super) struct Clerk {
     delay: usize,
     refuse: usize,
     pub(super) migrations: u64,
+    /// Homes that were asked for where they had not come yet.
+    pub(super) awaited: u64,
     pub(super) early: u64,
     pub(super) refusals: u64,
     /// A home retired or migrated that the registry does not know.
@@ -45,6 +47,7 @@ impl Clerk {
             delay: setting.pace.delay,
             refuse: setting.faults.refuse,
             migrations: 0,
+            awaited: 0,
             early: 0,
             refusals: 0,
             unknown: false,
@@ -87,6 +90,12 @@ impl Clerk {
                     *self.last(next) = *self.last(term.0);
                 }
                 Some(Answer::Migrated { term, next: next.map(Term) })
+            }
+            Inquiry::Confirm { room, term } => {
+                let home = self.registry.find(namespace(&room), room.name.as_bytes());
+                let here = home == Some((registered(from), term.0));
+                self.awaited += u64::from(here);
+                Some(Answer::Confirmed { term, here })
             }
             Inquiry::Sequence { term, ticket } => {
                 if self.refuse > 0 && self.rng.one_in(self.refuse) {

@@ -54,6 +54,8 @@ coverage! {
     stalls = "stalls",
     /// Homes that were not where they were looked for.
     not_home = "answers from no home",
+    /// Homes that shards had to wait for until they came.
+    awaited = "awaited homes",
     /// Members closed because they did not read.
     slow_closes = "slow closes",
     /// Messages that lossy members missed.

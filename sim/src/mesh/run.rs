@@ -44,6 +44,7 @@ impl World {
         self.ears.coverage.refused_letters = self.mesh.refused;
         self.ears.coverage.not_home = self.mesh.not_home;
         self.ears.coverage.migrations = self.clerk.migrations;
+        self.ears.coverage.awaited = self.clerk.awaited;
         self.ears.coverage.early_answers = self.clerk.early;
         self.ears.coverage.engine_refusals = self.clerk.refusals;
         actions

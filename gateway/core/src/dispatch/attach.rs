@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::home::{Asked, Held, Listener, Phase};
 use super::side::Recovery;
-use super::{Dispatch, RoomKey, Told};
+use super::{Dispatch, Inquiry, RoomKey, Told};
 use crate::envelope::{Attach, Command, Delivery, Link, Pin, Term};
 use crate::id::ShardId;
 use crate::message::Batch;
@@ -12,12 +12,46 @@ use crate::position::Offset;
 
 impl Dispatch {
     pub(super) fn attach_shard(&mut self, attach: Attach) {
-        let Attach { from, link, term, since, roster, .. } = attach;
-        let here = self.home(term).filter(|&home| !self.homes[home as usize].has_moved());
-        let Some(index) = here else {
-            // Retired, moved, or not here yet: the registry will know.
-            return self.strays.push_back((from, Delivery::NotHome { link }));
-        };
+        match self.home(attach.term) {
+            None => self.await_home(attach),
+            Some(home) if self.homes[home as usize].has_moved() => self.refuse(&attach),
+            Some(home) => self.attach_to(home, attach),
+        }
+    }
+
+    fn refuse(&mut self, attach: &Attach) {
+        self.strays.push_back((attach.from, Delivery::NotHome { link: attach.link }));
+    }
+
+    /// The home was here, or is on its way: the registry knows. Until then it is not refused, or
+    /// whoever attaches would ask again and again until the shipment has come.
+    fn await_home(&mut self, attach: Attach) {
+        let term = attach.term;
+        let awaiting = self.awaiting.entry(term).or_default();
+        let room = awaiting.is_empty().then(|| attach.room.clone());
+        awaiting.push(attach);
+        if let Some(room) = room {
+            self.ask(Inquiry::Confirm { room, term });
+        }
+    }
+
+    /// A home that the registry says is here, and that had not come when it was asked, will come:
+    /// what goes is struck off there before anything else is asked. One that is not will never be.
+    pub(super) fn confirmed(&mut self, term: Term, here: bool) {
+        if !here {
+            let awaiting = self.awaiting.remove(&term).unwrap_or_default();
+            awaiting.iter().for_each(|attach| self.refuse(attach));
+        }
+    }
+
+    /// A home has come for which others may be waiting.
+    pub(super) fn attach_awaiting(&mut self, term: Term, index: u32) {
+        let awaiting = self.awaiting.remove(&term).unwrap_or_default();
+        awaiting.into_iter().for_each(|attach| self.attach_to(index, attach));
+    }
+
+    fn attach_to(&mut self, index: u32, attach: Attach) {
+        let Attach { from, link, since, roster, .. } = attach;
         let home = &mut self.homes[index as usize];
         home.observe();
         let found = home.shards.iter().position(|listener| listener.shard == from);

@@ -15,9 +15,8 @@ impl Dispatch {
             self.found_at(room, home, term, key.is_some());
         }
         let Some(key) = key else {
-            // Nobody here waits for it any more, and what a fresh claim made is empty.
             if fresh && home == self.config.me {
-                self.ask(Inquiry::Retire { room: room.clone(), term });
+                self.found_for_others(room, term);
             }
             return;
         };
@@ -32,10 +31,21 @@ impl Dispatch {
             None if fresh => {
                 let index = self.found(room.clone(), term);
                 self.settle_here(key, index);
+                self.attach_awaiting(term, index);
             }
             // The home is on its way here: its shipment finds the side. Homes that leave here
             // take the sides with them that still ask for their home.
             None => {}
+        }
+    }
+
+    /// Nobody here waits for the new room any more: without others that do it need not be.
+    fn found_for_others(&mut self, room: &RoomName, term: Term) {
+        if self.awaiting.contains_key(&term) {
+            let index = self.found(room.clone(), term);
+            self.attach_awaiting(term, index);
+        } else {
+            self.ask(Inquiry::Retire { room: room.clone(), term });
         }
     }
 

@@ -15,7 +15,7 @@ impl Dispatch {
     pub(crate) fn migrate(&mut self, home: u32, to: ShardId) -> bool {
         assert_ne!(to, self.config.me, "a home moves to another shard");
         let Some(record) = self.homes.get_mut(home as usize) else { return false };
-        if !record.is_open() || record.forwarder.is_some() {
+        if !record.is_movable() {
             return false;
         }
         record.phase = Phase::Sealed { to, asked: false, held: Vec::new() };
@@ -25,8 +25,15 @@ impl Dispatch {
 
     /// The homes that could move, in order.
     pub(crate) fn movable_homes(&self) -> Vec<u32> {
-        let open = |(_, home): &(usize, &Home)| home.is_open() && home.forwarder.is_none();
-        self.homes.iter().filter(open).map(|(index, _)| index as u32).collect()
+        let movable = self.homes.iter().filter(|(_, home)| home.is_movable());
+        movable.map(|(index, _)| index as u32).collect()
+    }
+
+    /// The first home that could move, from an index on.
+    pub(crate) fn next_movable(&self, from: usize) -> Option<u32> {
+        let homes = from..self.homes.capacity();
+        let mut homes = homes.filter_map(|index| self.homes.get(index).map(|home| (index, home)));
+        homes.find(|(_, home)| home.is_movable()).map(|(index, _)| index as u32)
     }
 
     /// Asks the registry once the engine has answered for everything.
@@ -110,6 +117,7 @@ impl Dispatch {
         if let Some(key) = self.claiming(&room) {
             self.settle_here(key, index);
         }
+        self.attach_awaiting(term, index);
         self.mark_home(index);
     }
 
@@ -163,6 +171,11 @@ impl Listener {
 }
 
 impl Home {
+    /// It sequences, and nothing is on its way to it from where it was before.
+    fn is_movable(&self) -> bool {
+        self.is_open() && self.forwarder.is_none()
+    }
+
     /// A copy of what is remembered: this home still tells it to those who have not heard it.
     fn unload(&self, now: Tick) -> (Batch, Vec<u32>, Offset) {
         let (mut batch, mut ages) = (Batch::default(), Vec::new());

@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use slab::Slab;
 
-use crate::envelope::{Change, Command, Delivery, Pin, Post, RoomName, RoomPolicy, Term};
+use crate::envelope::{Attach, Change, Command, Delivery, Pin, Post, RoomName, RoomPolicy, Term};
 use crate::id::ShardId;
 use crate::limits::Limits;
 use crate::message::Batch;
@@ -107,7 +107,8 @@ pub(crate) enum Told {
     Inquiry(Inquiry),
 }
 
-/// What a shard asks of the registry and of the engine. Each claim and migration is answered once.
+/// What a shard asks of the registry and of the engine. Each claim, migration and
+/// confirmation is answered once.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Inquiry {
     /// Who is the home of this room? Whoever asks first may become it.
@@ -130,6 +131,13 @@ pub enum Inquiry {
         term: Term,
         /// To which shard.
         to: ShardId,
+    },
+    /// A shard attaches to a home that is not here: is it to be here, or was it?
+    Confirm {
+        /// Of which room.
+        room: RoomName,
+        /// The home's term.
+        term: Term,
     },
     /// The engine is to give this message an offset.
     Sequence {
@@ -161,6 +169,13 @@ pub enum Answer {
         /// The next home's, or `None` if the registry did not agree.
         next: Option<Term>,
     },
+    /// To [`Inquiry::Confirm`].
+    Confirmed {
+        /// The home's term.
+        term: Term,
+        /// Whether the room's home is this shard, under this term.
+        here: bool,
+    },
     /// To [`Inquiry::Sequence`]: the message's place, in any order.
     Sequenced {
         /// Of which home.
@@ -189,6 +204,8 @@ pub(crate) struct Dispatch {
     busy_homes: Vec<u32>,
     /// Commands that are sent in order, before any publish to the same shard.
     outgoing: BTreeMap<ShardId, VecDeque<Command>>,
+    /// Attachments that have come before the shipment of their home, by its term.
+    awaiting: BTreeMap<Term, Vec<Attach>>,
     /// Deliveries that belong to no attachment.
     strays: VecDeque<(ShardId, Delivery)>,
     told: VecDeque<Told>,
@@ -214,6 +231,7 @@ impl Dispatch {
             busy_sides: Vec::new(),
             busy_homes: Vec::new(),
             outgoing: BTreeMap::new(),
+            awaiting: BTreeMap::new(),
             strays: VecDeque::new(),
             told: VecDeque::new(),
             expiries: BTreeSet::new(),
@@ -254,6 +272,7 @@ impl Dispatch {
                 self.claimed(&room, home, term, fresh);
             }
             Answer::Migrated { term, next } => self.migrated(term, next),
+            Answer::Confirmed { term, here } => self.confirmed(term, here),
             Answer::Sequenced { term, ticket, place } => {
                 self.sequenced(term, ticket, place);
             }
@@ -263,6 +282,16 @@ impl Dispatch {
     /// Homes here, those that only forward included.
     pub(crate) fn homes(&self) -> usize {
         self.homes.len()
+    }
+
+    /// Commands that wait for rings.
+    pub(crate) fn backlog(&self) -> usize {
+        self.outgoing.values().map(VecDeque::len).sum()
+    }
+
+    /// Whether no room has its home here, or is awaited.
+    pub(crate) fn is_homeless(&self) -> bool {
+        self.homes.is_empty() && self.awaiting.is_empty()
     }
 
     /// Rooms that have members here, or are still owed something.

@@ -59,7 +59,9 @@ impl Hub {
             }
             Inquiry::Retire { .. } => {}
             Inquiry::Sequence { .. } => self.effects.push_back(Effect::Inquire(inquiry)),
-            Inquiry::Migrate { .. } => unreachable!("a hub that is alone has nowhere to move to"),
+            Inquiry::Migrate { .. } | Inquiry::Confirm { .. } => {
+                unreachable!("a hub that is alone has nowhere to move to, and nobody to attach")
+            }
         }
     }
 

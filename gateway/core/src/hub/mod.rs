@@ -303,7 +303,7 @@ impl Hub {
     /// [exchanged](Self::exchange).
     #[must_use]
     pub fn is_vacant(&self) -> bool {
-        self.live == 0 && self.dispatch.rooms() == 0 && self.dispatch.homes() == 0
+        self.live == 0 && self.dispatch.rooms() == 0 && self.dispatch.is_homeless()
     }
 
     /// Bytes of memory kept for members that owe, each shared chunk once.

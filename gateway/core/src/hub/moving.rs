@@ -14,18 +14,31 @@ use crate::time::{Now, Tick};
 
 /// Seconds until a shard that is to be empty asks others again that had no place.
 const EVACUATION_REST_SECS: u32 = 1;
+/// Connections that an evacuation has on their way at a time: each of them is looked at in every
+/// turn until it goes.
+const DEPARTURES_MAX: usize = 256;
+/// Commands that may wait for rings before an evacuation sends another home, whose past is a copy.
+const BACKLOG_MAX: usize = 64;
 
-/// Where everything on the shard is to go.
+/// Where everything on the shard is to go. It goes through slots and homes bit by bit, and once
+/// more in each tick, as long as anything is left.
 #[derive(Debug)]
 pub(super) struct Evacuation {
     to: Vec<ShardId>,
     /// Whose turn it is.
     turn: usize,
-    /// Until when it waits, if nobody had a place.
+    /// The next home and the next slot to be looked at.
+    home: usize,
+    slot: usize,
+    /// Until when it waits: for the next round, or because nobody had a place.
     rests: Option<Tick>,
 }
 
 impl Evacuation {
+    fn new(to: Vec<ShardId>) -> Self {
+        Self { to, turn: 0, home: 0, slot: 0, rests: None }
+    }
+
     fn next(&mut self) -> ShardId {
         self.turn = (self.turn + 1) % self.to.len();
         self.to[self.turn]
@@ -56,7 +69,7 @@ impl Hub {
 
     pub(super) fn evacuate(&mut self, to: Vec<ShardId>) {
         assert!(!to.is_empty(), "what leaves has somewhere to go");
-        self.evacuating = Some(Evacuation { to, turn: 0, rests: None });
+        self.evacuating = Some(Evacuation::new(to));
     }
 
     /// The room's past is kept: the connection may go.
@@ -114,21 +127,36 @@ impl Hub {
 
     fn send_everyone_away(&mut self, now: Now) {
         let Some(mut evacuation) = self.evacuating.take() else { return };
-        if evacuation.rests.is_some_and(|until| until > now.tick()) {
-            self.evacuating = Some(evacuation);
-            return;
-        }
-        evacuation.rests = None;
-        for home in self.dispatch.movable_homes() {
-            self.dispatch.migrate(home, evacuation.next());
-        }
-        for index in 0..self.conns.len() {
-            let conn = &self.conns[index];
-            if conn.stage == Stage::Open && conn.transit.is_none() {
-                self.start_leaving(Slot::from(index), evacuation.next());
+        if evacuation.rests.is_none_or(|until| until <= now.tick()) {
+            evacuation.rests = None;
+            if self.send_homes(&mut evacuation) && self.send_connections(&mut evacuation) {
+                (evacuation.home, evacuation.slot) = (0, 0);
+                evacuation.rests = Some(Tick(now.tick().0 + 1));
             }
         }
         self.evacuating = Some(evacuation);
+    }
+
+    /// Whether all homes were looked at.
+    fn send_homes(&mut self, evacuation: &mut Evacuation) -> bool {
+        while self.dispatch.backlog() < BACKLOG_MAX {
+            let Some(home) = self.dispatch.next_movable(evacuation.home) else { return true };
+            evacuation.home = home as usize + 1;
+            self.dispatch.migrate(home, evacuation.next());
+        }
+        false
+    }
+
+    /// Whether all connections were looked at.
+    fn send_connections(&mut self, evacuation: &mut Evacuation) -> bool {
+        while self.leaving.len() < DEPARTURES_MAX {
+            let Some(conn) = self.conns.get(evacuation.slot) else { return true };
+            if conn.stage == Stage::Open && conn.transit.is_none() {
+                self.start_leaving(Slot::from(evacuation.slot), evacuation.next());
+            }
+            evacuation.slot += 1;
+        }
+        false
     }
 
     /// The other shards had no place: they are asked again after a while, not in every turn.
@@ -138,10 +166,10 @@ impl Hub {
         }
     }
 
-    /// When those who found no place elsewhere try again.
+    /// When an evacuation goes on. What keeps it within a round wakes the shard by itself.
     pub(super) fn evacuation_resumes(&self) -> Tick {
         let rests = self.evacuating.as_ref().and_then(|evacuation| evacuation.rests);
-        rests.unwrap_or(Tick::NEVER)
+        rests.filter(|_| !self.is_vacant()).unwrap_or(Tick::NEVER)
     }
 
     /// Takes the connection out of this shard.

@@ -11,7 +11,7 @@ use gateway_core::id::ShardId;
 use gateway_core::slot::Slot;
 use gateway_core::time::Now;
 
-use super::world::{Frame, Wires, frames, fresh_wire, masked, request};
+use super::world::{Frame, Wire, Wires, frames, fresh_wire, masked, request};
 
 /// A client, wherever its connection is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -130,6 +130,11 @@ impl Node {
 
     pub(crate) fn slot_of(&self, client: Client) -> Slot {
         self.places[client.0].1
+    }
+
+    pub(crate) fn wire(&self, client: Client) -> &Wire {
+        let (shard, slot) = self.places[client.0];
+        &self.shards[shard].wires.0[slot.index()]
     }
 
     pub(crate) fn raw(&mut self, client: Client, bytes: &[u8]) {
@@ -280,6 +285,10 @@ impl Node {
                 self.terms += 1;
                 self.homes.insert(room, (to, Term(self.terms)));
                 Answer::Migrated { term, next: Some(Term(self.terms)) }
+            }
+            Inquiry::Confirm { room, term } => {
+                let here = self.homes.get(&room) == Some(&(ShardId(shard as u16), term));
+                Answer::Confirmed { term, here }
             }
             Inquiry::Sequence { .. } => panic!("homes sequence by themselves here"),
         };

@@ -120,6 +120,10 @@ impl Office {
                 }
                 Some(Answer::Migrated { term, next })
             }
+            Inquiry::Confirm { room, term } => {
+                let here = self.homes.get(&room) == Some(&(shard, term));
+                Some(Answer::Confirmed { term, here })
+            }
             Inquiry::Sequence { .. } => unreachable!("the engine is asked for places"),
         }
     }

@@ -40,6 +40,8 @@ struct Tally {
     refused: u64,
     /// Steps after which someone was to hear that a home is not here.
     strays: u64,
+    /// Steps after which a shard waited for a home to come.
+    awaiting: u64,
     migrations: u64,
     /// Steps after which a home forwarded, and after which a room was stalled.
     forwarding: u64,
@@ -128,6 +130,7 @@ impl Tally {
     fn look_at(&mut self, world: &World) {
         for dispatch in &world.shards {
             self.strays += u64::from(!dispatch.strays.is_empty());
+            self.awaiting += u64::from(!dispatch.awaiting.is_empty());
             let mut homes = dispatch.homes.iter();
             let forwards = homes.any(|(_, home)| matches!(home.phase, Phase::Forwarding { .. }));
             self.forwarding += u64::from(forwards);
@@ -152,10 +155,10 @@ fn whatever_happens_everyone_is_told_the_truth() {
     let mut tally = Tally::default();
     (0..SEEDS).for_each(|seed| walk(seed, Mutants::default(), &mut tally));
     let Tally { gaps, incomplete, recovered, lost, refusals, .. } = tally;
-    let Tally { refused, strays, migrations, forwarding, stalls, .. } = tally;
+    let Tally { refused, strays, awaiting, migrations, forwarding, stalls, .. } = tally;
     let happened = [gaps, incomplete, recovered, lost, refusals];
     assert!(happened.iter().all(|&times| times > 20), "{tally:?}");
-    let happened = [refused, strays, migrations, forwarding, stalls];
+    let happened = [refused, strays, awaiting, migrations, forwarding, stalls];
     assert!(happened.iter().all(|&times| times > 1000), "{tally:?}");
 }
 

@@ -18,6 +18,7 @@ impl World {
         for (at, dispatch) in self.shards.iter().enumerate() {
             let at = ShardId(at as u16);
             assert_eq!(dispatch.waiting(), 0, "all that was published is under way");
+            assert!(dispatch.awaiting.is_empty(), "no home is waited for");
             for (_, home) in &dispatch.homes {
                 assert!(matches!(home.phase, Phase::Open), "no move is half done: {home:?}");
                 assert_eq!(home.forwarder, None, "nothing is forwarded any more");

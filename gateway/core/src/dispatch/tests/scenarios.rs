@@ -81,7 +81,7 @@ fn a_home_retires_while_others_come_and_go() {
 fn a_home_moves_away_from_a_listener() {
     let setup = narrow(without_presence(shards(3)));
     let scripts: [&[Act]; 3] = [&[Migrate(0, 1, 0)], &[Publish(0, 0)], &[Publish(2, 0)]];
-    assert!(ways(&setup, &[Enter(0, 0), Enter(2, 0)], &scripts) > 10 * MILLION * BILLION);
+    assert!(ways(&setup, &[Enter(0, 0), Enter(2, 0)], &scripts) > MILLION * BILLION);
 }
 
 #[test]
@@ -121,16 +121,25 @@ fn a_listener_leaves_and_comes_again_while_its_home_moves() {
     let setup = narrow(without_presence(shards(3)));
     let prepared = [Enter(0, 0), Enter(2, 0)];
     let again = [Leave(2, 0), Enter(2, 0)];
-    assert!(ways(&setup, &prepared, &[&[Migrate(0, 1, 0)], &again]) > 4_000 * BILLION);
+    assert!(ways(&setup, &prepared, &[&[Migrate(0, 1, 0)], &again]) > 300 * BILLION);
     let scripts: [&[Act]; 3] = [&[Migrate(0, 1, 0)], &[Leave(0, 0)], &[Publish(2, 0)]];
-    assert!(ways(&setup, &prepared, &scripts) > MILLION * BILLION);
+    assert!(ways(&setup, &prepared, &scripts) > 60_000 * BILLION);
+}
+
+#[test]
+fn a_shard_comes_and_goes_while_the_home_moves_and_retires() {
+    for setup in early_and_late(&narrow(without_presence(shards(3)))) {
+        let visit = [Enter(2, 0), Leave(2, 0)];
+        let scripts: [&[Act]; 2] = [&[Migrate(0, 1, 0), Leave(0, 0)], &visit];
+        assert!(ways(&setup, &[Enter(0, 0)], &scripts) > 900 * BILLION);
+    }
 }
 
 #[test]
 fn a_member_moves_to_where_its_home_moves() {
     let setup = without_presence(Setup { history: KEPT, ..shards(3) });
     let scripts: [&[Act]; 2] = [&[Migrate(0, 1, 0), Publish(0, 0)], &[Move(2, 1, 0)]];
-    assert!(ways(&setup, &[Enter(0, 0), Enter(2, 0)], &scripts) > 10 * MILLION * BILLION);
+    assert!(ways(&setup, &[Enter(0, 0), Enter(2, 0)], &scripts) > MILLION * BILLION);
 }
 
 #[test]
@@ -157,10 +166,10 @@ fn a_home_moves_there_and_back_or_on() {
     let back: [&[Act]; 2] = [&[Migrate(0, 1, 0), Migrate(1, 0, 0)], &[Publish(1, 0)]];
     assert!(ways(&shards(2), &[Enter(0, 0), Enter(1, 0)], &back) > 250 * BILLION);
     let on: [&[Act]; 2] = [&[Migrate(2, 1, 0), Migrate(1, 0, 0)], &[Publish(2, 0)]];
-    assert!(ways(&shards(3), &[Enter(2, 0)], &on) > 20_000 * BILLION);
+    assert!(ways(&shards(3), &[Enter(2, 0)], &on) > 600 * BILLION);
     let setup = without_presence(shards(3));
     let on: [&[Act]; 2] = [&[Migrate(0, 1, 0), Migrate(1, 2, 0)], &[Publish(2, 0)]];
-    assert!(ways(&setup, &[Enter(0, 0), Enter(2, 0)], &on) > MILLION * MILLION * BILLION);
+    assert!(ways(&setup, &[Enter(0, 0), Enter(2, 0)], &on) > 7 * BILLION * BILLION);
 }
 
 #[test]

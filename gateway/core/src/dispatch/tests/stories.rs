@@ -125,6 +125,21 @@ fn a_late_answer_does_not_settle_a_side_where_the_home_has_left() {
     come_to_rest(world);
 }
 
+/// Whoever attached to a home that was still on its way was refused, and asked again and again, at
+/// full speed, through the rings that the shipment needed.
+#[test]
+fn who_attaches_before_the_home_has_come_waits_for_it() {
+    let mut world = World::after(shards(3), &[Enter(0, 0)]);
+    world.act(Migrate(0, 1, 0));
+    world.run(&[Answer(0)]);
+    world.act(Enter(2, 0));
+    world.run(&[Answer(2), Exchange(2), Command(2, 1), Answer(1)]);
+    assert!(world.is_idle(1) && world.is_idle(2), "nothing is to be done until the home comes");
+    world.run(&[Exchange(0), Command(0, 1), Exchange(1), Delivery(1, 2)]);
+    assert_eq!(world.view(2, 0).expect("the room is heard").1.seated, 1);
+    come_to_rest(world);
+}
+
 /// A home that moved on waited for ever for a shard that had never attached to it.
 #[test]
 fn a_home_moves_on_before_a_shard_has_attached_to_it() {

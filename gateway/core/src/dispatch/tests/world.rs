@@ -315,10 +315,11 @@ impl World {
     pub(super) fn fingerprint(&self) -> u64 {
         let mut text = String::with_capacity(1 << 14);
         for dispatch in &self.shards {
-            let Dispatch { sides, homes, outgoing, strays, .. } = dispatch;
+            let Dispatch { sides, homes, outgoing, awaiting, strays, .. } = dispatch;
             let busy = (&dispatch.busy_sides, &dispatch.busy_homes);
             let counts = (dispatch.id, dispatch.pin);
-            write!(text, "{:?}", (sides, homes, outgoing, strays, busy, counts)).expect("it fits");
+            write!(text, "{:?}", (sides, homes, outgoing, awaiting, strays, busy, counts))
+                .expect("it fits");
         }
         let rings = (&self.commands, &self.deliveries);
         let hubs = (&self.views, &self.movers, &self.scripts);
