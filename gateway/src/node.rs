@@ -149,6 +149,11 @@ impl Node {
         }
     }
 
+    /// Connections on their way to a shard.
+    pub(crate) fn arriving(&self, shard: ShardId) -> u64 {
+        self.standing(shard).arriving.load(Ordering::Relaxed)
+    }
+
     /// Whether a leaving shard is nobody's destination and has no home, nor will.
     pub(crate) fn is_forsaken(&self, shard: ShardId) -> bool {
         self.standing(shard).arriving.load(Ordering::SeqCst) == 0

@@ -33,7 +33,8 @@ pub use self::add::{AddError, RemoveError};
 /// Shards that can be added while a node runs, as long as there are ids.
 const SHARDS_SPARE: usize = 64;
 /// Descriptors of a shard that are not connections: a listener, a poller, and three of a worker's
-/// runtime, if it has one of its own.
+/// runtime, if it has one of its own. As many are kept for shards that are added: all can be
+/// replaced by new ones before the old ones leave.
 const SHARD_DESCRIPTORS: u64 = 5;
 /// Orders that wait for a worker: it takes them in each turn.
 const ORDERS_MAX: usize = 16;
@@ -263,7 +264,7 @@ fn capacities(config: &Config) -> Capacities {
 /// What was asked for, as far as descriptors and shards allow it.
 fn max_connections(config: &Config, shards: usize) -> Result<u32, StartError> {
     let shards = shards as u64;
-    let others = shards * (u64::from(config.limits.refusals_max) + SHARD_DESCRIPTORS);
+    let others = shards * (u64::from(config.limits.refusals_max) + 2 * SHARD_DESCRIPTORS);
     let descriptors = machine::connections_allowed(others);
     let slots = shards * u64::from(config.limits.connections_max);
     let allowed = descriptors.min(u32::try_from(slots).unwrap_or(u32::MAX));

@@ -5,6 +5,9 @@
 //! the turn looks at its rings, and its effects are carried out.
 
 mod effects;
+pub(crate) mod notes;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::task::{Context, Poll};
@@ -20,6 +23,8 @@ use tracing::debug;
 
 use crate::net::{Batch, Net, Ready};
 use crate::others::{Arrival, Others};
+
+use notes::Notes;
 
 /// Members served per flush slice unless configured otherwise.
 pub const SLICE_DEFAULT: usize = 64;
@@ -47,7 +52,7 @@ pub struct Turn<N> {
     settled: bool,
     /// Whether all that is for other shards was sent.
     exchanged: bool,
-    draining: bool,
+    notes: Notes,
     /// Connections that the system lost on their way to another shard.
     lost: u64,
 }
@@ -69,7 +74,7 @@ impl<N: Net> Turn<N> {
             slice,
             settled: false,
             exchanged: true,
-            draining: false,
+            notes: Notes::default(),
             lost: 0,
         }
     }
@@ -89,6 +94,7 @@ impl<N: Net> Turn<N> {
         let due = self.hub.poll_timeout().is_some_and(|at| at <= now);
         self.batch.ready.clear();
         let polled = self.net.poll(cx, &mut self.batch);
+        self.notes.pauses(now, self.hub.shard(), self.net.accept_pauses());
         let heard = self.hear(now, others);
         let idle = polled.is_pending() && !due && !heard;
         if idle && self.settled {
@@ -110,7 +116,6 @@ impl<N: Net> Turn<N> {
 
     /// Stops accepting and says goodbye to everyone; the shard is done when it is empty.
     pub fn drain(&mut self, now: Now, others: &mut impl Others<N::Socket>) {
-        self.draining = true;
         self.net.accepting(false);
         self.hub.handle(now, Event::Drain);
         self.finish(now, others);
@@ -178,7 +183,7 @@ impl<N: Net> Turn<N> {
         for ready in batch.ready.drain(..) {
             match ready {
                 Ready::Accepted { slot, peer, cpu } => {
-                    debug!(%slot, %peer, ?cpu, "accepted");
+                    debug!(shard = %self.hub.shard(), %slot, %peer, ?cpu, "accepted");
                     self.accept(now, slot, others);
                 }
                 Ready::Readable(slot) => self.read_once(now, slot, &mut left),
@@ -278,106 +283,5 @@ impl<O: Post> Post for Tally<'_, O> {
         self.others.deliver(to, delivery)?;
         self.sent = true;
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::SocketAddr;
-    use std::task::Waker;
-
-    use gateway_core::hub::Config;
-    use gateway_core::limits::Limits;
-    use gateway_core::transmit::{Part, Sent, Transmit};
-
-    use crate::others::Alone;
-
-    use super::*;
-
-    /// Sockets that have an upgrade request and then echoes without end to read.
-    #[derive(Default)]
-    struct Talkers {
-        accepted: bool,
-        upgraded: Vec<bool>,
-        read: [usize; TALKERS as usize],
-    }
-
-    const TALKERS: u32 = 8;
-    const REQUEST: &[u8] = b"GET /ws/simple HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\
-        Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-
-    impl Transmit for Talkers {
-        fn send(&mut self, _: Slot, bytes: &[u8]) -> Sent {
-            Sent::Wrote(bytes.len())
-        }
-
-        fn send_parts(&mut self, _: Slot, parts: &[Part<'_>]) -> Sent {
-            Sent::Wrote(parts.iter().map(Part::len).sum())
-        }
-    }
-
-    impl Net for Talkers {
-        type Socket = ();
-
-        fn poll(&mut self, _: &mut Context<'_>, out: &mut Batch) -> Poll<io::Result<()>> {
-            let slots = (0..TALKERS).map(Slot);
-            let peer = SocketAddr::from(([127, 0, 0, 1], 1));
-            if !self.accepted {
-                self.accepted = true;
-                self.upgraded = vec![false; TALKERS as usize];
-                let cpu = None;
-                out.ready.extend(slots.clone().map(|slot| Ready::Accepted { slot, peer, cpu }));
-            }
-            out.ready.extend(slots.map(Ready::Readable));
-            Poll::Ready(Ok(()))
-        }
-
-        fn recv(&mut self, slot: Slot, buf: &mut [u8]) -> io::Result<usize> {
-            if !std::mem::replace(&mut self.upgraded[slot.index()], true) {
-                buf[..REQUEST.len()].copy_from_slice(REQUEST);
-                return Ok(REQUEST.len());
-            }
-            for frame in buf.as_chunks_mut::<6>().0 {
-                *frame = *b"\x82\x80mask";
-            }
-            let read = buf.len() / 6 * 6;
-            self.read[slot.index()] += read;
-            Ok(read)
-        }
-
-        fn interest(&mut self, _: Slot, _: bool, _: bool) {}
-        fn shutdown(&mut self, _: Slot) {}
-        fn accepting(&mut self, _: bool) {}
-        fn adopt(&mut self, _: Slot, (): ()) {}
-        fn vacant(&mut self) -> Slot {
-            Slot(TALKERS)
-        }
-        fn release(&mut self, _: Slot) -> Option<()> {
-            None
-        }
-    }
-
-    #[test]
-    fn a_turn_stops_reading_at_its_bound_and_the_next_goes_on_behind_it() {
-        let mut limits = Limits::default();
-        limits.read_bytes_max = 6_000;
-        limits.turn_bytes_max = 20_000;
-        let hub = Hub::new(Config { limits, ..Config::default() });
-        let mut turn = Turn::new(Talkers::default(), hub, SLICE_DEFAULT);
-        let mut cx = Context::from_waker(Waker::noop());
-        let mut alone = Alone::default();
-        assert!(turn.poll(&mut cx, Now(0), &mut alone).is_ready());
-        assert_eq!(turn.net.read, [0; 8], "the requests come first");
-        for rounds in 1..4 {
-            for half in [1, 2] {
-                assert!(turn.poll(&mut cx, Now(0), &mut alone).is_ready());
-                let read = turn.net.read.iter().sum::<usize>();
-                let reads = (rounds - 1) * 8 + half * 4;
-                assert_eq!(read, reads * 6_000, "four reads reach the bound, not eight");
-                assert_eq!(turn.hub.counters().deliveries, (reads * 1_000) as u64);
-            }
-            assert_eq!(turn.net.read, [rounds * 6_000; 8], "nobody is read twice before another");
-        }
     }
 }

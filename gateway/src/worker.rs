@@ -13,6 +13,7 @@ use gateway_core::body::Store;
 use gateway_core::counters::Counters;
 use gateway_core::hub::{self, Hub};
 use gateway_core::id::ShardId;
+use gateway_core::time::Now;
 use gateway_registry::ids::WorkerId;
 use gateway_registry::mailbox::Mailbox;
 use gateway_registry::mesh;
@@ -27,6 +28,7 @@ use crate::net::Net;
 use crate::node::Node;
 use crate::shard::{TURNS_MAX, report};
 use crate::turn::Turn;
+use crate::turn::notes::Rarely;
 
 #[cfg(not(target_os = "linux"))]
 use crate::net::TokioNet as ShardNet;
@@ -170,9 +172,12 @@ struct Seat {
 }
 
 /// What a shard that is being removed had accepted: before that, and up to its last turn.
+#[derive(Debug)]
 struct Leaving {
     before: u64,
     upto: u64,
+    /// When somebody is told that it takes long.
+    told: Rarely,
 }
 
 impl Worker {
@@ -210,8 +215,8 @@ impl Worker {
             if busy || self.link.is_expecting() {
                 continue;
             }
-            let deadlines = self.seats.iter().filter_map(|seat| seat.turn.hub().poll_timeout());
-            if self.alarm.is_due(cx, &self.clock, deadlines.min()) {
+            let deadline = self.seats.iter().filter_map(Seat::deadline).min();
+            if self.alarm.is_due(cx, &self.clock, deadline) {
                 continue;
             }
             if self.node.doorbell(self.link.worker()).sleep(cx.waker()) {
@@ -239,6 +244,7 @@ impl Worker {
             }
         }
         self.unseat_the_vacant();
+        self.seats.iter_mut().for_each(|seat| seat.complain(now, &self.node));
         self.link.ring();
         Ok(busy)
     }
@@ -286,7 +292,8 @@ impl Worker {
         let now = self.clock.now();
         for seat in self.seats.iter_mut().filter(|seat| self.node.is_leaving(seat.shard)) {
             let accepted = seat.turn.hub().counters().accepted;
-            seat.leaving.get_or_insert(Leaving { before: accepted, upto: accepted });
+            let told = Rarely::rested(now);
+            seat.leaving.get_or_insert(Leaving { before: accepted, upto: accepted, told });
             seat.turn.evacuate(now, self.node.serving());
         }
     }
@@ -295,7 +302,7 @@ impl Worker {
     fn unseat_the_vacant(&mut self) {
         let (node, link, gone) = (&self.node, &mut self.link, &mut self.gone);
         self.seats.retain(|Seat { shard, turn, leaving }| {
-            let Some(Leaving { before, upto }) = *leaving else { return true };
+            let Some(Leaving { before, upto, .. }) = *leaving else { return true };
             if !turn.is_vacant() || link.has_mail(*shard) || !node.is_forsaken(*shard) {
                 return true;
             }
@@ -327,6 +334,29 @@ impl Worker {
 }
 
 impl Seat {
+    /// When it is to be looked at although nothing happens.
+    fn deadline(&self) -> Option<Now> {
+        let told = self.leaving.as_ref().map(|leaving| leaving.told.next());
+        self.turn.hub().poll_timeout().into_iter().chain(told).min()
+    }
+
+    /// Says once in a while what a shard still has that is being removed.
+    fn complain(&mut self, now: Now, node: &Node) {
+        let Some(leaving) = &mut self.leaving else { return };
+        if !leaving.told.may(now) {
+            return;
+        }
+        let hub = self.turn.hub();
+        warn!(
+            shard = %self.shard,
+            connections = hub.live(),
+            rooms = hub.rooms(),
+            homes = hub.homes(),
+            arriving = node.arriving(self.shard),
+            "still being removed"
+        );
+    }
+
     /// Counts whom a leaving shard still accepted.
     fn count_late(&mut self, node: &Node) {
         if let Some(Leaving { upto, .. }) = &mut self.leaving {

@@ -114,12 +114,6 @@ impl EpollNet {
         self
     }
 
-    /// How often accepting paused for want of descriptors or memory.
-    #[must_use]
-    pub fn accept_pauses(&self) -> u64 {
-        self.gate.pauses()
-    }
-
     fn socket(&self, slot: Slot) -> Option<BorrowedFd<'_>> {
         self.sockets.get(slot.index())?.as_ref().map(AsFd::as_fd)
     }
@@ -292,6 +286,10 @@ impl Net for EpollNet {
             // Fails only if the connection is gone, which reading it shows.
             let _ = shutdown(socket, Shutdown::Write);
         }
+    }
+
+    fn accept_pauses(&self) -> u64 {
+        self.gate.pauses()
     }
 
     fn accepting(&mut self, on: bool) {

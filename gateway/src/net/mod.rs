@@ -80,6 +80,11 @@ pub trait Net: Transmit {
     /// Whether new connections are accepted; those not accepted wait in the kernel.
     fn accepting(&mut self, on: bool);
 
+    /// How often accepting has paused for want of descriptors or memory, if the network knows.
+    fn accept_pauses(&self) -> u64 {
+        0
+    }
+
     /// From now on only those are accepted who wait already; then the listener is closed.
     ///
     /// A network without a listener of its own has nothing to close and only stops accepting.

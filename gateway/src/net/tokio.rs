@@ -72,12 +72,6 @@ impl TokioNet {
         })
     }
 
-    /// How often accepting paused for want of descriptors or memory.
-    #[must_use]
-    pub fn accept_pauses(&self) -> u64 {
-        self.gate.pauses()
-    }
-
     fn stream(&self, slot: Slot) -> Option<&TcpStream> {
         self.slots.get(slot.index())?.stream.as_ref()
     }
@@ -211,6 +205,10 @@ impl Net for TokioNet {
             // Fails only if the connection is gone, which reading it shows.
             let _ = SockRef::from(stream).shutdown(Shutdown::Write);
         }
+    }
+
+    fn accept_pauses(&self) -> u64 {
+        self.gate.pauses()
     }
 
     fn accepting(&mut self, on: bool) {

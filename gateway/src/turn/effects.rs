@@ -14,7 +14,9 @@ use crate::others::Others;
 impl<N: Net> Turn<N> {
     /// Someone was accepted: served if there is a place, or here only to hear that there is none.
     pub(super) fn accept(&mut self, now: Now, slot: Slot, others: &mut impl Others<N::Socket>) {
-        if others.reserve() {
+        let placed = others.reserve();
+        self.notes.accepted(now, self.hub.shard(), placed);
+        if placed {
             self.place(slot);
             self.hub.handle(now, Event::Accepted { slot });
         } else {
@@ -28,10 +30,6 @@ impl<N: Net> Turn<N> {
         self.net.adopt(slot, socket);
         self.place(slot);
         self.hub.handle(now, Event::Thawed { slot, frozen });
-        if self.draining {
-            // It was on its way when everyone else was told.
-            self.hub.handle(now, Event::Drain);
-        }
     }
 
     /// Does what the hub asks for; whether it asked for anything.
@@ -55,7 +53,8 @@ impl<N: Net> Turn<N> {
     }
 
     fn release(&mut self, slot: Slot, reason: CloseReason, others: &mut impl Others<N::Socket>) {
-        debug!(%slot, reason = reason.name(), detail = ?reason, "closed");
+        let shard = self.hub.shard();
+        debug!(%shard, %slot, reason = reason.name(), detail = ?reason, "closed");
         if reason == CloseReason::Overloaded {
             self.net.reset(slot);
         } else {

@@ -20,7 +20,6 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// A network under test, made from a listener.
 pub(crate) trait Testable: Net<Socket = TcpStream> + Sized {
     fn new(listener: TcpListener) -> io::Result<Self>;
-    fn accept_pauses(&self) -> u64;
 }
 
 #[cfg(target_os = "linux")]
@@ -28,19 +27,11 @@ impl Testable for gateway::net::EpollNet {
     fn new(listener: TcpListener) -> io::Result<Self> {
         Self::new(listener)
     }
-
-    fn accept_pauses(&self) -> u64 {
-        self.accept_pauses()
-    }
 }
 
 impl Testable for TokioNet {
     fn new(listener: TcpListener) -> io::Result<Self> {
         Self::new(listener)
-    }
-
-    fn accept_pauses(&self) -> u64 {
-        self.accept_pauses()
     }
 }
 

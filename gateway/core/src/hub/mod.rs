@@ -249,6 +249,12 @@ impl Hub {
         (next != Tick::NEVER).then(|| next.start())
     }
 
+    /// Which shard it is; the first one if it is alone.
+    #[must_use]
+    pub fn shard(&self) -> ShardId {
+        self.config.shard.unwrap_or_default()
+    }
+
     /// Whether the slot holds a connection.
     #[must_use]
     pub fn is_live(&self, slot: Slot) -> bool {

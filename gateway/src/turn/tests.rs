@@ -1,0 +1,200 @@
+//! A turn over sockets that are not there.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::Waker;
+
+use gateway_core::dispatch::{Answer, Inquiry};
+use gateway_core::envelope::{Link, Term};
+use gateway_core::frame::Kind;
+use gateway_core::frozen::Frozen;
+use gateway_core::hub::Config;
+use gateway_core::id::Author;
+use gateway_core::limits::Limits;
+use gateway_core::message::{self, Meta, Words};
+use gateway_core::position::{Offset, Position};
+use gateway_core::transmit::{Part, Sent, Transmit};
+
+use crate::others::Alone;
+
+use super::*;
+
+/// Sockets that have an upgrade request and then echoes without end to read, or nothing.
+#[derive(Default)]
+struct Talkers {
+    /// They ask for a room, and listen.
+    listen: bool,
+    accepted: bool,
+    upgraded: Vec<bool>,
+    read: [usize; TALKERS as usize],
+}
+
+const TALKERS: u32 = 8;
+const HEADERS: &str = "Host: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+impl Transmit for Talkers {
+    fn send(&mut self, _: Slot, bytes: &[u8]) -> Sent {
+        Sent::Wrote(bytes.len())
+    }
+
+    fn send_parts(&mut self, _: Slot, parts: &[Part<'_>]) -> Sent {
+        Sent::Wrote(parts.iter().map(Part::len).sum())
+    }
+}
+
+impl Net for Talkers {
+    type Socket = ();
+
+    fn poll(&mut self, _: &mut Context<'_>, out: &mut Batch) -> Poll<io::Result<()>> {
+        let slots = (0..TALKERS).map(Slot);
+        let peer = SocketAddr::from(([127, 0, 0, 1], 1));
+        if !self.accepted {
+            self.accepted = true;
+            self.upgraded = vec![false; TALKERS as usize];
+            let cpu = None;
+            out.ready.extend(slots.clone().map(|slot| Ready::Accepted { slot, peer, cpu }));
+        }
+        out.ready.extend(slots.map(Ready::Readable));
+        Poll::Ready(Ok(()))
+    }
+
+    fn recv(&mut self, slot: Slot, buf: &mut [u8]) -> io::Result<usize> {
+        if !std::mem::replace(&mut self.upgraded[slot.index()], true) {
+            let path = if self.listen { "room" } else { "simple" };
+            let request = format!("GET /ws/{path} HTTP/1.1\r\n{HEADERS}");
+            buf[..request.len()].copy_from_slice(request.as_bytes());
+            return Ok(request.len());
+        }
+        if self.listen {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        for frame in buf.as_chunks_mut::<6>().0 {
+            *frame = *b"\x82\x80mask";
+        }
+        let read = buf.len() / 6 * 6;
+        self.read[slot.index()] += read;
+        Ok(read)
+    }
+
+    fn interest(&mut self, _: Slot, _: bool, _: bool) {}
+    fn shutdown(&mut self, _: Slot) {}
+    fn accepting(&mut self, _: bool) {}
+    fn adopt(&mut self, _: Slot, (): ()) {}
+    fn vacant(&mut self) -> Slot {
+        Slot(TALKERS)
+    }
+    fn release(&mut self, _: Slot) -> Option<()> {
+        None
+    }
+}
+
+#[test]
+fn a_turn_stops_reading_at_its_bound_and_the_next_goes_on_behind_it() {
+    let mut limits = Limits::default();
+    limits.read_bytes_max = 6_000;
+    limits.turn_bytes_max = 20_000;
+    let hub = Hub::new(Config { limits, ..Config::default() });
+    let mut turn = Turn::new(Talkers::default(), hub, SLICE_DEFAULT);
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut alone = Alone::default();
+    assert!(turn.poll(&mut cx, Now(0), &mut alone).is_ready());
+    assert_eq!(turn.net.read, [0; 8], "the requests come first");
+    for rounds in 1..4 {
+        for half in [1, 2] {
+            assert!(turn.poll(&mut cx, Now(0), &mut alone).is_ready());
+            let read = turn.net.read.iter().sum::<usize>();
+            let reads = (rounds - 1) * 8 + half * 4;
+            assert_eq!(read, reads * 6_000, "four reads reach the bound, not eight");
+            assert_eq!(turn.hub.counters().deliveries, (reads * 1_000) as u64);
+        }
+        assert_eq!(turn.net.read, [rounds * 6_000; 8], "nobody is read twice before another");
+    }
+}
+
+/// Shard 0, home of every room, which says a message whenever it is listened to.
+#[derive(Default)]
+struct Chatterbox {
+    link: Option<Link>,
+    /// What it says next, and whether it may: once each time somebody looks around.
+    offset: u64,
+    speaks: bool,
+    greeted: bool,
+}
+
+/// It stops some time, so that a shard that never does fails instead of hanging.
+const MESSAGES_MAX: u64 = 10_000;
+const TERM: Term = Term(7);
+
+impl Post for Chatterbox {
+    fn command(&mut self, _: ShardId, command: Command) -> Result<(), Command> {
+        if let Command::Attach(attach) = command {
+            self.link = Some(attach.link);
+        }
+        Ok(())
+    }
+
+    fn deliver(&mut self, _: ShardId, _: Delivery) -> Result<(), Delivery> {
+        unreachable!("it is nobody's home")
+    }
+}
+
+impl Others<()> for Chatterbox {
+    fn reserve(&mut self) -> bool {
+        true
+    }
+    fn release(&mut self) {}
+    fn inquire(&mut self, inquiry: Inquiry) -> Option<Answer> {
+        let Inquiry::Claim { room } = inquiry else { unreachable!("it is nobody's home") };
+        Some(Answer::Claimed { room, home: ShardId(0), term: TERM, fresh: false })
+    }
+    fn make_way(&mut self, _: ShardId) -> bool {
+        false
+    }
+    fn ship(&mut self, _: ShardId, (): (), _: Box<Frozen>) {}
+    fn give_up(&mut self, _: ShardId) {}
+    fn look_around(&mut self) {
+        self.speaks = true;
+    }
+
+    fn next_arrival(&mut self) -> Option<Arrival<()>> {
+        let link = self.link?;
+        if !std::mem::replace(&mut self.greeted, true) {
+            self.speaks = true;
+            let position = Position::default();
+            let attached = Delivery::Attached { link, term: TERM, position, population: 1_000 };
+            return Some(Arrival::Delivery(attached));
+        }
+        if !std::mem::take(&mut self.speaks) || self.offset == MESSAGES_MAX {
+            return None;
+        }
+        let (prev, offset) = (Offset(self.offset), Offset(self.offset + 1));
+        self.offset += 1;
+        let (author, origin, kind) = (Author::named(1), ShardId(0), Kind::Text);
+        let mut batch = message::Batch::default();
+        batch.push(Meta { prev, offset, author, origin, id: 0, kind }, Words::Bytes(b"and so on"));
+        Some(Arrival::Delivery(Delivery::Said { link, batch: Arc::new(batch) }))
+    }
+}
+
+/// It kept a shard from its sockets for eight seconds.
+#[test]
+fn a_room_that_others_never_stop_speaking_in_leaves_time_for_sockets() {
+    let hub = Hub::new(Config { shard: Some(ShardId(1)), ..Config::default() });
+    let net = Talkers { listen: true, ..Talkers::default() };
+    // More members than a slice: between slices the turn looks around.
+    let mut turn = Turn::new(net, hub, 2);
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut home = Chatterbox::default();
+    let mut heard = Vec::new();
+    for _ in 0..6 {
+        let before = home.offset;
+        Others::look_around(&mut home);
+        assert!(turn.poll(&mut cx, Now(0), &mut home).is_ready());
+        heard.push(home.offset - before);
+    }
+    let last = heard[heard.len() - 1];
+    assert!((1..=2 * HEARINGS_MAX as u64).contains(&last), "messages heard in turns: {heard:?}");
+    let deliveries = turn.hub.counters().deliveries;
+    assert_eq!(deliveries, home.offset * u64::from(TALKERS), "everyone is told all of it");
+}
