@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Hub, MemberPolicy, Role, Who};
+use super::{Hub, Role, Who};
 use crate::close::CloseCode;
 use crate::dispatch::{Answer, Inquiry, RoomKey, Told};
 use crate::encoding::Encoding;
@@ -31,7 +31,7 @@ impl Hub {
             Told::Ready { room } => self.go_on_joining(now, room),
             Told::Said { room, batch, numbered } => self.hear_batch(room, &batch, numbered),
             Told::Gap { room, position } => self.hear_gap(now, room, position),
-            Told::Reset { room, position } => self.tell_reset(room, position),
+            Told::Reset { room, position } => self.hear_reset(now, room, position),
             Told::Answered { room, id, offset } => {
                 let epoch = self.dispatch.epoch(room).unwrap_or_default();
                 self.answered(id, Position { epoch, offset });
@@ -101,7 +101,23 @@ impl Hub {
     fn hear_gap(&mut self, now: Now, room: RoomKey, position: Position) {
         self.counters.gaps += 1;
         self.tell_gap(room, position);
-        if self.config.member_policy == MemberPolicy::Lossy {
+        self.close_raw(now, room);
+    }
+
+    /// The room begins anew: what was said in its old epoch that members here had not heard is lost.
+    fn hear_reset(&mut self, now: Now, room: RoomKey, position: Position) {
+        self.counters.gaps += 1;
+        self.tell_reset(room, position);
+        for lane in self.lanes.of(room).into_iter().flatten() {
+            // Where anyone was is of no meaning any more.
+            self.lanes.lane_mut(lane).floors.clear();
+        }
+        self.close_raw(now, room);
+    }
+
+    /// Closes raw members, who cannot be told that they missed something, unless they may miss it.
+    fn close_raw(&mut self, now: Now, room: RoomKey) {
+        if self.is_lossy() {
             return;
         }
         let Some(lane) = self.lanes.of(room)[Encoding::Raw.index()] else { return };

@@ -116,10 +116,7 @@ impl Hub {
     }
 
     pub(super) fn tell_reset(&mut self, room: RoomKey, position: Position) {
-        if let Some((lane, _)) = self.tell_lane(room, &ToClient::Reset { position }) {
-            // Where anyone was is of no meaning any more.
-            self.lanes.lane_mut(lane).floors.clear();
-        }
+        self.tell_lane(room, &ToClient::Reset { position });
     }
 
     pub(super) fn tell_presence(&mut self, room: RoomKey, change: Change) {
