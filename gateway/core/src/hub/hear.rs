@@ -104,7 +104,7 @@ impl Hub {
         self.close_raw(now, room);
     }
 
-    /// The room begins anew: what was said in its old epoch that members here had not heard is lost.
+    /// The room begins anew: what members here had not heard of its old epoch is lost.
     fn hear_reset(&mut self, now: Now, room: RoomKey, position: Position) {
         self.counters.gaps += 1;
         self.tell_reset(room, position);
