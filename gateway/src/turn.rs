@@ -29,9 +29,10 @@ use notes::Notes;
 /// Members served per flush slice unless configured otherwise.
 pub const SLICE_DEFAULT: usize = 64;
 
-/// Times that a turn takes in from other shards while it flushes; what comes then waits for the
-/// next one, or a room that others never stop speaking in would keep the shard from its sockets.
-const HEARINGS_MAX: usize = 16;
+/// Envelopes after which a turn takes in no more from other shards while it flushes; they wait for
+/// the next one, or a room that others never stop speaking in would keep the shard from its
+/// sockets.
+const HEARD_MAX: usize = 1024;
 
 /// One shard: its sockets, its hub, and the buffers between them.
 pub struct Turn<N> {
@@ -96,7 +97,7 @@ impl<N: Net> Turn<N> {
         let polled = self.net.poll(cx, &mut self.batch);
         self.notes.pauses(now, self.hub.shard(), self.net.accept_pauses());
         let heard = self.hear(now, others);
-        let idle = polled.is_pending() && !due && !heard;
+        let idle = polled.is_pending() && !due && heard == 0;
         if idle && self.settled {
             return Poll::Pending;
         }
@@ -157,11 +158,11 @@ impl<N: Net> Turn<N> {
         &mut self.net
     }
 
-    /// Takes in what came from other shards; whether anything did.
-    fn hear(&mut self, now: Now, others: &mut impl Others<N::Socket>) -> bool {
-        let mut heard = false;
+    /// Takes in what came from other shards; how much that was.
+    fn hear(&mut self, now: Now, others: &mut impl Others<N::Socket>) -> usize {
+        let mut heard = 0;
         while let Some(arrival) = others.next_arrival() {
-            heard = true;
+            heard += 1;
             match arrival {
                 Arrival::Command(command) => self.hub.handle(now, Event::Command(command)),
                 Arrival::Delivery(delivery) => self.hub.handle(now, Event::Delivery(delivery)),
@@ -229,29 +230,25 @@ impl<N: Net> Turn<N> {
     /// there was anything for others, or to be done.
     fn finish(&mut self, now: Now, others: &mut impl Others<N::Socket>) -> bool {
         let mut busy = false;
-        let mut hearings = HEARINGS_MAX;
-        while self.pass(now, others, &mut hearings) {
+        let mut heard = 0;
+        while self.pass(now, others, &mut heard) {
             busy = true;
         }
         busy
     }
 
-    fn pass(
-        &mut self,
-        now: Now,
-        others: &mut impl Others<N::Socket>,
-        hearings: &mut usize,
-    ) -> bool {
+    fn pass(&mut self, now: Now, others: &mut impl Others<N::Socket>, heard: &mut usize) -> bool {
         let mut busy = self.carry_out(now, others);
         busy |= self.exchange(now, others);
         while self.hub.flush(now, self.slice, &mut self.net) == Flush::More {
-            if *hearings == 0 {
+            if *heard >= HEARD_MAX {
                 continue;
             }
             // A wide room does not hold up other shards.
             others.look_around();
-            if self.hear(now, others) {
-                *hearings -= 1;
+            let more = self.hear(now, others);
+            if more > 0 {
+                *heard += more;
                 busy |= self.exchange(now, others);
             }
         }

@@ -33,7 +33,8 @@ pub struct Limits {
     pub inbound_bytes_max: usize,
     /// Bytes that a member may owe, accepted for it and refused by the kernel, beside the message
     /// that is being sent: so an empty outbox takes one message of any allowed size. Each range
-    /// of a chunk counts 32 bytes more. 1 MiB is minutes of chat and milliseconds of feed.
+    /// of a chunk counts 32 bytes more. Who missed more than this, each message with 96 bytes
+    /// more, has not recovered. 1 MiB is minutes of chat and milliseconds of feed.
     pub outbox_bytes_max: usize,
     /// Bytes kept for all members of a shard that owe, each shared chunk counted once. Beyond
     /// it the members owing most are closed until it fits.
@@ -62,6 +63,12 @@ pub struct Limits {
     /// room's publishers there are not read from until some are answered. A batch that is more
     /// alone goes alone. 1,024 ride out a turn of the home's.
     pub unanswered_max: u32,
+    /// Bytes of a shard's messages that are on their way to homes and not answered yet, each with
+    /// 96 more. Beyond it nobody there is read from who publishes elsewhere, until half of them
+    /// are answered; the turn that reached it may still add what it reads.
+    pub underway_bytes_max: usize,
+    /// Commands of a shard that wait for rings. Beyond it newcomers to rooms hear 503.
+    pub commands_waiting_max: usize,
     /// Messages that a home sends to a shard in one delivery; what is left goes in the next.
     pub delivery_messages_max: usize,
     /// Bytes of payload in one delivery, beyond the first message.
@@ -69,7 +76,7 @@ pub struct Limits {
     /// What a room's home keeps, beside its history, for shards that are behind and connections
     /// between two shards. Beyond it they are told of a gap.
     pub transit: Retention,
-    /// Seconds that a room's past is kept for a connection between two shards.
+    /// Seconds, at least one, that a room's past is kept for a connection between two shards.
     pub pin_secs: u32,
     /// Members that a room may have on its home's shard for a newcomer to follow it there, so that
     /// small rooms live on one shard; 0 leaves everyone where it came.
@@ -99,6 +106,8 @@ impl Default for Limits {
             pong_secs: 8,
             close_secs: 5,
             unanswered_max: 1024,
+            underway_bytes_max: 64 << 20,
+            commands_waiting_max: 1 << 16,
             delivery_messages_max: 1024,
             delivery_bytes_max: 1 << 20,
             transit: Retention { messages_max: 1 << 16, bytes_max: 4 << 20, age_secs: 30 },

@@ -55,6 +55,8 @@ pub struct Meta {
 pub struct Batch {
     entries: Vec<Entry>,
     bytes: Vec<u8>,
+    /// Whether payloads are shared beside the buffer.
+    shares: bool,
 }
 
 #[derive(Debug)]
@@ -79,7 +81,10 @@ impl Batch {
                 self.bytes.extend_from_slice(bytes);
                 None
             }
-            Words::Body(body) => Some(body.clone()),
+            Words::Body(body) => {
+                self.shares = true;
+                Some(body.clone())
+            }
         };
         let end = u32::try_from(self.bytes.len()).expect("a batch is bounded by Limits");
         self.entries.push(Entry { meta, end, body });
@@ -126,6 +131,12 @@ impl Batch {
         self.bytes.len() + shared.map(Body::len).sum::<usize>()
     }
 
+    /// Whether any payload lies outside of its buffers.
+    #[must_use]
+    pub(crate) fn shares(&self) -> bool {
+        self.shares
+    }
+
     /// Bytes of memory its buffers hold.
     #[must_use]
     pub fn memory(&self) -> usize {
@@ -136,6 +147,7 @@ impl Batch {
     pub fn clear(&mut self) {
         self.entries.clear();
         self.bytes.clear();
+        self.shares = false;
     }
 }
 

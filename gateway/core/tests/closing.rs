@@ -20,6 +20,24 @@ fn a_peers_close_is_answered_with_its_code() {
     world.assert_empty();
 }
 
+/// A shard that was late itself cut whom it had not told yet.
+#[test]
+fn a_late_shard_still_says_its_last_word() {
+    let mut world = World::new();
+    let [ann] = world.connect_all("/ws/lobby");
+    let now = world.now;
+    world.hub.handle(now, Event::Drain);
+    world.now.0 += 60_000_000_000;
+    let now = world.now;
+    world.hub.handle(now, Event::Tick);
+    world.settle();
+    assert_eq!(world.heard(ann).iter().map(close_code).collect::<Vec<_>>(), [Some(1001)]);
+    assert_eq!(world.hub.counters().cut, 0);
+    world.pass_secs(60);
+    assert_eq!(world.hub.counters().cut, 1, "it has not answered");
+    world.assert_empty();
+}
+
 #[test]
 fn what_breaks_the_protocol_is_told_why_and_heard_no_more() {
     let cases: [(&[u8], u16); 4] = [

@@ -302,6 +302,24 @@ fn a_crowd_is_evacuated_bit_by_bit() {
     everyone_leaves(&mut node, &members);
 }
 
+/// What was published by who left before it came back was remembered for ever.
+#[test]
+fn messages_of_those_who_have_gone_are_forgotten() {
+    let mut node = Node::spread(2);
+    let listener = node.connect(0, "/ws/lobby");
+    for ending in [&[][..], &masked(0x88, &[])] {
+        let hasty = node.connect(1, "/ws/lobby");
+        let words = [&masked(0x81, b"bye"), ending].concat();
+        node.raw(hasty, &words);
+        assert!(node.shards[1].hub.underway_bytes() > 0);
+        node.event(hasty, |slot| Event::Ended { slot });
+        node.settle();
+        assert_eq!(node.shards[1].hub.underway_bytes(), 0);
+    }
+    assert_eq!(node.heard(listener), [text("bye"), text("bye")]);
+    everyone_leaves(&mut node, &[listener]);
+}
+
 #[test]
 fn an_echo_that_arrives_during_a_drain_hears_so() {
     let mut node = Node::spread(2);

@@ -329,7 +329,10 @@ impl Ears {
             (Some(since), false) => {
                 self.coverage.incomplete += 1;
                 let path = usize::from(room != 0);
-                let history = self.setting.policies[path].history.clone();
+                let mut history = self.setting.policies[path].history.clone();
+                // Nobody is told more at once than it may owe.
+                let at_once = self.setting.limits.outbox_bytes_max;
+                history.bytes_max = history.bytes_max.min(at_once);
                 if self.record.recoverable(room, since, &history, self.now) {
                     let since = since.offset;
                     let what = format!("what came since {since} is within history, and is lost");

@@ -251,6 +251,7 @@ impl World {
             ("outbox bytes", hub.outbox_bytes()),
             ("inbound bytes", hub.inbound_bytes()),
             ("waiting messages", hub.commands_waiting()),
+            ("bytes under way", hub.underway_bytes()),
         ];
         for (what, count) in rest {
             if count > 0 {

@@ -128,6 +128,7 @@ fn limits(rng: &mut Rng, shards: usize, clients: usize) -> Limits {
     limits.pong_secs = 4;
     limits.close_secs = *pick(rng, &[1, 3]);
     limits.unanswered_max = *pick(rng, &[1, 4, 1024, 1024]);
+    limits.underway_bytes_max = *pick(rng, &[2_000, 64 << 20, 64 << 20]);
     limits.delivery_messages_max = *pick(rng, &[1, 3, 1024, 1024]);
     limits.delivery_bytes_max = *pick(rng, &[100, 1 << 20]);
     limits.transit.messages_max = *pick(rng, &[1, 8, 64, 1 << 16]);

@@ -7,7 +7,7 @@ use super::side::Recovery;
 use super::{Dispatch, Inquiry, RoomKey, Told};
 use crate::envelope::{Attach, Command, Delivery, Link, Pin, Term};
 use crate::id::ShardId;
-use crate::message::Batch;
+use crate::message::{Batch, ENTRY_COST_BYTES};
 use crate::position::Offset;
 
 impl Dispatch {
@@ -93,7 +93,10 @@ impl Dispatch {
     pub(super) fn dismiss(&mut self, from: ShardId, index: u32) {
         let found = self.homes[index as usize].shards.iter().position(|l| l.shard == from);
         if let Some(at) = found {
-            self.roster_of(index, at, &[]);
+            // Who has gone on to the next home has not left the room.
+            if !self.homes[index as usize].has_moved() {
+                self.roster_of(index, at, &[]);
+            }
             self.homes[index as usize].shards.swap_remove(at);
         }
         self.mark_home(index);
@@ -107,14 +110,14 @@ impl Dispatch {
             return;
         }
         if let Some(listener) = home.shards.iter_mut().find(|listener| listener.shard == from) {
-            listener.asks.push(asked);
+            listener.asks.push_back(asked);
             self.mark_home(index);
         }
     }
 
     pub(super) fn pin_for(&mut self, from: ShardId, term: Term, pin: Pin) {
         let Some(index) = self.home(term) else { return };
-        let until = self.now.after_secs(self.config.limits.pin_secs);
+        let until = self.now.after_secs(self.config.limits.pin_secs.max(1));
         let home = &mut self.homes[index as usize];
         let listener = home.shards.iter().find(|listener| listener.shard == from);
         let Some(offset) = listener.map(|listener| listener.sent) else { return };
@@ -125,7 +128,7 @@ impl Dispatch {
     }
 
     pub(super) fn pin_here(&mut self, index: u32, pin: Pin) {
-        let until = self.now.after_secs(self.config.limits.pin_secs);
+        let until = self.now.after_secs(self.config.limits.pin_secs.max(1));
         let home = &mut self.homes[index as usize];
         home.observe();
         let offset = home.head;
@@ -167,16 +170,24 @@ impl Dispatch {
         let home = &mut self.homes[index as usize];
         let mut batch = self.pool.take();
         let same = asked.since.epoch == home.epoch;
-        let complete = same && (asked.since.offset >= upto || home.reaches(asked.since.offset));
+        let mut complete = same && (asked.since.offset >= upto || home.reaches(asked.since.offset));
         if complete
             && asked.since.offset < upto
             && let Some(log) = &home.log
         {
             let own = Arc::get_mut(&mut batch).expect("a batch from the pool is unshared");
             let missed = log.since(asked.since.offset);
-            missed.take_while(|(meta, _)| meta.offset <= upto).for_each(|(meta, words)| {
+            let mut bytes = 0;
+            for (meta, words) in missed.take_while(|(meta, _)| meta.offset <= upto) {
+                bytes += words.len() + ENTRY_COST_BYTES;
+                if bytes > self.config.limits.outbox_bytes_max && !own.is_empty() {
+                    // Whoever asks could not take it all.
+                    own.clear();
+                    complete = false;
+                    break;
+                }
                 own.push(meta, words);
-            });
+            }
         }
         if let Some(pin) = asked.pin {
             home.pins.retain(|held| held.pin != pin);

@@ -13,6 +13,7 @@ use crate::position::Offset;
 impl Dispatch {
     /// Sends what waits, as far as it may go.
     pub(super) fn flush_sides(&mut self, post: &mut impl Post) {
+        self.full.clear();
         let mut busy = std::mem::take(&mut self.busy_sides);
         for room in busy.drain(..) {
             let Some(side) = self.sides.get_mut(room.index()).filter(|side| side.busy) else {
@@ -65,7 +66,7 @@ impl Dispatch {
         let switching = side.switching && !self.config.mutants.has(Mutant::EarlySwitch);
         let many = side.unanswered > 0
             && (switching || side.unanswered.saturating_add(count) > unanswered_max);
-        if many || self.outgoing.contains_key(&home) {
+        if many || self.outgoing.contains_key(&home) || self.full.contains(&home) {
             side.waiting = Some(batch);
             return !many;
         }
@@ -79,6 +80,7 @@ impl Dispatch {
             }
             Err(refused) => {
                 drop(refused);
+                self.full.insert(home);
                 side.waiting = Some(batch);
                 true
             }
@@ -87,15 +89,19 @@ impl Dispatch {
 
     /// Gives what waits to the home on this shard, unless that is sealed.
     fn submit_waiting(&mut self, room: RoomKey, home: u32) {
+        let unanswered_max = self.config.limits.unanswered_max;
         let side = &mut self.sides[room.index()];
         let Some(batch) = side.waiting.take() else { return };
         let switching = side.switching && !self.config.mutants.has(Mutant::EarlySwitch);
-        if switching && side.unanswered > 0 || !self.homes[home as usize].is_open() {
+        let count = u32::try_from(batch.len()).expect("a batch is bounded");
+        // An engine may be slow to answer.
+        let many = switching || side.unanswered.saturating_add(count) > unanswered_max;
+        if many && side.unanswered > 0 || !self.homes[home as usize].is_open() {
             side.waiting = Some(batch);
             return;
         }
         side.switching = false;
-        side.unanswered += u32::try_from(batch.len()).expect("a batch is bounded");
+        side.unanswered += count;
         self.unsent -= batch.len();
         self.pool.lend(&batch);
         self.submit(home, batch);

@@ -1,6 +1,6 @@
 //! A home: where one room's messages get their offsets, and the shards that hear them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::Hasher;
 use std::sync::Arc;
 
@@ -89,7 +89,7 @@ pub(super) struct Listener {
     pub(super) greet: bool,
     /// Its messages that were sequenced in what it will not be told.
     pub(super) answers: Vec<(u64, Offset)>,
-    pub(super) asks: Vec<Asked>,
+    pub(super) asks: VecDeque<Asked>,
     /// Its members that show themselves.
     pub(super) roster: BTreeSet<Author>,
     /// Who came and went since it was last told; if there is `roster_whole` to tell, that instead.
@@ -251,7 +251,7 @@ impl Listener {
             sent,
             greet: false,
             answers: Vec::new(),
-            asks: Vec::new(),
+            asks: VecDeque::new(),
             roster: BTreeSet::new(),
             changes: Vec::new(),
             roster_whole: false,

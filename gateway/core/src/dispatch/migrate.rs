@@ -106,7 +106,7 @@ impl Dispatch {
         let mut home = Home::new(room.clone(), term, position, keeps);
         home.forwarder = Some(from);
         home.log = Some(Box::new(load(self.now, base, &log, &ages)));
-        let until = self.now.after_secs(self.config.limits.pin_secs);
+        let until = self.now.after_secs(self.config.limits.pin_secs.max(1));
         let pins = pins.into_iter().map(|(pin, offset)| Held { pin, offset, until });
         home.pins = pins.collect();
         let index = self.house(home);

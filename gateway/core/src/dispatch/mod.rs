@@ -208,6 +208,10 @@ pub(crate) struct Dispatch {
     awaiting: BTreeMap<Term, Vec<Attach>>,
     /// Deliveries that belong to no attachment.
     strays: VecDeque<(ShardId, Delivery)>,
+    /// Shards that took no more deliveries in this exchange: nothing is copied for them again.
+    full: BTreeSet<ShardId>,
+    /// What was copied for such a shard last, of which home, and from where on.
+    refused: BTreeMap<ShardId, (Term, Offset, Arc<Batch>)>,
     told: VecDeque<Told>,
     /// When each home with a past has to look at it, at the latest.
     expiries: BTreeSet<(Tick, u32)>,
@@ -233,6 +237,8 @@ impl Dispatch {
             outgoing: BTreeMap::new(),
             awaiting: BTreeMap::new(),
             strays: VecDeque::new(),
+            full: BTreeSet::new(),
+            refused: BTreeMap::new(),
             told: VecDeque::new(),
             expiries: BTreeSet::new(),
             unsent: 0,

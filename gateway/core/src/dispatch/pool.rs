@@ -36,9 +36,11 @@ impl Pool {
         Arc::default()
     }
 
-    /// Remembers a batch that is about to be sent.
+    /// Remembers a batch that is about to be sent, unless it keeps more than its own buffers: what
+    /// is shared in it goes with the last who hears it.
     pub(super) fn lend(&mut self, batch: &Arc<Batch>) {
-        if self.lent.len() < BATCHES_MAX && batch.memory() <= BYTES_KEPT_MAX {
+        let small = batch.memory() <= BYTES_KEPT_MAX && !batch.shares();
+        if small && self.lent.len() < BATCHES_MAX {
             self.lent.push_back(Arc::clone(batch));
         }
     }
@@ -50,7 +52,15 @@ impl Pool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
+    use crate::body::{Body, Store};
+    use crate::frame::Kind;
+    use crate::id::{Author, ShardId};
+    use crate::message::{Meta, Words};
+    use crate::position::Offset;
+    use crate::transmit::StoredId;
 
     #[test]
     fn a_batch_is_used_again_when_nobody_else_holds_it() {
@@ -63,6 +73,40 @@ mod tests {
         let again = pool.take();
         assert_eq!(pool.counts(), (1, 2));
         assert!(again.is_empty() && held.is_empty());
+    }
+
+    #[test]
+    fn a_batch_that_waits_for_reuse_keeps_no_large_payload() {
+        #[derive(Default)]
+        struct Counts(AtomicUsize);
+        impl Store for Counts {
+            fn put(&self, bytes: &[u8]) -> Option<StoredId> {
+                self.0.fetch_add(bytes.len(), Ordering::Relaxed);
+                Some(StoredId(0))
+            }
+            fn free(&self, _: StoredId) {
+                self.0.fetch_sub(1 << 20, Ordering::Relaxed);
+            }
+        }
+        let counts = Arc::new(Counts::default());
+        let store: Arc<dyn Store> = Arc::clone(&counts) as Arc<dyn Store>;
+        let mut pool = Pool::default();
+        // 64 rooms' deliveries that are under way at once, and then heard by all.
+        let under_way: Vec<_> = (0..BATCHES_MAX)
+            .map(|_| {
+                let mut batch = pool.take();
+                let body = Body::stored(&vec![7; 1 << 20], &store).expect("there is room");
+                let (prev, offset) = (Offset(0), Offset(1));
+                let (author, origin) = (Author::NOBODY, ShardId(0));
+                let meta = Meta { prev, offset, author, origin, id: 0, kind: Kind::Binary };
+                Arc::get_mut(&mut batch).expect("unshared").push(meta, Words::Body(&body));
+                pool.lend(&batch);
+                batch
+            })
+            .collect();
+        drop(under_way);
+        let kept = counts.0.load(Ordering::Relaxed);
+        assert!(kept <= BYTES_KEPT_MAX, "{kept} bytes of payloads that everybody has heard");
     }
 
     #[test]

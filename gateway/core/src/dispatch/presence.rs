@@ -53,16 +53,19 @@ impl Dispatch {
     }
 
     fn change(&mut self, room: RoomKey, change: Change) {
-        match self.sides[room.index()].state {
+        let side = &mut self.sides[room.index()];
+        match side.state {
             State::Here { home } => self.count(home, change),
-            State::Live { .. } => {
-                self.sides[room.index()].changes.push(change);
-                self.mark_side(room);
-            }
             // Attaching tells the whole roster.
             State::Claiming => {}
-            State::Attaching { .. } => {
-                self.sides[room.index()].changes.push(change);
+            State::Live { .. } | State::Attaching { .. } => {
+                // One too many, and all are told instead.
+                if side.changes.len() <= CHANGES_MAX {
+                    side.changes.push(change);
+                }
+                if matches!(side.state, State::Live { .. }) {
+                    self.mark_side(room);
+                }
             }
         }
     }

@@ -18,6 +18,7 @@ struct Shared {
 
 impl Dispatch {
     pub(super) fn serve_homes(&mut self, post: &mut impl Post) {
+        self.full.clear();
         let mut busy = std::mem::take(&mut self.busy_homes);
         for index in busy.drain(..) {
             // A home may have gone, and another have come in its place.
@@ -68,13 +69,21 @@ impl Dispatch {
         if listener.dismissed {
             return true;
         }
-        self.greet(index, at, link, post)
+        if self.full.contains(&shard) {
+            // Another home of this turn was refused: looking at this one would change nothing.
+            return false;
+        }
+        let told = self.greet(index, at, link, post)
             && self.answer_lost(index, at, link, post)
             && self.bridge_gap(index, at, link, post)
             && self.say(index, at, (shard, link), shared, post)
             && self.tell_presence(index, at, link, post)
             && self.answer_asks(index, at, link, post)
-            && self.say_moved(index, at, link, post)
+            && self.say_moved(index, at, link, post);
+        if !told {
+            self.full.insert(shard);
+        }
+        told
     }
 
     fn greet(&mut self, index: u32, at: usize, link: Link, post: &mut impl Post) -> bool {
@@ -138,13 +147,16 @@ impl Dispatch {
             if since >= home.head {
                 return true;
             }
-            let batch = match shared {
-                Some(last) if last.since == since => Arc::clone(&last.batch),
+            let term = home.term;
+            let batch = match (self.refused.remove(&shard), &shared) {
+                (Some((of, from, batch)), _) if (of, from) == (term, since) => batch,
+                (_, Some(last)) if last.since == since => Arc::clone(&last.batch),
                 _ => self.copy_since(index, since),
             };
             *shared = Some(Shared { since, batch: Arc::clone(&batch) });
             let last = batch.last().expect("something follows what is not the head");
-            if post.deliver(shard, Delivery::Said { link, batch }).is_err() {
+            if post.deliver(shard, Delivery::Said { link, batch: Arc::clone(&batch) }).is_err() {
+                self.refused.insert(shard, (term, since, batch));
                 return false;
             }
             self.homes[index as usize].shards[at].sent = last.offset;
@@ -162,7 +174,7 @@ impl Dispatch {
     }
 
     fn answer_asks(&mut self, index: u32, at: usize, link: Link, post: &mut impl Post) -> bool {
-        while let Some(&asked) = self.homes[index as usize].shards[at].asks.first() {
+        while let Some(&asked) = self.homes[index as usize].shards[at].asks.front() {
             let listener = &self.homes[index as usize].shards[at];
             let (shard, upto) = (listener.shard, listener.sent);
             let delivery = match asked {
@@ -177,7 +189,7 @@ impl Dispatch {
                 return false;
             }
             let home = &mut self.homes[index as usize];
-            home.shards[at].asks.remove(0);
+            home.shards[at].asks.pop_front();
             if let Asked::Recover(super::side::Recovery { pin: Some(pin), .. }) = asked {
                 let term = home.term;
                 self.unpin_for(term, pin);

@@ -128,6 +128,13 @@ impl Dispatch {
         self.sides[room.index()].stalled
     }
 
+    /// Whether what is published here is numbered in another turn, elsewhere or by an engine.
+    #[inline]
+    pub(crate) fn publishes_later(&self, room: RoomKey) -> bool {
+        let here = matches!(self.sides[room.index()].state, State::Here { .. });
+        !here || self.config.sequencing == Sequencing::Engine
+    }
+
     /// Publishes a message. What the home sequences in this turn is told here at once.
     pub(crate) fn publish(
         &mut self,

@@ -127,15 +127,21 @@ impl Hub {
     }
 
     pub(super) fn handle_tick(&mut self, now: Now) {
+        let close_secs = self.config.limits.close_secs.max(1);
         let mut due = std::mem::take(&mut self.scratch.due);
         self.deadlines.sweep(now.tick(), &mut due);
         for slot in due.drain(..) {
-            match self.conns[slot.index()].stage {
+            let conn = &self.conns[slot.index()];
+            match conn.stage {
                 Stage::Free => {}
                 Stage::Upgrading => self.release(slot, CloseReason::HandshakeTimeout),
                 // The room's home did not answer in time.
                 Stage::Joining => self.refuse(now, slot, &Refusal::full()),
                 Stage::Open => self.probe(now, slot),
+                // Not the peer was late but this shard: its last word is said in this turn.
+                Stage::Closing if !conn.said_goodbye && !conn.owes() => {
+                    self.deadlines.set(slot, now.tick().after_secs(close_secs));
+                }
                 Stage::Closing | Stage::Lingering => {
                     self.counters.cut += 1;
                     self.release(slot, CloseReason::Ended);
@@ -181,6 +187,7 @@ impl Hub {
             Role::Nothing | Role::Echo => {}
             Role::Waiting { room } => {
                 if let Some(Transit::Joining(Joining { pin: Some(pin), .. })) = transit.as_deref() {
+                    self.pins.remove(pin);
                     self.dispatch.unpin(room, *pin);
                 }
                 self.dispatch.leave(room);
@@ -188,6 +195,7 @@ impl Hub {
             Role::Member { lane, seat } => {
                 let room = self.lanes.lane(lane).room;
                 if let Some(Transit::Leaving(Leaving { pin: Some(pin), .. })) = transit.as_deref() {
+                    self.pins.remove(pin);
                     self.dispatch.unpin(room, *pin);
                 }
                 if self.shows(lane) {

@@ -68,8 +68,6 @@ impl Hub {
     fn hear_batch(&mut self, room: RoomKey, batch: &Arc<Batch>, numbered: Option<Offset>) {
         let me = self.config.shard.unwrap_or_default();
         let epoch = self.dispatch.epoch(room);
-        // Nobody is left who would hear it.
-        let Some(epoch) = epoch else { return };
         let mut count = numbered;
         for (meta, words) in batch.iter() {
             let meta = match &mut count {
@@ -79,8 +77,12 @@ impl Hub {
                 }
                 None => meta,
             };
-            self.append(room, epoch, &meta, words);
+            // Without it nobody is left who would hear it.
+            if let Some(epoch) = epoch {
+                self.append(room, epoch, &meta, words);
+            }
             if meta.origin == me && meta.id > 0 {
+                let epoch = epoch.unwrap_or_default();
                 self.answered(meta.id, Position { epoch, offset: meta.offset });
             }
         }
@@ -89,6 +91,10 @@ impl Hub {
     /// A message of this shard was sequenced, or refused.
     fn answered(&mut self, id: u64, position: Position) {
         let Some(unanswered) = self.unanswered.remove(&id) else { return };
+        self.underway_bytes -= unanswered.bytes;
+        if self.underway_bytes <= self.config.limits.underway_bytes_max / 2 {
+            self.decongest();
+        }
         let who = unanswered.who;
         if self.present(who).is_none() {
             return;
@@ -143,8 +149,26 @@ impl Hub {
         self.update_interest(slot);
     }
 
+    /// The connection is not read from until fewer messages are under way.
+    pub(super) fn congest(&mut self, slot: Slot) {
+        self.conns[slot.index()].stalled = true;
+        let who = self.who(slot);
+        self.congested.push(who);
+        self.update_interest(slot);
+    }
+
+    fn decongest(&mut self) {
+        let congested = std::mem::take(&mut self.congested);
+        self.read_again(congested);
+    }
+
     fn flow(&mut self, room: RoomKey) {
-        for Who { slot, generation } in self.stalled.remove(&room).unwrap_or_default() {
+        let stalled = self.stalled.remove(&room).unwrap_or_default();
+        self.read_again(stalled);
+    }
+
+    fn read_again(&mut self, stalled: Vec<Who>) {
+        for Who { slot, generation } in stalled {
             if self.present(Who { slot, generation }).is_some() {
                 self.conns[slot.index()].stalled = false;
                 self.update_interest(slot);

@@ -30,7 +30,7 @@ use crate::chunks::{Account, Chunks};
 use crate::counters::Counters;
 use crate::deadlines::Deadlines;
 use crate::dispatch::{self, Dispatch, RoomKey};
-use crate::envelope::{Post, RoomPolicy};
+use crate::envelope::{Pin, Post, RoomPolicy};
 use crate::event::{CloseReason, Effect, Event};
 use crate::id::{Author, ShardId};
 use crate::lane::Skip;
@@ -102,12 +102,17 @@ pub struct Hub {
     stalled: BTreeMap<RoomKey, Vec<Who>>,
     /// Connections that are leaving for another shard.
     leaving: Vec<Who>,
+    /// Those of them whose room's past was asked to be kept.
+    pins: BTreeMap<Pin, Who>,
     /// Where everything here is to go, if the shard is to be empty.
     evacuating: Option<Evacuation>,
     /// Who is not found by the slot it was born in: those from elsewhere, and those with names.
     authors: BTreeMap<Author, Vec<Slot>>,
     /// Messages on their way to a home, by their number.
     unanswered: BTreeMap<u64, Unanswered>,
+    /// What they cost, and who is not read from until that is less.
+    underway_bytes: usize,
+    congested: Vec<Who>,
     /// Counts the terms of a hub that is alone.
     terms: u64,
     /// What has been said since the round began.
@@ -141,6 +146,7 @@ struct Who {
 struct Unanswered {
     who: Who,
     publish: Option<u64>,
+    bytes: usize,
 }
 
 /// Memory that is used again instead of being allocated.
@@ -179,9 +185,12 @@ impl Hub {
             seated: VecDeque::new(),
             stalled: BTreeMap::new(),
             leaving: Vec::new(),
+            pins: BTreeMap::new(),
             evacuating: None,
             authors: BTreeMap::new(),
             unanswered: BTreeMap::new(),
+            underway_bytes: 0,
+            congested: Vec::new(),
             terms: 0,
             chunks: Chunks::new(config.limits.turn_bytes_max),
             pending: Pending::default(),
@@ -267,12 +276,26 @@ impl Hub {
     pub fn may_read(&mut self, slot: Slot) -> bool {
         let Some(conn) = self.conn(slot).filter(|conn| conn.reads) else { return false };
         let Role::Member { lane, .. } = conn.role else { return true };
-        let room = self.lanes.lane(lane).room;
-        if !self.dispatch.is_stalled(room) {
+        if conn.stage == Stage::Closing {
             return true;
         }
-        self.stall(slot, room);
-        false
+        let room = self.lanes.lane(lane).room;
+        if self.dispatch.is_stalled(room) {
+            self.stall(slot, room);
+            return false;
+        }
+        let full = self.underway_bytes > self.config.limits.underway_bytes_max;
+        if full && self.dispatch.publishes_later(room) {
+            self.congest(slot);
+            return false;
+        }
+        true
+    }
+
+    /// Bytes charged for messages on their way to homes.
+    #[must_use]
+    pub fn underway_bytes(&self) -> usize {
+        self.underway_bytes
     }
 
     /// Connections in slots, refused ones included.
@@ -395,7 +418,8 @@ impl Hub {
         // An echo is never closed for slowness: what it has not taken back, it may not add to.
         let open_echo = conn.echoes && conn.stage == Stage::Open;
         let full = open_echo && (owes || self.echoes_paused);
-        let waits = conn.stalled || conn.transit.is_some();
+        // Who is closing publishes nothing any more, but may say goodbye.
+        let waits = conn.stage != Stage::Closing && (conn.stalled || conn.transit.is_some());
         let (read, write) = (!conn.ended && !full && !waits, owes);
         if (read, write) != (conn.reads, conn.writes) {
             (conn.reads, conn.writes) = (read, write);

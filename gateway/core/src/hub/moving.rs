@@ -74,12 +74,11 @@ impl Hub {
 
     /// The room's past is kept: the connection may go.
     pub(super) fn pinned(&mut self, pin: Pin) {
-        for index in 0..self.leaving.len() {
-            let slot = self.leaving[index].slot;
-            let leaving = self.conns[slot.index()].leaving();
-            if let Some(leaving) = leaving.filter(|leaving| leaving.pin == Some(pin)) {
-                leaving.pinned = true;
-            }
+        let Some(who) = self.pins.remove(&pin) else { return };
+        if self.present(who).is_some()
+            && let Some(leaving) = self.conns[who.slot.index()].leaving()
+        {
+            leaving.pinned = true;
         }
     }
 
@@ -98,7 +97,9 @@ impl Hub {
             }
             let leaving = self.conns[who.slot.index()].leaving();
             let Some(leaving) = leaving.filter(|leaving| leaving.pin.is_none()) else { continue };
-            leaving.pin = Some(self.dispatch.pin(now.tick(), self.lanes.lane(lane).room));
+            let pin = self.dispatch.pin(now.tick(), self.lanes.lane(lane).room);
+            leaving.pin = Some(pin);
+            self.pins.insert(pin, who);
         }
     }
 

@@ -108,6 +108,12 @@ impl Hub {
                 self.conns[slot.index()].echoes = true;
                 self.open(now, slot);
             }
+            Route::Room { .. }
+                if self.dispatch.backlog() > self.config.limits.commands_waiting_max =>
+            {
+                // The rooms' homes do not keep up, and it would wait behind all the others.
+                self.refuse(now, slot, &Refusal::full());
+            }
             Route::Room { namespace, name } => {
                 if let Some(name) = subscription.author {
                     self.rename(slot, name);

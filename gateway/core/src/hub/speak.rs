@@ -8,7 +8,7 @@ use crate::frame::Kind;
 use crate::id::{Author, ShardId};
 use crate::lane::Skip;
 use crate::lanes::LaneId;
-use crate::message::{Meta, Words};
+use crate::message::{ENTRY_COST_BYTES, Meta, Words};
 use crate::mutant::Mutant;
 use crate::position::{Epoch, Offset, Position};
 use crate::session::{Payload, ProtocolError};
@@ -91,7 +91,9 @@ impl Hub {
                     let position = Position { epoch, offset: offset.next() };
                     self.acknowledge(slot, publish.take(), position);
                 }
-                self.unanswered.insert(id, Unanswered { who, publish });
+                let bytes = words.len() + ENTRY_COST_BYTES;
+                self.underway_bytes += bytes;
+                self.unanswered.insert(id, Unanswered { who, publish, bytes });
             }
         }
     }

@@ -303,6 +303,7 @@ impl Node {
             let hub = &shard.hub;
             assert_eq!((hub.live(), hub.rooms(), hub.homes()), (0, 0, 0));
             assert_eq!((hub.chunks(), hub.outbox_bytes(), hub.inbound_bytes()), (0, 0, 0));
+            assert_eq!(hub.underway_bytes(), 0);
             let counters = hub.counters();
             came += counters.accepted + counters.moved_in;
             went += counters.closed_total() + counters.moved_out;

@@ -1,5 +1,6 @@
 //! The protocol between shards, in worlds small enough to try everything, and in long walks.
 
+mod bounds;
 mod explore;
 mod hub;
 mod office;
