@@ -30,8 +30,8 @@ pub(super) struct Shard {
     pub(super) rests_until: u64,
     /// The last exchange left nothing.
     pub(super) exchanged: bool,
-    /// Messages read since the last exchange, and most that ever were.
-    pub(super) unexchanged: usize,
+    /// Messages counted until it was last looked, and most that came between two looks.
+    counted: u64,
     pub(super) burst: usize,
 }
 
@@ -64,9 +64,16 @@ impl Shard {
             inbound: 0,
             rests_until: 0,
             exchanged: true,
-            unexchanged: 0,
+            counted: 0,
             burst: 0,
         }
+    }
+
+    /// Looks how many messages came since the last time.
+    pub(super) fn note_burst(&mut self) {
+        let messages = self.hub.counters().messages;
+        let came = messages - std::mem::replace(&mut self.counted, messages);
+        self.burst = self.burst.max(came as usize);
     }
 
     /// A free slot for a client, the one that became free last.

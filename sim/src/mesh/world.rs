@@ -267,7 +267,6 @@ impl World {
         shard.hub.handle(self.now, Event::Received { slot, bytes: &mut self.scratch });
         self.stirred = Some("bytes");
         let read = shard.hub.counters().messages - before;
-        shard.unexchanged += read as usize;
         for _ in 0..read {
             let client = &mut self.ears.clients[id as usize];
             match client.said.pop_front() {
@@ -284,7 +283,7 @@ impl World {
     fn exchange(&mut self, index: usize) {
         let shard = &mut self.shards[index];
         let posted = self.mesh.posted;
-        shard.burst = shard.burst.max(std::mem::take(&mut shard.unexchanged));
+        shard.note_burst();
         shard.exchanged = shard.hub.exchange(self.now, &mut self.mesh.post(index));
         if self.mesh.posted > posted {
             self.stirred = Some("a letter that was sent");
@@ -382,6 +381,8 @@ impl World {
 
     /// Every bound, at every step.
     fn check_bounds(&mut self, index: usize) {
+        // What waited with its request is published only when its room is heard.
+        self.shards[index].note_burst();
         let (limits, shard) = (&self.setting.limits, &self.shards[index]);
         let hub = &shard.hub;
         let served = self.census.live_on(registered(index));

@@ -33,8 +33,8 @@ impl Hub {
             Told::Gap { room, position } => self.hear_gap(now, room, position),
             Told::Reset { room, position } => self.hear_reset(now, room, position),
             Told::Answered { room, id, offset } => {
-                let epoch = self.dispatch.epoch(room).unwrap_or_default();
-                self.answered(id, Position { epoch, offset });
+                let epoch = self.dispatch.epoch(room);
+                self.answered(id, epoch.map(|epoch| Position { epoch, offset }));
             }
             Told::Recovered { room, ask, batch, complete } => {
                 self.recovered(now, room, ask, &batch, complete);
@@ -82,14 +82,15 @@ impl Hub {
                 self.append(room, epoch, &meta, words);
             }
             if meta.origin == me && meta.id > 0 {
-                let epoch = epoch.unwrap_or_default();
-                self.answered(meta.id, Position { epoch, offset: meta.offset });
+                let offset = meta.offset;
+                self.answered(meta.id, epoch.map(|epoch| Position { epoch, offset }));
             }
         }
     }
 
-    /// A message of this shard was sequenced, or refused.
-    fn answered(&mut self, id: u64, position: Position) {
+    /// A message of this shard was sequenced, or refused. Without a position everyone has left the
+    /// room, and whoever is still closing need not know.
+    fn answered(&mut self, id: u64, position: Option<Position>) {
         let Some(unanswered) = self.unanswered.remove(&id) else { return };
         self.underway_bytes -= unanswered.bytes;
         if self.underway_bytes <= self.config.limits.underway_bytes_max / 2 {
@@ -100,7 +101,9 @@ impl Hub {
             return;
         }
         self.conns[who.slot.index()].unanswered -= 1;
-        self.acknowledge(who.slot, unanswered.publish, position);
+        if let Some(position) = position {
+            self.acknowledge(who.slot, unanswered.publish, position);
+        }
     }
 
     /// Members here missed what was said before `position`, and nobody remembers it.
