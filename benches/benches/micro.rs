@@ -67,7 +67,9 @@ fn read(criterion: &mut Criterion) {
 
 fn read_with_weir(session: &mut Session, limits: &Limits, mut bytes: &mut [u8]) {
     let mut messages = 0;
-    while let Some(input) = session.next(&mut bytes, limits).expect("the frames are valid") {
+    while let Some(input) =
+        session.next(&mut bytes, limits.message_bytes_max).expect("the frames are valid")
+    {
         let Input::Message { payload, .. } = input else { panic!("only messages were sent") };
         black_box(payload.as_slice());
         messages += 1;

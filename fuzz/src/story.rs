@@ -31,7 +31,7 @@ pub(crate) fn hear(
         let mut input = &mut piece[..];
         loop {
             let before = input.len();
-            match session.next(&mut input, limits) {
+            match session.next(&mut input, limits.message_bytes_max) {
                 Ok(Some(said)) => heard.push(owned(said)),
                 Ok(None) => break,
                 Err(error) => return (heard, Some(error)),

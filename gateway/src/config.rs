@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
+use gateway_core::handshake::Secret;
 use gateway_core::hub::MemberPolicy;
 use gateway_core::limits::Limits;
+use gateway_core::route::{RouteConfig, RouteError, Routes};
 use thiserror::Error;
 
 use crate::plan::{Numa, PlanError, Request};
@@ -41,7 +43,12 @@ pub struct Config {
     pub max_connections: Option<u32>,
     /// The bounds of each shard; its `connections_max` is no more than `max_connections`.
     pub limits: Limits,
-    /// What becomes of members that do not read as fast as their room speaks.
+    /// What is served. Default: [`Routes::builtin`].
+    pub routes: Vec<RouteConfig>,
+    /// The token that opens routes that ask for one. Default none: then they refuse everyone.
+    pub token: Option<Secret>,
+    /// What becomes of members that do not read as fast as their room speaks, where their route
+    /// does not say so itself.
     pub member_policy: MemberPolicy,
     /// Whether payloads of at least `share_bytes_min` are kept in a memfd and sent by `sendfile`
     /// (Linux). Default false: measured dearer than sending from the heap at 64 KiB on loopback.
@@ -76,6 +83,9 @@ pub enum ConfigError {
     /// The slice of a flush is out of bounds.
     #[error("--batch {0}: give {low} to {high} members", low = BATCH.start(), high = BATCH.end())]
     Batch(usize),
+    /// The routes make no sense.
+    #[error(transparent)]
+    Route(#[from] RouteError),
     /// The limits contradict each other.
     #[error("{0}")]
     Limits(&'static str),
@@ -94,6 +104,7 @@ impl Config {
         if !BATCH.contains(&self.batch) {
             return Err(ConfigError::Batch(self.batch));
         }
+        Routes::new(&self.routes)?;
         self.limits.check().map_err(ConfigError::Limits)
     }
 
@@ -115,6 +126,8 @@ impl Default for Config {
             batch: BATCH_DEFAULT,
             max_connections: None,
             limits: Limits::default(),
+            routes: Routes::builtin(),
+            token: None,
             member_policy: MemberPolicy::Close,
             store: false,
             pin: true,

@@ -11,6 +11,7 @@ use std::thread::{self, JoinHandle};
 use gateway_core::counters::Counters;
 use gateway_core::hub;
 use gateway_core::id::ShardId;
+use gateway_core::route::Routes;
 use gateway_registry::census::{Capacity, Census};
 use gateway_registry::doorbell::Doorbell;
 use gateway_registry::mailbox::Mailbox;
@@ -19,6 +20,7 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 use tracing::warn;
 
+use crate::auth::OneToken;
 use crate::config::{Config, ConfigError};
 use crate::machine;
 #[cfg(target_os = "linux")]
@@ -237,13 +239,16 @@ fn prepare(
     let shards_max = (shards + SHARDS_SPARE).min(SHARDS_MAX);
     let census = Arc::new(Census::new(capacity, shards_max));
     let seed = machine::random_seed();
+    let routes = Routes::new(&config.routes).map_err(ConfigError::Route)?;
     let setup = Setup {
         hub: hub::Config {
             limits,
+            routes: Arc::new(routes),
             member_policy: config.member_policy,
             seed,
             ..hub::Config::default()
         },
+        auth: Arc::new(OneToken::new(config.token.clone())),
         ring: config.ring,
         batch: config.batch,
         #[cfg(target_os = "linux")]

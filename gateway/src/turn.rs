@@ -10,6 +10,7 @@ pub(crate) mod notes;
 mod tests;
 
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use gateway_core::counters::Counters;
@@ -21,6 +22,7 @@ use gateway_core::slot::Slot;
 use gateway_core::time::Now;
 use tracing::debug;
 
+use crate::auth::{Auth, OneToken};
 use crate::net::{Batch, Net, Ready};
 use crate::others::{Arrival, Others};
 
@@ -54,6 +56,7 @@ pub struct Turn<N> {
     /// Whether all that is for other shards was sent.
     exchanged: bool,
     notes: Notes,
+    auth: Arc<dyn Auth>,
     /// Connections that the system lost on their way to another shard.
     lost: u64,
 }
@@ -76,8 +79,16 @@ impl<N: Net> Turn<N> {
             settled: false,
             exchanged: true,
             notes: Notes::default(),
+            auth: Arc::new(OneToken::default()),
             lost: 0,
         }
+    }
+
+    /// Lets in whom `auth` lets in; without it nobody is where a route asks for a token.
+    #[must_use]
+    pub fn with_auth(mut self, auth: Arc<dyn Auth>) -> Self {
+        self.auth = auth;
+        self
     }
 
     /// Does one turn if there is anything to do; `Pending` with the waker registered if not. Then

@@ -22,6 +22,7 @@ use tracing::{error, info, warn};
 
 use self::desk::Desk;
 use self::link::{Link, Order, Parcel};
+use crate::auth::Auth;
 use crate::clock::{Alarm, Clock};
 use crate::machine;
 use crate::net::Net;
@@ -75,6 +76,7 @@ pub(crate) struct Plan {
 #[derive(Clone)]
 pub(crate) struct Setup {
     pub(crate) hub: hub::Config,
+    pub(crate) auth: Arc<dyn Auth>,
     /// Envelopes that a ring holds.
     pub(crate) ring: usize,
     /// Members served per slice of a flush, and envelopes taken from the mesh at a time.
@@ -86,7 +88,8 @@ pub(crate) struct Setup {
 impl Setup {
     fn turn(&self, shard: ShardId, listener: TcpListener) -> io::Result<Turn<ShardNet>> {
         let config = hub::Config { shard: Some(shard), store: self.store(), ..self.hub.clone() };
-        Ok(Turn::new(self.net(listener)?, Hub::new(config), self.batch))
+        let turn = Turn::new(self.net(listener)?, Hub::new(config), self.batch);
+        Ok(turn.with_auth(Arc::clone(&self.auth)))
     }
 
     /// A shard's sockets, to which large payloads go uncopied from where they are kept.

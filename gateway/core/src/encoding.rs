@@ -3,7 +3,7 @@
 /// How a member's frames look.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum Encoding {
-    /// A message is a frame, and nothing else is said.
+    /// A message is a frame, and nothing else is said. `weir.raw`, or no subprotocol at all.
     #[default]
     Raw,
     /// `weir.probe.v1`, for simulation and tests.
@@ -30,19 +30,20 @@ impl Encoding {
     #[must_use]
     pub fn of_subprotocol(name: &str) -> Option<Self> {
         match name {
+            "weir.raw" => Some(Self::Raw),
             #[cfg(feature = "probe")]
             crate::probe::SUBPROTOCOL => Some(Self::Probe),
             _ => None,
         }
     }
 
-    /// What the response says was picked; nothing for raw, which needs no agreement.
+    /// What the response says was picked, if it was offered.
     #[must_use]
-    pub const fn subprotocol(self) -> Option<&'static str> {
+    pub const fn subprotocol(self) -> &'static str {
         match self {
-            Self::Raw => None,
+            Self::Raw => "weir.raw",
             #[cfg(feature = "probe")]
-            Self::Probe => Some(crate::probe::SUBPROTOCOL),
+            Self::Probe => crate::probe::SUBPROTOCOL,
         }
     }
 }
@@ -66,10 +67,8 @@ mod tests {
     #[test]
     fn an_encoding_is_found_by_the_name_that_it_gives() {
         for &encoding in ALL {
-            let name = encoding.subprotocol();
-            assert_eq!(name.map_or(Some(Encoding::Raw), Encoding::of_subprotocol), Some(encoding));
+            assert_eq!(Encoding::of_subprotocol(encoding.subprotocol()), Some(encoding));
         }
-        assert_eq!(Encoding::default().subprotocol(), None, "who offers nothing is told nothing");
     }
 
     #[test]

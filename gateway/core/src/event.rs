@@ -4,7 +4,9 @@ use crate::close::CloseCode;
 use crate::dispatch::{Answer, Inquiry};
 use crate::envelope::{Command, Delivery};
 use crate::frozen::Frozen;
+use crate::handshake::Secret;
 use crate::id::ShardId;
+use crate::route::RouteId;
 use crate::slot::Slot;
 
 /// Something that happened, told to [`Hub::handle`](crate::hub::Hub::handle).
@@ -50,6 +52,13 @@ pub enum Event<'a> {
     Drain,
     /// The registry's or the engine's answer to an [`Inquiry`].
     Answer(Answer),
+    /// Whether a client is let in, to [`Effect::Authenticate`].
+    Authenticated {
+        /// Which question.
+        ticket: Ticket,
+        /// Whether it is.
+        granted: bool,
+    },
     /// From another shard to a home here.
     Command(Command),
     /// From a home on another shard.
@@ -117,8 +126,25 @@ pub enum Effect {
         /// All that is known of it.
         frozen: Box<Frozen>,
     },
+    /// A client shows a token: is it let in? Answered by [`Event::Authenticated`], at once or
+    /// within `handshake_secs`; later it has heard 503.
+    Authenticate {
+        /// Comes back with the answer.
+        ticket: Ticket,
+        /// What it wants to be let in to.
+        route: RouteId,
+        /// What it shows.
+        token: Secret,
+    },
     /// A question to the registry or the engine. A hub that is alone answers itself.
     Inquire(Inquiry),
+}
+
+/// Names a client that waits to be let in. It never names another one.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Ticket {
+    pub(crate) slot: Slot,
+    pub(crate) generation: u32,
 }
 
 /// Why a connection ended. The first reason that applies is the one that counts.

@@ -5,6 +5,7 @@ use crate::encoding::Encoding;
 use crate::envelope::{Pin, RoomName};
 use crate::id::Author;
 use crate::position::Position;
+use crate::route::RouteId;
 use crate::session::{Control, Session};
 
 /// A connection between two hubs. Its socket travels beside it.
@@ -15,6 +16,8 @@ use crate::session::{Control, Session};
 pub struct Frozen {
     pub(crate) version: u16,
     pub(crate) author: Author,
+    /// By which route it came.
+    pub(crate) route: RouteId,
     /// Its room, or nothing for an echo.
     pub(crate) room: Option<RoomName>,
     pub(crate) encoding: Encoding,

@@ -9,7 +9,6 @@ pub use self::error::ProtocolError;
 use self::partial::Partial;
 use crate::close::Closing;
 use crate::frame::{CONTROL_BYTES_MAX, Header, Kind, Opcode};
-use crate::limits::Limits;
 use crate::utf8;
 
 /// What one client has said so far, if the end of it is still to come.
@@ -110,15 +109,15 @@ impl Session {
     pub fn next<'a>(
         &mut self,
         input: &mut &'a mut [u8],
-        limits: &Limits,
+        message_bytes_max: usize,
     ) -> Result<Option<Input<'a>>, ProtocolError> {
         if self.partial.is_none() {
-            let whole = whole_frame(input, limits)?;
+            let whole = whole_frame(input, message_bytes_max)?;
             if whole.is_some() || input.is_empty() {
                 return Ok(whole);
             }
         }
-        self.next_in_pieces(input, limits)
+        self.next_in_pieces(input, message_bytes_max)
     }
 
     /// Bytes of memory held for an unfinished message: its buffer's capacity, which is at most
@@ -131,10 +130,10 @@ impl Session {
     fn next_in_pieces<'a>(
         &mut self,
         input: &mut &'a mut [u8],
-        limits: &Limits,
+        message_bytes_max: usize,
     ) -> Result<Option<Input<'a>>, ProtocolError> {
         let partial = self.partial.get_or_insert_default();
-        let next = partial.next(input, limits)?;
+        let next = partial.next(input, message_bytes_max)?;
         if partial.is_empty() {
             self.partial = None;
         }
@@ -146,7 +145,7 @@ impl Session {
 #[inline]
 fn whole_frame<'a>(
     input: &mut &'a mut [u8],
-    limits: &Limits,
+    message_bytes_max: usize,
 ) -> Result<Option<Input<'a>>, ProtocolError> {
     let Some((header, header_len)) = Header::parse(input)? else { return Ok(None) };
     let Header { opcode, fin, payload_len, mut mask } = header;
@@ -160,7 +159,7 @@ fn whole_frame<'a>(
         Opcode::Close | Opcode::Ping | Opcode::Pong => None,
     };
     let len = payload_len as usize;
-    if kind.is_some() && len > limits.message_bytes_max {
+    if kind.is_some() && len > message_bytes_max {
         return Err(ProtocolError::TooBig);
     }
     let payload = &mut take(input, header_len + len)[header_len..];
@@ -219,7 +218,7 @@ mod tests {
             let mut piece = piece.to_vec();
             let mut input = &mut piece[..];
             loop {
-                match session.next(&mut input, &Limits::default()) {
+                match session.next(&mut input, usize::MAX) {
                     Ok(Some(said)) => heard.push(in_words(&said)),
                     Ok(None) => break,
                     Err(error) => return (heard, Some(error)),
@@ -262,7 +261,7 @@ mod tests {
 
         let mut session = Session::default();
         let mut input = &mut bytes[..];
-        while let Some(input) = session.next(&mut input, &Limits::default()).unwrap() {
+        while let Some(input) = session.next(&mut input, usize::MAX).unwrap() {
             if let Input::Message { payload, .. } = input {
                 assert!(matches!(payload, Payload::Whole(_)), "nothing is copied");
             }
@@ -308,7 +307,7 @@ mod tests {
         let payload = close::payload(CloseCode::AWAY, "bye");
         let mut bytes = frame(0x88, payload.as_slice());
         let mut session = Session::default();
-        let next = session.next(&mut &mut bytes[..], &Limits::default());
+        let next = session.next(&mut &mut bytes[..], usize::MAX);
         let Ok(Some(Input::Close(closing))) = next else { panic!("{next:?}") };
         assert_eq!((closing.code, closing.reason()), (Some(CloseCode::AWAY), "bye"));
         assert_heard(&frame(0x88, b""), &["close "], None);
@@ -333,11 +332,11 @@ mod tests {
 
     #[test]
     fn a_message_of_the_longest_length_is_heard_and_one_byte_more_is_not() {
-        let limits = Limits { message_bytes_max: 300, ..Limits::default() };
+        let bytes_max = 300;
         let outcome = |bytes: &[u8]| {
             let mut bytes = bytes.to_vec();
             let mut session = Session::default();
-            let next = session.next(&mut &mut bytes[..], &limits);
+            let next = session.next(&mut &mut bytes[..], bytes_max);
             next.map(|input| input.map(|input| in_words(&input).len() - "binary ".len()))
         };
         let too_big = Err(ProtocolError::TooBig);
@@ -349,15 +348,15 @@ mod tests {
         let fragments = |last: &[u8]| [frame(0x02, &[b'x'; 200]), frame(0x80, last)].concat();
         assert_eq!(outcome(&fragments(&[b'x'; 100])), Ok(Some(300)));
         assert_eq!(outcome(&fragments(&[b'x'; 101])[..200 + 8 + 6]), too_big);
-        let tiny = Limits { message_bytes_max: 0, ..Limits::default() };
+        let none = 0;
         let mut ping = frame(0x89, b"ping");
-        let next = Session::default().next(&mut &mut ping[..], &tiny).map(|input| input.is_some());
+        let next = Session::default().next(&mut &mut ping[..], none).map(|input| input.is_some());
         assert_eq!(next, Ok(true), "the limit is for messages");
     }
 
     #[test]
     fn memory_grows_with_what_was_received_and_not_with_what_was_declared() {
-        let limits = Limits::default();
+        let bytes_max = usize::MAX;
         for first in [0x82, 0x02] {
             let bytes = frame(first, &vec![7; 100_000]);
             let mut session = Session::default();
@@ -368,12 +367,12 @@ mod tests {
                     piece.splice(0..0, bytes[..14 - 4].iter().copied());
                 }
                 received += piece.len();
-                session.next(&mut &mut piece[..], &limits).unwrap();
+                session.next(&mut &mut piece[..], bytes_max).unwrap();
                 assert!(session.held_bytes() <= 2 * received);
                 assert!(first != 0x82 || session.held_bytes() <= 100_000);
             }
             let mut rest = frame(0x80, b"");
-            let done = session.next(&mut &mut rest[..], &limits);
+            let done = session.next(&mut &mut rest[..], bytes_max);
             match first {
                 0x02 => assert!(matches!(done, Ok(Some(Input::Message { .. })))),
                 _ => assert_eq!(done, Err(ProtocolError::NothingToContinue)),
@@ -388,7 +387,7 @@ mod tests {
         let mut session = Session::default();
         let mut bytes =
             [frame(0x02, &[1; 1000]), frame(0x00, &[2; 10]), frame(0x80, &[3; 5])].concat();
-        let next = session.next(&mut &mut bytes[..], &Limits::default());
+        let next = session.next(&mut &mut bytes[..], usize::MAX);
         let Ok(Some(Input::Message { payload: Payload::Assembled(payload), .. })) = next else {
             panic!("{next:?}")
         };

@@ -126,7 +126,7 @@ fn hear(bytes: &[u8], pieces: impl IntoIterator<Item = usize>) -> Story {
         received += len;
         let mut input = &mut piece[..];
         loop {
-            match session.next(&mut input, &limits) {
+            match session.next(&mut input, limits.message_bytes_max) {
                 Ok(Some(said)) => heard.push(owned(said)),
                 Ok(None) => break,
                 Err(error) => return (heard, Some(error)),

@@ -42,6 +42,10 @@ impl<N: Net> Turn<N> {
                 Effect::Shutdown { slot } => self.net.shutdown(slot),
                 Effect::Release { slot, reason } => self.release(slot, reason, others),
                 Effect::Ship { slot, to, frozen } => self.ship(now, slot, to, frozen, others),
+                Effect::Authenticate { ticket, token, .. } => {
+                    let granted = self.auth.opens(&token);
+                    self.hub.handle(now, Event::Authenticated { ticket, granted });
+                }
                 Effect::Inquire(inquiry) => {
                     if let Some(answer) = others.inquire(inquiry) {
                         self.hub.handle(now, Event::Answer(answer));

@@ -1,5 +1,7 @@
 //! One shard: its hub and its slots.
 
+use std::sync::Arc;
+
 use gateway_core::hub::{Config, Hub};
 use gateway_core::id::ShardId;
 use gateway_core::mutant::Mutants;
@@ -47,6 +49,7 @@ impl Shard {
     pub(super) fn new(id: usize, seed: u64, setting: &Setting, mutants: Mutants) -> Self {
         let hub = Hub::new(Config {
             limits: setting.limits.clone(),
+            routes: Arc::default(),
             member_policy: setting.member_policy,
             seed,
             store: None,

@@ -323,6 +323,9 @@ impl World {
                 }
                 Effect::Release { slot, reason } => self.release(index, slot, reason),
                 Effect::Ship { slot, to, frozen } => self.ship(index, slot, to.index(), frozen),
+                Effect::Authenticate { .. } => {
+                    unreachable!("nobody goes where a token is asked for")
+                }
                 Effect::Inquire(inquiry) => self.inquire(index, inquiry),
             }
         }

@@ -14,6 +14,8 @@ use crate::route::Namespace;
 /// is looked up once for each connection, not for each message.
 #[derive(Debug)]
 pub(super) struct Names {
+    keyed: Keyed,
+    /// As far as there ever was a room.
     namespaces: Vec<HashMap<Arc<str>, RoomKey, Keyed>>,
 }
 
@@ -32,16 +34,19 @@ impl BuildHasher for Keyed {
 impl Names {
     /// `seed` keys the hash: random in production, fixed in simulation.
     pub(super) fn new(seed: u64) -> Self {
-        let map = || HashMap::with_hasher(Keyed(seed));
-        Self { namespaces: (0..Namespace::COUNT).map(|_| map()).collect() }
+        Self { keyed: Keyed(seed), namespaces: Vec::new() }
     }
 
     pub(super) fn get(&self, namespace: Namespace, name: &str) -> Option<RoomKey> {
-        self.namespaces[namespace.index()].get(name).copied()
+        self.namespaces.get(namespace.index())?.get(name).copied()
     }
 
     pub(super) fn insert(&mut self, room: &RoomName, key: RoomKey) {
-        self.namespaces[room.namespace.index()].insert(Arc::clone(&room.name), key);
+        let index = room.namespace.index();
+        while self.namespaces.len() <= index {
+            self.namespaces.push(HashMap::with_hasher(self.keyed));
+        }
+        self.namespaces[index].insert(Arc::clone(&room.name), key);
     }
 
     pub(super) fn remove(&mut self, room: &RoomName) {

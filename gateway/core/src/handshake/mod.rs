@@ -1,10 +1,12 @@
 //! The opening handshake of RFC 6455 §4.2: an HTTP request in, an upgrade or a refusal out.
 
+mod credentials;
 mod request;
 mod response;
 
 use memchr::memchr_iter;
 
+pub use self::credentials::Secret;
 pub use self::request::Request;
 pub use self::response::{Refusal, Status, Upgrade, write_page};
 

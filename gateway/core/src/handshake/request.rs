@@ -187,7 +187,7 @@ impl<'a> Request<'a> {
     }
 
     /// The values of all headers of this name, without space around them.
-    fn values(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+    pub(super) fn values(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         let named =
             self.headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
         named.map(|header| header.value.trim_ascii())

@@ -57,6 +57,8 @@ impl Upgrade {
 pub enum Status {
     /// The request breaks a rule of HTTP or of the handshake.
     BadRequest = 400,
+    /// The path needs a token, and another one than was shown.
+    Unauthorized = 401,
     /// Nothing is served at this path.
     NotFound = 404,
     /// The method is not GET.
@@ -73,6 +75,7 @@ impl Status {
     fn reason(self) -> &'static str {
         match self {
             Self::BadRequest => "Bad Request",
+            Self::Unauthorized => "Unauthorized",
             Self::NotFound => "Not Found",
             Self::MethodNotAllowed => "Method Not Allowed",
             Self::UpgradeRequired => "Upgrade Required",
@@ -84,6 +87,8 @@ impl Status {
     /// What its response must say beside the body.
     fn headers(self) -> &'static str {
         match self {
+            // RFC 6750 §3.
+            Self::Unauthorized => "WWW-Authenticate: Bearer\r\n",
             // RFC 9110 §15.5.6.
             Self::MethodNotAllowed => "Allow: GET\r\n",
             // RFC 6455 §4.4, and RFC 9110 §7.8: who sends `Upgrade` names it in `Connection`.
@@ -116,6 +121,21 @@ impl Refusal {
         // `escape_debug` lets no control character through.
         let why = format!("nothing is served at {}{more}; try /ws/lobby", shown.escape_debug());
         Self::new(Status::NotFound, why)
+    }
+
+    /// 401: the path needs a bearer token and none was shown.
+    #[must_use]
+    pub fn no_token() -> Self {
+        let why = "this path needs a bearer token; send `Authorization: Bearer TOKEN`, offer the \
+                   subprotocol bearer.TOKEN beside weir.raw, or add ?access_token=TOKEN";
+        Self::new(Status::Unauthorized, why)
+    }
+
+    /// 401: the token that was shown does not open this path.
+    #[must_use]
+    pub fn wrong_token() -> Self {
+        let why = "the bearer token does not open this path; ask for another one";
+        Self::new(Status::Unauthorized, why)
     }
 
     /// 503: all places are taken.

@@ -1,5 +1,6 @@
 //! One connection's state: small, and only what is needed while nothing happens.
 
+use super::receive::Accepted;
 use crate::chunks::Account;
 use crate::dispatch::RoomKey;
 use crate::encoding::Encoding;
@@ -9,6 +10,7 @@ use crate::id::{Author, ShardId};
 use crate::lanes::LaneId;
 use crate::outbox::Outbox;
 use crate::position::Position;
+use crate::route::RouteId;
 use crate::session::Session;
 use crate::time::Tick;
 
@@ -65,6 +67,8 @@ pub(super) struct Conn {
     pub(super) generation: u32,
     pub(super) reason: Option<CloseReason>,
     pub(super) stage: Stage,
+    /// By which route it came.
+    pub(super) route: RouteId,
     /// It is beyond `connections_max` and only here to hear so.
     pub(super) refused: bool,
     /// A ping was sent after the last sign of life.
@@ -88,6 +92,8 @@ pub(super) struct Conn {
 /// What is only needed while a connection is on its way.
 #[derive(Debug)]
 pub(super) enum Transit {
+    /// Somebody was asked whether it is let in.
+    Asking(Accepted),
     Joining(Joining),
     Leaving(Leaving),
 }
@@ -129,6 +135,7 @@ impl Conn {
             generation,
             reason: None,
             stage: Stage::Free,
+            route: RouteId::default(),
             refused: false,
             pinged: false,
             said_goodbye: false,
@@ -145,14 +152,14 @@ impl Conn {
     pub(super) fn joining(&mut self) -> Option<&mut Joining> {
         match self.transit.as_deref_mut() {
             Some(Transit::Joining(joining)) => Some(joining),
-            Some(Transit::Leaving(_)) | None => None,
+            Some(Transit::Asking(_) | Transit::Leaving(_)) | None => None,
         }
     }
 
     pub(super) fn leaving(&mut self) -> Option<&mut Leaving> {
         match self.transit.as_deref_mut() {
             Some(Transit::Leaving(leaving)) => Some(leaving),
-            Some(Transit::Joining(_)) | None => None,
+            Some(Transit::Asking(_) | Transit::Joining(_)) | None => None,
         }
     }
 

@@ -177,7 +177,7 @@ impl Hub {
             Halt::Sent(sent) => {
                 let sent = if let Sent::Wrote(bytes) = sent { bytes } else { 0 };
                 self.counters.deliveries += u64::from(frames);
-                let kept = Kept { sent, framed: true, lossy: self.is_lossy() };
+                let kept = Kept { sent, framed: true, lossy: self.is_lossy(visit.slot) };
                 self.keep(now, visit.slot, air.chunk, &[whole], kept);
             }
         }
@@ -206,7 +206,7 @@ impl Hub {
         if let Some(sent) = self.try_send(visit.slot, air.chunk, &spans, total, out)
             && sent < total
         {
-            let kept = Kept { sent, framed: true, lossy: self.is_lossy() };
+            let kept = Kept { sent, framed: true, lossy: self.is_lossy(visit.slot) };
             self.keep(now, visit.slot, air.chunk, &spans, kept);
         }
         self.scratch.spans = spans;

@@ -126,12 +126,10 @@ impl Hub {
 
     /// Closes raw members, who cannot be told that they missed something, unless they may miss it.
     fn close_raw(&mut self, now: Now, room: RoomKey) {
-        if self.is_lossy() {
-            return;
-        }
         let Some(lane) = self.lanes.of(room)[Encoding::Raw.index()] else { return };
         let members = self.lanes.lane(lane).members.iter();
-        let members: Vec<Slot> = members.filter_map(|member| member.slot()).collect();
+        let members = members.filter_map(|member| member.slot());
+        let members: Vec<Slot> = members.filter(|&slot| !self.is_lossy(slot)).collect();
         for slot in members {
             self.close_for_gap(now, slot);
         }

@@ -16,7 +16,7 @@ use crate::slot::Slot;
 use crate::time::Now;
 
 /// How a connection wants to join its room.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Subscription {
     /// Where it was, if it wants to go on from there.
     pub(super) since: Option<Position>,
@@ -182,7 +182,7 @@ impl Hub {
         let encoding = self.lanes.lane(lane).encoding;
         let epoch = self.dispatch.position(room).epoch;
         let author = self.conns[slot.index()].author;
-        let own = self.config.mutants.has(Mutant::OwnRecovered);
+        let own = self.hears_itself(slot) || self.config.mutants.has(Mutant::OwnRecovered);
         for (meta, words) in batch.iter().filter(|(meta, _)| own || meta.author != author) {
             let start = self.pending.direct.len();
             self.prepare_direct();

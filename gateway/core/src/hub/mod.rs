@@ -37,6 +37,7 @@ use crate::lane::Skip;
 use crate::lanes::Lanes;
 use crate::limits::Limits;
 use crate::mutant::{Mutant, Mutants};
+use crate::route::{Route, Routes};
 use crate::slot::Slot;
 use crate::time::{Now, Tick};
 
@@ -67,7 +68,9 @@ pub enum MemberPolicy {
 pub struct Config {
     /// The bounds.
     pub limits: Limits,
-    /// What becomes of slow members of rooms.
+    /// What is served, and to whom.
+    pub routes: Arc<Routes>,
+    /// What becomes of slow members of rooms whose route does not say so itself.
     pub member_policy: MemberPolicy,
     /// Keys the hash of room names and the epochs of rooms: random in production, fixed in
     /// simulation, the same for all shards of a node.
@@ -225,6 +228,7 @@ impl Hub {
             Event::Tick => self.handle_tick(now),
             Event::Drain => self.handle_drain(now),
             Event::Answer(answer) => self.dispatch.answer(now.tick(), answer),
+            Event::Authenticated { ticket, granted } => self.authenticated(now, ticket, granted),
             Event::Command(command) => self.dispatch.command(now.tick(), command),
             Event::Delivery(delivery) => self.dispatch.deliver(now.tick(), delivery),
             Event::Thawed { slot, frozen } => self.thaw(now, slot, *frozen),
@@ -409,6 +413,12 @@ impl Hub {
     /// The connection in a slot that is in use.
     fn conn(&self, slot: Slot) -> Option<&Conn> {
         self.conns.get(slot.index()).filter(|conn| conn.stage != Stage::Free)
+    }
+
+    /// By which rules the connection came.
+    #[inline]
+    fn route(&self, slot: Slot) -> &Route {
+        self.config.routes.get(self.conns[slot.index()].route)
     }
 
     /// Tells the driver if the readiness that matters has changed.

@@ -185,6 +185,7 @@ impl Hub {
         let mut frozen = Frozen {
             version: Frozen::VERSION,
             author: self.conns[slot.index()].author,
+            route: self.conns[slot.index()].route,
             room: None,
             encoding: Encoding::default(),
             since: None,
@@ -257,6 +258,7 @@ impl Hub {
         }
         let conn = &mut self.conns[slot.index()];
         conn.author = frozen.author;
+        conn.route = frozen.route;
         conn.stage = Stage::Open;
         conn.echoes = frozen.room.is_none();
         conn.role = if conn.echoes { Role::Echo } else { Role::Nothing };

@@ -45,7 +45,7 @@ impl Hub {
         self.rank(slot);
         let conn = &self.conns[slot.index()];
         let member = conn.stage == Stage::Open && matches!(conn.role, Role::Member { .. });
-        if member && !self.is_lossy() && self.is_slow(slot) {
+        if member && !self.is_lossy(slot) && self.is_slow(slot) {
             self.close_slow(now, slot);
         }
         self.shed(now);
@@ -67,9 +67,10 @@ impl Hub {
         }
     }
 
-    /// Whether members lose frames instead of being closed.
-    pub(super) fn is_lossy(&self) -> bool {
-        self.config.member_policy == MemberPolicy::Lossy
+    /// Whether the member loses frames instead of being closed.
+    pub(super) fn is_lossy(&self, slot: Slot) -> bool {
+        let policy = self.route(slot).member_policy.unwrap_or(self.config.member_policy);
+        policy == MemberPolicy::Lossy
     }
 
     pub(super) fn start_owing(&mut self, slot: Slot) {

@@ -149,7 +149,7 @@ impl Hub {
                 };
                 self.tell(slot, &told);
             }
-            Encoding::Raw if self.is_lossy() => self.counters.gaps += 1,
+            Encoding::Raw if self.is_lossy(slot) => self.counters.gaps += 1,
             Encoding::Raw => {
                 self.counters.gaps += 1;
                 self.close_for_gap(now, slot);

@@ -40,7 +40,7 @@ impl Hub {
     /// A member that moved missed something, and nobody remembers it.
     pub(super) fn missed(&mut self, now: Now, slot: Slot, _: RoomKey, _: Position) {
         self.counters.gaps += 1;
-        if !self.is_lossy() {
+        if !self.is_lossy(slot) {
             self.close_for_gap(now, slot);
         }
     }

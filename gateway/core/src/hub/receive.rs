@@ -1,18 +1,17 @@
 //! What arrives: upgrade requests, then messages, into what is to be said.
 
 use super::adapter;
-use super::conn::Joining;
+use super::conn::{Joining, Transit};
 use super::join::Subscription;
 use super::rounds::{Farewell, Mail};
-use super::{Hub, Role, Stage};
+use super::{Config, Hub, Role, Stage, Who};
 use crate::chunk::{Chunk, Span};
 use crate::close::CloseCode;
 use crate::encoding::Encoding;
-use crate::event::CloseReason;
+use crate::event::{CloseReason, Effect, Ticket};
 use crate::frame::Opcode;
-use crate::handshake::{self, Refusal, Request};
-use crate::limits::Limits;
-use crate::route::Route;
+use crate::handshake::{self, Refusal, Request, Secret};
+use crate::route::{Auth, Kind, RouteId};
 use crate::session::Input;
 use crate::slot::Slot;
 use crate::time::Now;
@@ -23,6 +22,7 @@ Weir is a WebSocket gateway, and it is running.
 
   /            everyone connected here hears what the others say
   /ws/{room}   the same, per room
+  /ws/chat/{room}   the same with a token, and you hear yourself
   /ws/simple   what you send comes back
 
 Try it from two terminals:  npx wscat -c ws://<this address>/ws/lobby
@@ -89,45 +89,76 @@ impl Hub {
     fn answer_request(&mut self, now: Now, slot: Slot, head: &[u8]) {
         let conn = &self.conns[slot.index()];
         let full = conn.refused || self.draining;
-        match Answer::to(head, full, &self.config.limits) {
+        match Answer::to(head, full, &self.config) {
             Ok(Answer::Page) => {
                 self.direct_raw(slot, |out| handshake::write_page(out, PAGE));
                 self.finish_answer(now, slot, 200);
             }
-            Ok(Answer::Upgrade(upgrade)) => self.accept_request(now, slot, upgrade),
+            Ok(Answer::Upgrade { accepted, token }) => {
+                self.accept_request(now, slot, accepted, token);
+            }
             Err(refusal) => self.refuse(now, slot, &refusal),
         }
     }
 
-    fn accept_request(&mut self, now: Now, slot: Slot, upgrade: Accepted) {
-        let Accepted { response, route, encoding, subscription } = upgrade;
-        match route {
-            Route::Echo => {
-                self.direct_raw(slot, |out| out.extend_from_slice(&response));
-                self.conns[slot.index()].role = Role::Echo;
-                self.conns[slot.index()].echoes = true;
-                self.open(now, slot);
-            }
-            Route::Room { .. }
-                if self.dispatch.backlog() > self.config.limits.commands_waiting_max =>
-            {
-                // The rooms' homes do not keep up, and it would wait behind all the others.
-                self.refuse(now, slot, &Refusal::full());
-            }
-            Route::Room { namespace, name } => {
-                if let Some(name) = subscription.author {
-                    self.rename(slot, name);
-                }
-                let joining = Joining {
-                    encoding,
-                    response: Some(response),
-                    since: subscription.since,
-                    pin: None,
-                    stays: false,
-                };
-                self.join(now, slot, namespace, &name, joining);
-            }
+    fn accept_request(&mut self, now: Now, slot: Slot, accepted: Accepted, token: Option<Secret>) {
+        self.conns[slot.index()].route = accepted.route;
+        let Some(token) = token else { return self.admit(now, slot, accepted) };
+        let patience = now.tick().after_secs(self.config.limits.handshake_secs.max(1));
+        self.deadlines.set(slot, patience);
+        let conn = &mut self.conns[slot.index()];
+        conn.stage = Stage::Joining;
+        let (generation, route) = (conn.generation, accepted.route);
+        conn.transit = Some(Box::new(Transit::Asking(accepted)));
+        self.update_interest(slot);
+        let ticket = Ticket { slot, generation };
+        self.effects.push_back(Effect::Authenticate { ticket, route, token });
+    }
+
+    /// Whether a client that has shown a token is let in.
+    pub(super) fn authenticated(&mut self, now: Now, ticket: Ticket, granted: bool) {
+        let Ticket { slot, generation } = ticket;
+        let who = Who { slot, generation };
+        if self.present(who).is_none() {
+            return;
         }
+        let transit = &mut self.conns[slot.index()].transit;
+        let asking = transit.take_if(|transit| matches!(**transit, Transit::Asking(_)));
+        // It was answered, or refused because nobody did.
+        let Some(Transit::Asking(accepted)) = asking.map(|asking| *asking) else { return };
+        if !granted {
+            return self.refuse(now, slot, &Refusal::wrong_token());
+        }
+        self.admit(now, slot, accepted);
+        self.update_interest(slot);
+        if self.conns[slot.index()].role == Role::Echo {
+            self.seated.push_back(who);
+        }
+    }
+
+    fn admit(&mut self, now: Now, slot: Slot, accepted: Accepted) {
+        let Accepted { response, route, name, encoding, subscription } = accepted;
+        let Some(namespace) = self.config.routes.get(route).namespace else {
+            self.direct_raw(slot, |out| out.extend_from_slice(&response));
+            self.conns[slot.index()].role = Role::Echo;
+            self.conns[slot.index()].echoes = true;
+            return self.open(now, slot);
+        };
+        if self.dispatch.backlog() > self.config.limits.commands_waiting_max {
+            // The rooms' homes do not keep up, and it would wait behind all the others.
+            return self.refuse(now, slot, &Refusal::full());
+        }
+        if let Some(name) = subscription.author {
+            self.rename(slot, name);
+        }
+        let joining = Joining {
+            encoding,
+            response: Some(response),
+            since: subscription.since,
+            pin: None,
+            stays: false,
+        };
+        self.join(now, slot, namespace, &name, joining);
     }
 
     /// Messages flow from now on.
@@ -158,8 +189,9 @@ impl Hub {
         // The session is eight bytes: it leaves its place while the hub is changed by its inputs.
         let mut session = std::mem::take(&mut self.conns[slot.index()].session);
         let held = session.held_bytes();
+        let message_bytes_max = self.message_bytes_max(slot);
         let outcome = loop {
-            match session.next(&mut bytes, &self.config.limits) {
+            match session.next(&mut bytes, message_bytes_max) {
                 Ok(Some(Input::Message { kind, payload })) => {
                     if let Err(error) = self.message(now, slot, kind, payload) {
                         break Some(Err(error));
@@ -192,15 +224,21 @@ impl Hub {
         }
     }
 
+    /// Payload bytes of a message of this connection.
+    fn message_bytes_max(&self, slot: Slot) -> usize {
+        self.config.limits.message_bytes_max.min(self.route(slot).message_bytes_max)
+    }
+
     /// After our close frame only the peer's is of interest.
     fn await_goodbye(&mut self, slot: Slot, mut bytes: &mut [u8]) {
+        let message_bytes_max = self.message_bytes_max(slot);
         let conn = &mut self.conns[slot.index()];
         if conn.deaf || conn.heard_goodbye {
             return;
         }
         let held = conn.session.held_bytes();
         loop {
-            match conn.session.next(&mut bytes, &self.config.limits) {
+            match conn.session.next(&mut bytes, message_bytes_max) {
                 Ok(Some(Input::Close(_))) => conn.heard_goodbye = true,
                 Ok(Some(Input::Message { .. } | Input::Ping(_) | Input::Pong(_))) => continue,
                 Ok(None) => break,
@@ -264,36 +302,48 @@ impl Hub {
 /// How a complete request is answered.
 enum Answer {
     Page,
-    Upgrade(Accepted),
+    /// With a token if the route asks for one.
+    Upgrade {
+        accepted: Accepted,
+        token: Option<Secret>,
+    },
 }
 
-/// A request that is granted.
-struct Accepted {
+/// A request that is granted, unless its token opens nothing.
+#[derive(Debug)]
+pub(super) struct Accepted {
     response: Vec<u8>,
-    route: Route,
+    route: RouteId,
+    /// The room's.
+    name: String,
     encoding: Encoding,
     subscription: Subscription,
 }
 
 impl Answer {
-    fn to(head: &[u8], full: bool, limits: &Limits) -> Result<Self, Refusal> {
-        let request = Request::parse(head, limits)?;
+    fn to(head: &[u8], full: bool, config: &Config) -> Result<Self, Refusal> {
+        let request = Request::parse(head, &config.limits)?;
         if full {
             return Err(Refusal::full());
         }
         if request.path() == "/" && request.is_get() && !request.wants_upgrade() {
             return Ok(Self::Page);
         }
-        let route = Route::of(request.path(), limits)?;
+        let (id, name) = config.routes.find(request.path(), &config.limits)?;
+        let route = config.routes.get(id);
         let upgrade = request.upgrade()?;
-        let encoding = match route {
-            Route::Echo => None,
-            Route::Room { .. } => request.subprotocols().find_map(Encoding::of_subprotocol),
+        let token = match route.auth {
+            Auth::None => None,
+            Auth::Bearer => Some(request.bearer()?.ok_or_else(Refusal::no_token)?),
         };
-        let encoding = encoding.unwrap_or_default();
+        let served = |encoding: &Encoding| route.kind == Kind::Room || *encoding == Encoding::Raw;
+        let mut offered = request.subprotocols().filter_map(Encoding::of_subprotocol);
+        let picked = offered.find(served);
         let mut response = Vec::new();
-        upgrade.write_response_picking(encoding.subprotocol(), &mut response);
+        upgrade.write_response_picking(picked.map(Encoding::subprotocol), &mut response);
+        let encoding = picked.unwrap_or_default();
         let subscription = adapter::subscription(&request, encoding)?;
-        Ok(Self::Upgrade(Accepted { response, route, encoding, subscription }))
+        let accepted = Accepted { response, route: id, name, encoding, subscription };
+        Ok(Self::Upgrade { accepted, token })
     }
 }

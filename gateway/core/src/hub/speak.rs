@@ -123,8 +123,9 @@ impl Hub {
 
     fn append_to(&mut self, id: LaneId, epoch: Epoch, meta: &Meta, words: Words<'_>) {
         let own = self.seat_of(id, meta.author);
+        let excluded = own.filter(|&(slot, _)| !self.hears_itself(slot));
         let lane = self.lanes.lane(id);
-        let alone = lane.population() == usize::from(own.is_some());
+        let alone = lane.population() == usize::from(excluded.is_some());
         if alone && !meta.author.is_named() {
             return;
         }
@@ -133,7 +134,7 @@ impl Hub {
         let start = lane.filling.len();
         lane.encoding.push(&mut lane.filling, epoch, meta, words);
         let span = Span { start, end: lane.filling.len() };
-        if let Some((slot, seat)) = own {
+        if let Some((slot, seat)) = excluded {
             lane.skip(seat, Skip { slot, span, frames: 1 });
         }
         if !lane.floors.is_empty() {
@@ -143,6 +144,11 @@ impl Hub {
             self.exclude_others(id, meta.author, span);
         }
         self.queue_lane(id);
+    }
+
+    /// Whether who publishes by this connection is told so too.
+    pub(super) fn hears_itself(&self, slot: Slot) -> bool {
+        self.route(slot).includes_sender
     }
 
     /// Provides what a lane needs to say something.
@@ -188,6 +194,7 @@ impl Hub {
         for &slot in slots {
             if let Role::Member { lane, seat } = self.conns[slot.index()].role
                 && lane == id
+                && !self.hears_itself(slot)
             {
                 self.lanes.lane_mut(id).skip(seat, Skip { slot, span, frames: 1 });
             }

@@ -3,7 +3,6 @@
 use super::error::ProtocolError;
 use super::{Control, Input, Payload, control_input, take};
 use crate::frame::{HEADER_BYTES_MAX, Header, Kind, Opcode};
-use crate::limits::Limits;
 use crate::mask::Mask;
 use crate::utf8::Utf8;
 
@@ -42,13 +41,13 @@ impl Partial {
     pub(super) fn next<'a>(
         &mut self,
         input: &mut &'a mut [u8],
-        limits: &Limits,
+        message_bytes_max: usize,
     ) -> Result<Option<Input<'a>>, ProtocolError> {
         loop {
             let mut frame = match self.frame.take() {
                 Some(frame) => frame,
                 None => match self.stash.header(input)? {
-                    Some(header) => self.begin(&header, limits)?,
+                    Some(header) => self.begin(&header, message_bytes_max)?,
                     None => return Ok(None),
                 },
             };
@@ -69,7 +68,7 @@ impl Partial {
     }
 
     /// Starts a frame, by the rules of fragmentation.
-    fn begin(&mut self, header: &Header, limits: &Limits) -> Result<Frame, ProtocolError> {
+    fn begin(&mut self, header: &Header, message_bytes_max: usize) -> Result<Frame, ProtocolError> {
         let &Header { opcode, fin, payload_len, mask } = header;
         if !opcode.is_control() {
             let message = match (opcode, self.message.take()) {
@@ -81,7 +80,7 @@ impl Partial {
                 (Opcode::Text, None) => Message::new(Kind::Text),
                 (_, None) => Message::new(Kind::Binary),
             };
-            self.message = Some(message.expecting(payload_len, fin, limits)?);
+            self.message = Some(message.expecting(payload_len, fin, message_bytes_max)?);
         }
         // A control frame is short, and a message that fits the limit fits the memory.
         Ok(Frame { opcode, fin, mask, left: payload_len as usize })
@@ -148,14 +147,19 @@ impl Message {
     }
 
     /// Expects another fragment of `len` bytes, unless the message would be too long.
-    fn expecting(mut self, len: u64, fin: bool, limits: &Limits) -> Result<Self, ProtocolError> {
+    fn expecting(
+        mut self,
+        len: u64,
+        fin: bool,
+        message_bytes_max: usize,
+    ) -> Result<Self, ProtocolError> {
         // RFC 6455 §10.4: frames and messages are bounded against those who send huge ones.
-        let room = limits.message_bytes_max.saturating_sub(self.bytes.len());
+        let room = message_bytes_max.saturating_sub(self.bytes.len());
         if len > room as u64 {
             return Err(ProtocolError::TooBig);
         }
         let len = len as usize;
-        self.bytes_max = if fin { self.bytes.len() + len } else { limits.message_bytes_max };
+        self.bytes_max = if fin { self.bytes.len() + len } else { message_bytes_max };
         Ok(self)
     }
 

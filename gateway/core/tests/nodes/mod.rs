@@ -11,7 +11,7 @@ use gateway_core::id::ShardId;
 use gateway_core::slot::Slot;
 use gateway_core::time::Now;
 
-use super::world::{Frame, Wire, Wires, frames, fresh_wire, masked, request};
+use super::world::{Frame, TOKEN, Wire, Wires, frames, fresh_wire, masked, request};
 
 /// A client, wherever its connection is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -257,6 +257,11 @@ impl Node {
                     self.places[client.0] = (to.index(), slot);
                     let event = Event::Thawed { slot, frozen };
                     self.shards[to.index()].hub.handle(self.now, event);
+                }
+                Effect::Authenticate { ticket, token, .. } => {
+                    let granted = token.expose() == TOKEN;
+                    let event = Event::Authenticated { ticket, granted };
+                    self.shards[shard].hub.handle(self.now, event);
                 }
                 Effect::Inquire(inquiry) => self.inquire(shard, inquiry),
             }

@@ -1,12 +1,18 @@
 //! A world of vectors around one hub: clients, their windows, and time by hand.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-use gateway_core::event::{CloseReason, Effect, Event};
+use std::sync::Arc;
+
+use gateway_core::event::{CloseReason, Effect, Event, Ticket};
 use gateway_core::hub::{Config, Flush, Hub, MemberPolicy};
 use gateway_core::limits::Limits;
+use gateway_core::route::{RouteConfig, Routes};
 use gateway_core::slot::Slot;
 use gateway_core::time::Now;
 use gateway_core::transmit::{Part, Sent, Transmit};
+
+/// The token that opens every route that asks for one.
+pub(crate) const TOKEN: &str = "open-sesame";
 
 /// One client's end: what it was sent, how much more it takes, and what was asked of its socket.
 #[derive(Debug)]
@@ -161,6 +167,9 @@ pub(crate) struct World {
     pub(crate) slice: usize,
     /// The window a new client has.
     pub(crate) window: usize,
+    /// Whether tokens are looked at later, and those that wait for it.
+    pub(crate) ponders: bool,
+    pub(crate) asked: Vec<(Ticket, bool)>,
 }
 
 impl World {
@@ -177,7 +186,25 @@ impl World {
     pub(crate) fn with(limits: Limits, member_policy: MemberPolicy) -> Self {
         let hub = Hub::new(Config { limits, member_policy, ..Config::default() });
         let now = Now::from_secs(100);
-        Self { hub, wires: Wires::default(), now, slice: 3, window: usize::MAX }
+        let (wires, window) = (Wires::default(), usize::MAX);
+        Self { hub, wires, now, slice: 3, window, ponders: false, asked: Vec::new() }
+    }
+
+    /// A world in which other routes are served.
+    pub(crate) fn serving(routes: &[RouteConfig]) -> Self {
+        let routes = Arc::new(Routes::new(routes).expect("the routes make sense"));
+        let limits = small_outbox();
+        let mut world = Self::new();
+        world.hub = Hub::new(Config { routes, limits, ..Config::default() });
+        world
+    }
+
+    /// Tells the hub what was found out about tokens.
+    pub(crate) fn decide(&mut self) {
+        for (ticket, granted) in std::mem::take(&mut self.asked) {
+            self.hub.handle(self.now, Event::Authenticated { ticket, granted });
+        }
+        self.settle();
     }
 
     /// A new client in a new slot.
@@ -243,6 +270,12 @@ impl World {
                     let before = self.wire(slot).released.replace(reason);
                     assert_eq!(before, None, "a connection ends once");
                     assert!(!self.hub.is_live(slot));
+                }
+                Effect::Authenticate { ticket, token, .. } => {
+                    self.asked.push((ticket, token.expose() == TOKEN));
+                    if !self.ponders {
+                        self.decide();
+                    }
                 }
                 Effect::Ship { .. } | Effect::Inquire(_) => {
                     panic!("a hub that is alone asks nobody: {effect:?}");

@@ -1,0 +1,162 @@
+//! What a client shows to be let in: a bearer token, wherever its kind of client can put one.
+
+use std::fmt;
+
+use super::request::Request;
+use super::response::Refusal;
+use super::unescape;
+
+/// Bytes of a token. RFC 6750 names no bound; those in use are a few hundred.
+const TOKEN_BYTES_MAX: usize = 4 << 10;
+/// What stands before a token that is offered as a subprotocol.
+const SUBPROTOCOL_PREFIX: &str = "bearer.";
+/// The parameter of the query, RFC 6750 §2.3.
+const PARAMETER: &str = "access_token";
+
+/// A token. It is never shown by `Debug`, so that no log has it.
+#[derive(Clone, Eq, PartialEq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The token itself.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(token: String) -> Self {
+        Self(token)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+impl Request<'_> {
+    /// The bearer token: of the `Authorization` header (RFC 6750 §2.1), which browsers cannot set;
+    /// else of a subprotocol `bearer.<token>`, which is offered and never picked; else of the
+    /// query's `access_token`, percent-decoded.
+    ///
+    /// # Errors
+    /// 400 if there are several of one kind, or it is no token.
+    pub fn bearer(&self) -> Result<Option<Secret>, Refusal> {
+        let kinds = [self.authorized()?, self.offered()?, self.queried()?];
+        let Some(token) = kinds.into_iter().flatten().next() else { return Ok(None) };
+        if token.is_empty() || token.len() > TOKEN_BYTES_MAX {
+            let why = format!("the bearer token is empty or longer than {TOKEN_BYTES_MAX} bytes");
+            return Err(Refusal::bad_request(why));
+        }
+        Ok(Some(Secret(token)))
+    }
+
+    fn authorized(&self) -> Result<Option<String>, Refusal> {
+        let value = only(self.values("Authorization"), "Authorization headers")?;
+        let Some(value) = value.and_then(|value| std::str::from_utf8(value).ok()) else {
+            return Ok(None);
+        };
+        // RFC 9110 §11.1: the scheme is in any case. Another scheme is not for this server.
+        let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
+        let bearer = scheme.eq_ignore_ascii_case("Bearer");
+        Ok(bearer.then(|| token.trim_start().to_owned()))
+    }
+
+    fn offered(&self) -> Result<Option<String>, Refusal> {
+        let tokens = self.subprotocols().filter_map(|name| name.strip_prefix(SUBPROTOCOL_PREFIX));
+        Ok(only(tokens, "bearer subprotocols")?.map(str::to_owned))
+    }
+
+    fn queried(&self) -> Result<Option<String>, Refusal> {
+        let pairs = self.query().unwrap_or_default().split('&');
+        let tokens = pairs.filter_map(|pair| pair.split_once('='));
+        let tokens = tokens.filter(|(name, _)| *name == PARAMETER).map(|(_, token)| token);
+        only(tokens, "access_token parameters")?.map(decode).transpose()
+    }
+}
+
+/// The only one there is, if there is one.
+fn only<T>(mut all: impl Iterator<Item = T>, what: &str) -> Result<Option<T>, Refusal> {
+    let first = all.next();
+    if all.next().is_some() {
+        return Err(Refusal::bad_request(format!("there are several {what}; send one")));
+    }
+    Ok(first)
+}
+
+fn decode(raw: &str) -> Result<String, Refusal> {
+    let mut decoded = Vec::with_capacity(raw.len());
+    let mut rest = raw.as_bytes();
+    while let Some((&byte, mut after)) = rest.split_first() {
+        decoded.push(if byte == b'%' { unescape(&mut after)? } else { byte });
+        rest = after;
+    }
+    String::from_utf8(decoded).map_err(|_| Refusal::bad_request("access_token is not UTF-8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+
+    fn bearer(target: &str, headers: &str) -> Result<Option<String>, String> {
+        let head = format!("GET {target} HTTP/1.1\r\nHost: x\r\n{headers}\r\n");
+        let limits = Limits::default();
+        let request = Request::parse(head.as_bytes(), &limits).expect("it is HTTP");
+        let token = request.bearer().map_err(|refusal| refusal.why().to_owned())?;
+        Ok(token.map(|token| token.expose().to_owned()))
+    }
+
+    #[test]
+    fn a_token_is_found_wherever_a_client_can_put_it() {
+        let token = Ok(Some("s3cret".to_owned()));
+        for (target, headers) in [
+            ("/", "Authorization: Bearer s3cret\r\n"),
+            ("/", "authorization: bEARER  s3cret\r\n"),
+            ("/", "Sec-WebSocket-Protocol: weir.raw, bearer.s3cret\r\n"),
+            ("/?access_token=s3cret", ""),
+            ("/?a=b&access_token=s3cre%74&c", ""),
+            ("/?access_token=other", "Authorization: Bearer s3cret\r\n"),
+        ] {
+            assert_eq!(bearer(target, headers), token, "{target} {headers}");
+        }
+    }
+
+    #[test]
+    fn who_shows_nothing_of_the_kind_has_no_token() {
+        for (target, headers) in [
+            ("/", ""),
+            ("/?token=s3cret", ""),
+            ("/", "Authorization: Basic czNjcmV0\r\n"),
+            ("/", "Sec-WebSocket-Protocol: weir.raw, chat\r\n"),
+        ] {
+            assert_eq!(bearer(target, headers), Ok(None), "{target} {headers}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_token_is_refused() {
+        for (target, headers) in [
+            ("/", "Authorization: Bearer\r\n"),
+            ("/", "Authorization: Bearer a\r\nAuthorization: Bearer b\r\n"),
+            ("/", "Sec-WebSocket-Protocol: bearer.a, bearer.b\r\n"),
+            ("/?access_token=a&access_token=b", ""),
+            ("/?access_token=%zz", ""),
+            ("/?access_token=%ff", ""),
+            ("/?access_token=", ""),
+        ] {
+            assert!(bearer(target, headers).is_err(), "{target} {headers}");
+        }
+        let long = format!("Authorization: Bearer {}\r\n", "x".repeat(TOKEN_BYTES_MAX + 1));
+        assert!(bearer("/", &long).is_err());
+    }
+
+    #[test]
+    fn a_secret_is_not_shown() {
+        let shown = format!("{:?}", Secret::from("s3cret".to_owned()));
+        assert!(!shown.contains("s3cret"), "{shown}");
+    }
+}
