@@ -1,6 +1,7 @@
 //! A lane: the members of one room that read one encoding, and what this turn says to them.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use crate::chunk::{Chunk, Span};
 use crate::dispatch::RoomKey;
@@ -50,6 +51,14 @@ pub(crate) struct Skip {
     pub(crate) frames: u32,
 }
 
+/// A member that hears nothing up to an offset, and what it missed of the filling chunk so far.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Floor {
+    pub(crate) slot: Slot,
+    pub(crate) offset: Offset,
+    missed: Option<Skip>,
+}
+
 /// One room's lane in one encoding.
 #[derive(Debug)]
 pub(crate) struct Lane {
@@ -60,8 +69,10 @@ pub(crate) struct Lane {
     /// What has been said since the last flight began.
     pub(crate) filling: Chunk,
     pub(crate) skips: Vec<Skip>,
-    /// Members that were further on than the room is here, and up to where they hear nothing.
-    pub(crate) floors: Vec<(Slot, Offset)>,
+    /// Members that were further on than the room is here.
+    pub(crate) floors: Vec<Floor>,
+    /// Members that hear nothing from here on, and the frames before that.
+    hushed: BTreeMap<Slot, (u32, u32)>,
     /// Members that left and that the room does not know of yet, because the lane still speaks.
     pub(crate) departed: u32,
     /// In the list of lanes that have something to say.
@@ -80,6 +91,7 @@ impl Lane {
             filling: Chunk::default(),
             skips: Vec::new(),
             floors: Vec::new(),
+            hushed: BTreeMap::new(),
             departed: 0,
             queued: false,
             flying: false,
@@ -113,7 +125,7 @@ impl Lane {
         let member = self.members[seat as usize];
         if member.marks & HUSHED != 0 {
             // Whoever gets the slot next must not be hushed in its place.
-            self.skips.retain(|skip| skip.slot.0 != member.slot || skip.span.end != u32::MAX);
+            self.hushed.remove(&Slot(member.slot));
         }
         if self.flying {
             self.members[seat as usize] = Member::HOLE;
@@ -145,19 +157,55 @@ impl Lane {
 
     /// The member in `seat` hears what was said until now, and nothing after.
     pub(crate) fn hush(&mut self, seat: u32, slot: Slot) {
-        let span = Span { start: self.filling.len(), end: u32::MAX };
         self.members[seat as usize].marks |= SKIPS[usize::from(self.odd)] | HUSHED;
-        self.skips.push(Skip { slot, span, frames: self.filling.frames() });
+        self.hushed.insert(slot, (self.filling.len(), self.filling.frames()));
+    }
+
+    /// The member hears nothing up to this offset.
+    pub(crate) fn set_floor(&mut self, slot: Slot, offset: Offset) {
+        self.floors.push(Floor { slot, offset, missed: None });
+    }
+
+    /// A message with this offset is this much of the filling chunk. Who is further on misses it;
+    /// `seat_of` tells where it sits.
+    pub(crate) fn keep_floors(
+        &mut self,
+        offset: Offset,
+        span: Span,
+        seat_of: impl Fn(Slot) -> Option<u32>,
+    ) {
+        let (skips, mark) = (&mut self.skips, SKIPS[usize::from(self.odd)]);
+        self.floors.retain(|floor| {
+            let stays = floor.offset >= offset;
+            if !stays {
+                skips.extend(floor.missed);
+            }
+            stays
+        });
+        for floor in &mut self.floors {
+            let Some(seat) = seat_of(floor.slot) else { continue };
+            self.members[seat as usize].marks |= mark;
+            // It misses everything, so that one range grows.
+            let slot = floor.slot;
+            let missed = floor.missed.get_or_insert(Skip { slot, span, frames: 0 });
+            missed.span.end = span.end;
+            missed.frames += 1;
+        }
     }
 
     /// Starts a flight: what was filled goes out, what comes now waits for the next one.
     pub(crate) fn take_off(&mut self) -> (Chunk, Flight) {
         assert!(!self.flying, "a lane has one flight at a time");
         let mut skips = std::mem::take(&mut self.skips);
-        for hushed in skips.iter_mut().filter(|skip| skip.span.end == u32::MAX) {
-            hushed.span.end = self.filling.len();
-            hushed.frames = self.filling.frames() - hushed.frames;
-        }
+        let (end, all) = (self.filling.len(), self.filling.frames());
+        skips.extend(std::mem::take(&mut self.hushed).into_iter().map(
+            |(slot, (start, before))| Skip {
+                slot,
+                span: Span { start, end },
+                frames: all - before,
+            },
+        ));
+        skips.extend(self.floors.iter_mut().filter_map(|floor| floor.missed.take()));
         skips.sort_unstable_by_key(|skip| (skip.slot, skip.span.start, Reverse(skip.span.end)));
         let flight = Flight { skips, odd: self.odd, next: 0, end: self.members.len() };
         self.flying = true;

@@ -35,13 +35,27 @@ fn pongs_are_neither_dropped_nor_counted_as_messages() {
     let mut world = World::with(small_outbox(), MemberPolicy::Lossy);
     let [ann] = world.connect_all("/ws/lobby");
     world.wire(ann).window = 0;
-    let pings: Vec<u8> = (0..100).flat_map(|_| masked(0x89, &[7; 100])).collect();
+    let pings: Vec<u8> = (0..10).flat_map(|_| masked(0x89, &[7; 100])).collect();
     world.raw(ann, &pings);
     world.settle();
     let counters = world.hub.counters();
     assert_eq!((counters.dropped, counters.deliveries), (0, 0));
     world.read_more(ann, usize::MAX / 2);
-    assert_eq!(world.heard(ann).len(), 100);
+    assert_eq!(world.heard(ann).len(), 10);
+}
+
+/// It was owed whatever it asked for.
+#[test]
+fn pongs_beyond_what_a_lossy_member_may_owe_close_it() {
+    let mut world = World::with(small_outbox(), MemberPolicy::Lossy);
+    let [ann] = world.connect_all("/ws/lobby");
+    world.wire(ann).window = 0;
+    let pings: Vec<u8> = (0..1_000).flat_map(|_| masked(0x89, &[7; 100])).collect();
+    world.raw(ann, &pings);
+    world.settle();
+    assert!(world.hub.outbox_bytes() < 10_000, "{}", world.hub.outbox_bytes());
+    world.read_more(ann, usize::MAX / 2);
+    assert_eq!(world.heard(ann).last().and_then(close_code), Some(1013));
 }
 
 #[test]

@@ -63,7 +63,11 @@ impl Hub {
         let conn = &mut self.conns[slot.index()];
         conn.stage = Stage::Closing;
         conn.reason.get_or_insert(reason);
-        self.deadlines.set(slot, now.tick().after_secs(self.config.limits.close_secs.max(1)));
+        // Who is refused has had its time since it was accepted.
+        if !conn.refused {
+            let close_secs = self.config.limits.close_secs.max(1);
+            self.deadlines.set(slot, now.tick().after_secs(close_secs));
+        }
         // Even one that was not read from is heard saying goodbye.
         self.update_interest(slot);
     }
@@ -208,7 +212,7 @@ impl Hub {
 
     fn vacate(&mut self, slot: Slot, id: LaneId, seat: u32) {
         let lane = self.lanes.lane_mut(id);
-        lane.floors.retain(|&(held, _)| held != slot);
+        lane.floors.retain(|floor| floor.slot != slot);
         // Only a lane that has fallen silent gives up its room.
         lane.departed += 1;
         if let Some(moved) = lane.leave(seat) {

@@ -2,7 +2,7 @@
 
 use super::offer::{PIECES_MAX, offer, send_corked};
 use super::owing::Kept;
-use super::rounds::{Airborne, Mail};
+use super::rounds::{Airborne, Mail, Missed};
 use super::{Conn, Hub, Stage};
 use crate::chunk::{Chunk, Span};
 use crate::chunks::{Account, ChunkId};
@@ -66,6 +66,7 @@ impl Hub {
         }
         let done = self.flush_retries(now, left, out)
             && self.flush_direct(now, left, out)
+            && self.flush_missed(now, left, out)
             && self.flush_lanes(now, left, out)
             && self.flush_farewells(now, left, out);
         self.bury_broken();
@@ -120,6 +121,43 @@ impl Hub {
             self.keep(now, slot, own, &[whole], Kept { sent, framed, lossy: false });
             self.chunks.settle(own);
         }
+    }
+
+    /// What members missed, each encoded for itself: what one does not take is charged before the
+    /// next one is looked at.
+    fn flush_missed(&mut self, now: Now, left: &mut usize, out: &mut impl Transmit) -> bool {
+        while *left > 0 {
+            let Some(missed) = self.round.missed.pop_front() else { return true };
+            *left -= 1;
+            let conn = &self.conns[missed.slot.index()];
+            if conn.generation == missed.generation && !conn.said_goodbye {
+                self.catch_up(now, &missed, out);
+            }
+            self.finish_recovery();
+        }
+        self.round.missed.is_empty()
+    }
+
+    fn catch_up(&mut self, now: Now, missed: &Missed, out: &mut impl Transmit) {
+        let Missed { slot, epoch, ref batch, .. } = *missed;
+        let Some((lane, _)) = self.seat(slot) else { return };
+        let encoding = self.lanes.lane(lane).encoding;
+        let author = self.conns[slot.index()].author;
+        let own = self.hears_itself(slot) || self.config.mutants.has(Mutant::OwnRecovered);
+        let mut chunk = Chunk::reusing(self.chunks.buffer());
+        for (meta, words) in batch.iter().filter(|(meta, _)| own || meta.author != author) {
+            encoding.push(&mut chunk, epoch, &meta, words);
+        }
+        self.counters.deliveries += u64::from(chunk.frames());
+        let whole = chunk.whole();
+        let id = self.chunks.hold(chunk, Account::Rooms);
+        if let Some(sent) = self.try_send(slot, id, &[whole], whole.len(), out)
+            && sent < whole.len()
+        {
+            let kept = Kept { sent, framed: true, lossy: self.is_lossy(slot) };
+            self.keep(now, slot, id, &[whole], kept);
+        }
+        self.chunks.settle(id);
     }
 
     fn flush_lanes(&mut self, now: Now, left: &mut usize, out: &mut impl Transmit) -> bool {

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::conn::{Joining, Transit};
+use super::rounds::Missed;
 use super::{Hub, Role, Stage, Who};
 use crate::dispatch::RoomKey;
 use crate::id::Author;
@@ -14,6 +15,10 @@ use crate::position::{Offset, Position};
 use crate::route::Namespace;
 use crate::slot::Slot;
 use crate::time::Now;
+
+/// Connections of a shard that are told what they missed at a time: each may be told as much as it
+/// may owe, and what comes is kept until it is sent.
+const RECOVERIES_MAX: usize = 64;
 
 /// How a connection wants to join its room.
 #[derive(Debug, Default)]
@@ -87,16 +92,13 @@ impl Hub {
 
     /// The room is heard here: asks for what came since the connection heard it, or joins.
     fn enter_room(&mut self, now: Now, slot: Slot) {
-        let ask = self.ask_of(slot);
         let conn = &mut self.conns[slot.index()];
-        let Role::Waiting { room } = conn.role else { return };
+        let Role::Waiting { .. } = conn.role else { return };
         let joining = conn.joining().expect("who waits is joining");
         match joining.since {
-            Some(since) => {
-                let pin = joining.pin.take();
-                self.dispatch.recover(room, ask, since, pin);
-            }
             None => self.sit_down(now, slot, &Recovered::nothing()),
+            Some(_) if self.recoveries < RECOVERIES_MAX => self.ask_for_past(slot),
+            Some(_) => self.askers.push_back(self.who(slot)),
         }
     }
 
@@ -110,9 +112,14 @@ impl Hub {
         complete: bool,
     ) {
         let who = Who { slot: Slot(ask as u32), generation: (ask >> 32) as u32 };
+        let before = self.pending.missed.len();
         let waits = self.present(who).is_some_and(|conn| conn.role == Role::Waiting { room });
         if waits {
             self.sit_down(now, who.slot, &Recovered { batch: Some(Arc::clone(batch)), complete });
+        }
+        // Else it is finished when that is sent.
+        if self.pending.missed.len() == before {
+            self.finish_recovery();
         }
     }
 
@@ -156,7 +163,11 @@ impl Hub {
             self.dispatch.show(room, author);
         }
         match (since, &recovered.batch) {
-            (Some(_), Some(batch)) if recovered.complete => self.catch_up(slot, room, batch),
+            (Some(_), Some(batch)) if recovered.complete && !batch.is_empty() => {
+                let Who { slot, generation } = self.who(slot);
+                let (epoch, batch) = (self.dispatch.position(room).epoch, Arc::clone(batch));
+                self.pending.missed.push_back(Missed { slot, generation, epoch, batch });
+            }
             // Who has just subscribed was told so already.
             (Some(since), _) if !recovered.complete && !is_new => {
                 self.missed(now, slot, room, since);
@@ -172,24 +183,31 @@ impl Hub {
         if offset > self.dispatch.position(room).offset
             && let Some((lane, _)) = self.seat(slot)
         {
-            self.lanes.lane_mut(lane).floors.push((slot, offset));
+            self.lanes.lane_mut(lane).set_floor(slot, offset);
         }
     }
 
-    /// Tells one member what the others have heard already.
-    fn catch_up(&mut self, slot: Slot, room: RoomKey, batch: &Batch) {
-        let Some((lane, _)) = self.seat(slot) else { return };
-        let encoding = self.lanes.lane(lane).encoding;
-        let epoch = self.dispatch.position(room).epoch;
-        let author = self.conns[slot.index()].author;
-        let own = self.hears_itself(slot) || self.config.mutants.has(Mutant::OwnRecovered);
-        for (meta, words) in batch.iter().filter(|(meta, _)| own || meta.author != author) {
-            let start = self.pending.direct.len();
-            self.prepare_direct();
-            encoding.push(&mut self.pending.direct, epoch, &meta, words);
-            self.counters.deliveries += 1;
-            self.address(slot, start, true);
+    /// One recovery less is under way: the next connection that waits for one asks.
+    pub(super) fn finish_recovery(&mut self) {
+        self.recoveries = self.recoveries.checked_sub(1).expect("a recovery ends once");
+        while self.recoveries < RECOVERIES_MAX
+            && let Some(who) = self.askers.pop_front()
+        {
+            // It may have gone, or its room with it.
+            if self.present(who).is_some() {
+                self.ask_for_past(who.slot);
+            }
         }
+    }
+
+    fn ask_for_past(&mut self, slot: Slot) {
+        let ask = self.ask_of(slot);
+        let conn = &mut self.conns[slot.index()];
+        let Role::Waiting { room } = conn.role else { return };
+        let Some(joining) = conn.joining() else { return };
+        let (since, pin) = (joining.since.expect("it was there before"), joining.pin.take());
+        self.recoveries += 1;
+        self.dispatch.recover(room, ask, since, pin);
     }
 
     /// What came while its sender waited. What it publishes follows all that was told until now:

@@ -99,6 +99,9 @@ pub struct Hub {
     chunks: Chunks,
     /// Connections that wait for their room.
     joining: BTreeMap<RoomKey, Vec<Who>>,
+    /// Recoveries under way, and who waits for one of them to end.
+    recoveries: usize,
+    askers: VecDeque<Who>,
     /// Connections that have just joined, whose first messages may wait.
     seated: VecDeque<Who>,
     /// Connections that are not read from because their room's messages wait.
@@ -185,6 +188,8 @@ impl Hub {
             }),
             lanes: Lanes::default(),
             joining: BTreeMap::new(),
+            recoveries: 0,
+            askers: VecDeque::new(),
             seated: VecDeque::new(),
             stalled: BTreeMap::new(),
             leaving: Vec::new(),

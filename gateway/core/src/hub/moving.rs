@@ -222,8 +222,8 @@ impl Hub {
             Role::Member { lane, .. } => {
                 let lane = self.lanes.lane(lane);
                 let mut position = self.dispatch.position(lane.room);
-                let floor = lane.floors.iter().find(|&&(held, _)| held == slot);
-                position.offset = floor.map_or(position.offset, |&(_, floor)| floor);
+                let floor = lane.floors.iter().find(|floor| floor.slot == slot);
+                position.offset = floor.map_or(position.offset, |floor| floor.offset);
                 frozen.since = Some(position);
                 frozen.encoding = lane.encoding;
                 frozen.room = Some(self.dispatch.name(lane.room).clone());
@@ -267,7 +267,13 @@ impl Hub {
         conn.pinged = frozen.pinged;
         conn.heard = Tick(now.tick().0.saturating_sub(frozen.silent));
         self.inbound += conn.session.held_bytes() + conn.head_bytes();
-        self.deadlines.set(slot, self.patience(now, frozen.silent));
+        let limits = &self.config.limits;
+        let until = match frozen.pinged {
+            // What it answered may have been lost on neither side, only not been read yet.
+            true => now.tick().after_secs(limits.pong_secs.max(1)),
+            false => self.patience(now, frozen.silent),
+        };
+        self.deadlines.set(slot, until);
         self.know_author(frozen.author, slot);
         self.restore_outbox(slot, frozen.begun, frozen.owed);
         if let Some(outbox) = &mut self.conns[slot.index()].outbox {

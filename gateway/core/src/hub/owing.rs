@@ -45,7 +45,7 @@ impl Hub {
         self.rank(slot);
         let conn = &self.conns[slot.index()];
         let member = conn.stage == Stage::Open && matches!(conn.role, Role::Member { .. });
-        if member && !self.is_lossy(slot) && self.is_slow(slot) {
+        if member && !how.lossy && self.is_slow(slot) {
             self.close_slow(now, slot);
         }
         self.shed(now);
@@ -120,7 +120,7 @@ impl Hub {
         let close_secs = self.config.limits.close_secs.max(1);
         let conn = &mut self.conns[slot.index()];
         conn.heard = now.tick();
-        let bounded = conn.reason == Some(CloseReason::Slow) || self.draining;
+        let bounded = conn.reason == Some(CloseReason::Slow) || conn.refused || self.draining;
         if conn.stage == Stage::Closing && !bounded {
             self.deadlines.set(slot, now.tick().after_secs(close_secs));
         }
@@ -173,7 +173,9 @@ impl Hub {
 
     /// Whether a member owes more than it may.
     fn is_slow(&self, slot: Slot) -> bool {
-        let bytes_max = self.config.limits.outbox_bytes_max;
+        // Who loses what its room says still owes what only it is told, such as pings.
+        let times = if self.is_lossy(slot) { 2 } else { 1 };
+        let bytes_max = self.config.limits.outbox_bytes_max.saturating_mul(times);
         let outbox = self.conns[slot.index()].outbox.as_ref();
         outbox.is_some_and(|outbox| {
             outbox.owed() > bytes_max && outbox.owed_beyond_first(&self.chunks) > bytes_max

@@ -1,6 +1,7 @@
 //! What is to be said, in two halves: one that fills while events come, one that is being sent.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::chunk::Chunk;
 use crate::chunk::Span;
@@ -8,6 +9,8 @@ use crate::chunks::ChunkId;
 use crate::close::CloseCode;
 use crate::lane::Flight;
 use crate::lanes::LaneId;
+use crate::message::Batch;
+use crate::position::Epoch;
 use crate::slot::Slot;
 
 /// What events have added since the round began.
@@ -18,6 +21,8 @@ pub(super) struct Pending {
     /// Bytes for one connection each: responses, echoes, pings and pongs.
     pub(super) direct: Chunk,
     pub(super) mails: Vec<Mail>,
+    /// What members missed; encoded when it is sent, one after the other.
+    pub(super) missed: VecDeque<Missed>,
     /// Lanes that have something to say, each once.
     pub(super) lanes: Vec<LaneId>,
     pub(super) farewells: Vec<Farewell>,
@@ -27,6 +32,7 @@ impl Pending {
     pub(super) fn is_empty(&self) -> bool {
         self.retries.is_empty()
             && self.mails.is_empty()
+            && self.missed.is_empty()
             && self.lanes.is_empty()
             && self.farewells.is_empty()
     }
@@ -41,6 +47,15 @@ pub(super) struct Mail {
     pub(super) framed: bool,
 }
 
+/// What a member missed of its room since it was there last.
+#[derive(Debug)]
+pub(super) struct Missed {
+    pub(super) slot: Slot,
+    pub(super) generation: u32,
+    pub(super) epoch: Epoch,
+    pub(super) batch: Arc<Batch>,
+}
+
 /// The last word to one connection; without a code it was said already, or cannot be.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Farewell {
@@ -51,7 +66,8 @@ pub(super) struct Farewell {
 }
 
 /// One pass of the flush over what was pending when it began, in this order: outboxes that may
-/// go on, direct bytes (a response comes before anything its room says), lanes, last words.
+/// go on, direct bytes (a response comes before anything its room says), what was missed, lanes,
+/// last words.
 #[derive(Debug, Default)]
 pub(super) struct Round {
     pub(super) retries: Vec<Slot>,
@@ -59,6 +75,7 @@ pub(super) struct Round {
     pub(super) direct: Option<ChunkId>,
     pub(super) mails: Vec<Mail>,
     pub(super) mailed: usize,
+    pub(super) missed: VecDeque<Missed>,
     /// Lanes that took off when the round began, and have not landed.
     pub(super) flights: VecDeque<Airborne>,
     pub(super) farewells: Vec<Farewell>,
@@ -83,6 +100,7 @@ impl Round {
         self.farewells.clear();
         std::mem::swap(&mut self.retries, &mut pending.retries);
         std::mem::swap(&mut self.mails, &mut pending.mails);
+        std::mem::swap(&mut self.missed, &mut pending.missed);
         std::mem::swap(&mut self.farewells, &mut pending.farewells);
         (self.retried, self.mailed, self.said) = (0, 0, 0);
         self.active = true;

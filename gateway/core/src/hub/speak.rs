@@ -203,14 +203,11 @@ impl Hub {
 
     /// Members that were further on than the room hear nothing until it gets there.
     pub(super) fn keep_floors(&mut self, id: LaneId, offset: Offset, span: Span) {
-        let lane = self.lanes.lane_mut(id);
-        lane.floors.retain(|&(_, floor)| floor >= offset);
-        for index in 0..lane.floors.len() {
-            let (slot, _) = lane.floors[index];
-            if let Role::Member { seat, .. } = self.conns[slot.index()].role {
-                lane.skip(seat, Skip { slot, span, frames: 1 });
-            }
-        }
+        let Self { lanes, conns, .. } = self;
+        lanes.lane_mut(id).keep_floors(offset, span, |slot| match conns[slot.index()].role {
+            Role::Member { lane, seat } if lane == id => Some(seat),
+            Role::Member { .. } | Role::Waiting { .. } | Role::Echo | Role::Nothing => None,
+        });
     }
 
     /// Gives a connection an author of another kind.

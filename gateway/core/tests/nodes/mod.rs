@@ -68,6 +68,11 @@ pub(crate) struct Node {
     /// Whether nobody is let move, and how many were refused.
     pub(crate) refuses: bool,
     pub(crate) refusals: u32,
+    /// The registry refuses migrations, and how often it was asked; or it does not answer.
+    pub(crate) no_migrations: bool,
+    pub(crate) asked: u32,
+    pub(crate) silent: Vec<Term>,
+    pub(crate) mute: bool,
 }
 
 impl Node {
@@ -88,6 +93,10 @@ impl Node {
             closed: BTreeMap::new(),
             refuses: false,
             refusals: 0,
+            no_migrations: false,
+            asked: 0,
+            silent: Vec::new(),
+            mute: false,
         }
     }
 
@@ -204,7 +213,11 @@ impl Node {
         }
     }
 
-    fn take_letters(&mut self, me: ShardId) -> bool {
+    pub(crate) fn rings_hold(&mut self, capacity: usize) {
+        self.rings.capacity = capacity;
+    }
+
+    pub(crate) fn take_letters(&mut self, me: ShardId) -> bool {
         let mut moved = false;
         for from in 0..self.shards.len() as u16 {
             let pair = (ShardId(from), me);
@@ -224,7 +237,19 @@ impl Node {
         moved
     }
 
-    fn effects(&mut self, shard: usize) -> bool {
+    /// One pass of a turn, as `Turn::pass` in the gateway; whether it was busy.
+    pub(crate) fn pass(&mut self, shard: usize) -> bool {
+        let me = ShardId(shard as u16);
+        let mut busy = self.effects(shard);
+        let Shard { hub, wires, .. } = &mut self.shards[shard];
+        let before = self.rings.len();
+        hub.exchange(self.now, &mut From(me, &mut self.rings));
+        busy |= before != self.rings.len();
+        while hub.flush(self.now, 2, wires) == Flush::More {}
+        busy | self.effects(shard)
+    }
+
+    pub(crate) fn effects(&mut self, shard: usize) -> bool {
         let mut any = false;
         while let Some(effect) = self.shards[shard].hub.poll_effect() {
             any = true;
@@ -284,6 +309,14 @@ impl Node {
                 let (home, known) = self.homes.remove(&room).expect("a home that is known");
                 assert_eq!((home, known), (ShardId(shard as u16), term));
                 return;
+            }
+            Inquiry::Migrate { term, .. } if self.mute => {
+                self.silent.push(term);
+                return;
+            }
+            Inquiry::Migrate { term, .. } if self.no_migrations => {
+                self.asked += 1;
+                Answer::Migrated { term, next: None }
             }
             Inquiry::Migrate { room, term, to } => {
                 assert_eq!(self.homes[&room], (ShardId(shard as u16), term));
