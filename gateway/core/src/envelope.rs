@@ -121,14 +121,29 @@ pub struct Attach {
     /// Up to where the shard has heard the room, if it has.
     pub since: Option<Position>,
     /// Its members that show presence.
-    pub roster: Vec<Author>,
+    pub roster: Vec<Face>,
+}
+
+/// A member as others see it. Another name is another face: who takes one goes and comes.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Face {
+    /// Whose messages it publishes.
+    pub author: Author,
+    /// By which name it shows itself, if it has one.
+    pub name: Option<Arc<str>>,
+}
+
+impl From<Author> for Face {
+    fn from(author: Author) -> Self {
+        Self { author, name: None }
+    }
 }
 
 /// Someone came or went.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Change {
     /// Who.
-    pub who: Author,
+    pub who: Face,
     /// Came, or went.
     pub joined: bool,
 }
@@ -164,7 +179,7 @@ pub struct Expected {
     /// What the old home sends it.
     pub sent: Offset,
     /// Its members that show presence.
-    pub roster: Vec<Author>,
+    pub roster: Vec<Face>,
     /// Its messages that were sequenced in what it will not be told.
     pub answers: Vec<(u64, Offset)>,
 }

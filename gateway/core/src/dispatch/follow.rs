@@ -87,7 +87,7 @@ impl Dispatch {
             room: side.room.clone(),
             term,
             since: side.since(),
-            roster: side.roster.keys().copied().collect(),
+            roster: side.roster.keys().cloned().collect(),
         };
         self.queue(home, Command::Attach(Box::new(attach)));
     }

@@ -28,7 +28,6 @@ impl Dispatch {
     }
 
     fn flush_side(&mut self, room: RoomKey, post: &mut impl Post) {
-        self.flush_changes(room);
         let refused = match self.sides[room.index()].state {
             State::Here { home } => {
                 self.submit_waiting(room, home);
@@ -38,6 +37,9 @@ impl Dispatch {
             State::Claiming | State::Attaching { .. } => false,
         };
         // What was sequenced at once may have been all that kept the room.
+        if self.sides.contains(room.index()) {
+            self.flush_changes(room);
+        }
         let Some(side) = self.sides.get_mut(room.index()) else { return };
         let unsent = side.waiting.is_some();
         if !unsent && side.stalled {

@@ -8,8 +8,8 @@ use siphasher::sip::SipHasher13;
 use slab::Slab;
 
 use super::{Dispatch, Inquiry, RoomKey};
-use crate::envelope::{Change, Command, Link, Pin, RoomName, Term};
-use crate::id::{Author, ShardId};
+use crate::envelope::{Change, Command, Face, Link, Pin, RoomName, Term};
+use crate::id::ShardId;
 use crate::log::{Log, Retention};
 use crate::message::{Batch, Meta, Words};
 use crate::position::{Epoch, Offset, Position};
@@ -58,7 +58,7 @@ pub(super) struct Home {
     pub(super) forwarder: Option<ShardId>,
     pub(super) pins: Vec<Held>,
     /// Members that show themselves, by how many shards have them.
-    pub(super) roster: BTreeMap<Author, u32>,
+    pub(super) roster: BTreeMap<Face, u32>,
     /// Messages that the engine has not answered for, by ticket.
     pub(super) unsequenced: BTreeMap<u64, Arc<Batch>>,
     /// Messages that the engine has answered for before their predecessor, by that.
@@ -91,7 +91,7 @@ pub(super) struct Listener {
     pub(super) answers: Vec<(u64, Offset)>,
     pub(super) asks: VecDeque<Asked>,
     /// Its members that show themselves.
-    pub(super) roster: BTreeSet<Author>,
+    pub(super) roster: BTreeSet<Face>,
     /// Who came and went since it was last told; if there is `roster_whole` to tell, that instead.
     pub(super) changes: Vec<Change>,
     pub(super) roster_whole: bool,

@@ -73,7 +73,7 @@ impl Dispatch {
         let follows = side.or_else(|| self.claiming(&self.homes[index as usize].room));
         let home = &mut self.homes[index as usize];
         if let Some(room) = side {
-            let roster = self.sides[room.index()].roster.keys().copied().collect();
+            let roster = self.sides[room.index()].roster.keys().cloned().collect();
             shards.push(Expected { shard: me, sent: home.head, roster, answers: Vec::new() });
         }
         let (log, ages, base) = home.unload(self.now);
@@ -89,7 +89,7 @@ impl Dispatch {
             pins: home.pins.drain(..).map(|held| (held.pin, held.offset)).collect(),
         };
         home.phase = Phase::Forwarding { to, term };
-        let roster = home.roster.keys().copied().collect();
+        let roster = home.roster.keys().cloned().collect();
         self.queue(to, Command::Ship(Box::new(shipment)));
         if let Some(room) = side {
             self.sides[room.index()].switching = true;
@@ -165,7 +165,7 @@ impl Listener {
             Some(_) => Vec::new(),
             None => std::mem::take(&mut self.answers),
         };
-        let roster = self.roster.iter().copied().collect();
+        let roster = self.roster.iter().cloned().collect();
         Expected { shard: self.shard, sent: self.sent, roster, answers }
     }
 }

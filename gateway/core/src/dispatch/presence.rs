@@ -8,16 +8,17 @@ use std::collections::BTreeSet;
 use super::home::Home;
 use super::side::State;
 use super::{Dispatch, RoomKey, Told};
-use crate::envelope::{Change, Command, Delivery, Link, Post, Term};
-use crate::id::{Author, ShardId};
+use crate::envelope::{Change, Command, Delivery, Face, Link, Post, Term};
+use crate::id::ShardId;
 
 /// Changes that wait, beyond which all members are told instead.
 const CHANGES_MAX: usize = 256;
 
 impl Dispatch {
     /// A member of this shard shows itself. Only for rooms whose policy says so.
-    pub(crate) fn show(&mut self, room: RoomKey, who: Author) {
-        let count = self.sides[room.index()].roster.entry(who).or_insert(0);
+    pub(crate) fn show(&mut self, room: RoomKey, who: impl Into<Face>) {
+        let who = who.into();
+        let count = self.sides[room.index()].roster.entry(who.clone()).or_insert(0);
         *count += 1;
         if *count == 1 {
             self.change(room, Change { who, joined: true });
@@ -25,7 +26,8 @@ impl Dispatch {
     }
 
     /// It does not any more.
-    pub(crate) fn hide(&mut self, room: RoomKey, who: Author) {
+    pub(crate) fn hide(&mut self, room: RoomKey, who: impl Into<Face>) {
+        let who = who.into();
         let roster = &mut self.sides[room.index()].roster;
         let count = roster.get_mut(&who).expect("who leaves was shown");
         *count -= 1;
@@ -42,12 +44,12 @@ impl Dispatch {
 
     /// Members of a room that show themselves, as this shard knows.
     #[cfg(any(test, feature = "probe"))]
-    pub(crate) fn present(&self, room: RoomKey) -> Vec<Author> {
+    pub(crate) fn present(&self, room: RoomKey) -> Vec<Face> {
         let side = &self.sides[room.index()];
         match side.state {
-            State::Here { home } => self.homes[home as usize].roster.keys().copied().collect(),
+            State::Here { home } => self.homes[home as usize].roster.keys().cloned().collect(),
             State::Claiming | State::Attaching { .. } | State::Live { .. } => {
-                side.present.iter().copied().collect()
+                side.present.iter().cloned().collect()
             }
         }
     }
@@ -74,7 +76,8 @@ impl Dispatch {
     pub(super) fn flush_changes(&mut self, room: RoomKey) {
         let side = &mut self.sides[room.index()];
         let State::Live { home, term } = side.state else { return };
-        if side.changes.is_empty() {
+        // Who has said something and left is known until that is heard.
+        if side.changes.is_empty() || side.waiting.is_some() {
             return;
         }
         if self.outgoing.contains_key(&home) {
@@ -83,8 +86,8 @@ impl Dispatch {
         let whole = side.changes.len() > CHANGES_MAX;
         let mut changes = std::mem::take(&mut side.changes);
         if whole {
-            let join = |&who: &Author| Change { who, joined: true };
-            changes = side.roster.keys().map(join).collect();
+            let join = |who: Face| Change { who, joined: true };
+            changes = side.roster.keys().cloned().map(join).collect();
         }
         let from = self.config.me;
         self.queue(home, Command::Presence { from, term, changes, whole });
@@ -101,34 +104,34 @@ impl Dispatch {
         let shards = &self.homes[index as usize].shards;
         let Some(at) = shards.iter().position(|listener| listener.shard == from) else { return };
         if whole {
-            let roster: Vec<Author> = changes.iter().map(|change| change.who).collect();
+            let roster: Vec<Face> = changes.iter().map(|change| change.who.clone()).collect();
             return self.roster_of(index, at, &roster);
         }
-        for &change in changes {
+        for change in changes {
             let roster = &mut self.homes[index as usize].shards[at].roster;
             let changed = match change.joined {
-                true => roster.insert(change.who),
+                true => roster.insert(change.who.clone()),
                 false => roster.remove(&change.who),
             };
             if changed {
-                self.count(index, change);
+                self.count(index, change.clone());
             }
         }
     }
 
     /// These, and no others, are a shard's members that show themselves.
-    pub(super) fn roster_of(&mut self, index: u32, at: usize, roster: &[Author]) {
+    pub(super) fn roster_of(&mut self, index: u32, at: usize, roster: &[Face]) {
         let listener = &mut self.homes[index as usize].shards[at];
         if listener.roster.is_empty() && roster.is_empty() {
             return;
         }
-        let now: BTreeSet<Author> = roster.iter().copied().collect();
+        let now: BTreeSet<Face> = roster.iter().cloned().collect();
         let before = std::mem::replace(&mut listener.roster, now.clone());
-        for &who in now.difference(&before) {
-            self.count(index, Change { who, joined: true });
+        for who in now.difference(&before) {
+            self.count(index, Change { who: who.clone(), joined: true });
         }
-        for &who in before.difference(&now) {
-            self.count(index, Change { who, joined: false });
+        for who in before.difference(&now) {
+            self.count(index, Change { who: who.clone(), joined: false });
         }
     }
 
@@ -137,18 +140,18 @@ impl Dispatch {
         let side = &mut self.sides[room.index()];
         side.changes.clear();
         let known = std::mem::take(&mut side.present);
-        let own: Vec<Author> = side.roster.keys().copied().collect();
+        let own: Vec<Face> = side.roster.keys().cloned().collect();
         assert_eq!(self.homes[index as usize].side, None, "the side is told by difference");
         for who in own {
             self.count(index, Change { who, joined: true });
         }
-        let here: BTreeSet<Author> = self.homes[index as usize].roster.keys().copied().collect();
+        let here: BTreeSet<Face> = self.homes[index as usize].roster.keys().cloned().collect();
         self.tell_difference(room, &known, &here);
     }
 
     /// The side of this shard takes its members with it.
     pub(super) fn leave_roster_here(&mut self, room: RoomKey, index: u32) {
-        let own: Vec<Author> = self.sides[room.index()].roster.keys().copied().collect();
+        let own: Vec<Face> = self.sides[room.index()].roster.keys().cloned().collect();
         for who in own {
             self.count(index, Change { who, joined: false });
         }
@@ -158,14 +161,14 @@ impl Dispatch {
     pub(super) fn presence_told(&mut self, room: RoomKey, changes: Vec<Change>, whole: bool) {
         let present = &mut self.sides[room.index()].present;
         if whole {
-            let here: BTreeSet<Author> = changes.iter().map(|change| change.who).collect();
+            let here: BTreeSet<Face> = changes.into_iter().map(|change| change.who).collect();
             let known = std::mem::replace(present, here.clone());
             return self.tell_difference(room, &known, &here);
         }
         for change in changes {
             let present = &mut self.sides[room.index()].present;
             let changed = match change.joined {
-                true => present.insert(change.who),
+                true => present.insert(change.who.clone()),
                 false => present.remove(&change.who),
             };
             if changed {
@@ -174,31 +177,29 @@ impl Dispatch {
         }
     }
 
-    fn tell_difference(
-        &mut self,
-        room: RoomKey,
-        known: &BTreeSet<Author>,
-        here: &BTreeSet<Author>,
-    ) {
-        for &who in known.difference(here) {
-            self.told.push_back(Told::Present { room, change: Change { who, joined: false } });
+    fn tell_difference(&mut self, room: RoomKey, known: &BTreeSet<Face>, here: &BTreeSet<Face>) {
+        for who in known.difference(here) {
+            let change = Change { who: who.clone(), joined: false };
+            self.told.push_back(Told::Present { room, change });
         }
-        for &who in here.difference(known) {
-            self.told.push_back(Told::Present { room, change: Change { who, joined: true } });
+        for who in here.difference(known) {
+            let change = Change { who: who.clone(), joined: true };
+            self.told.push_back(Told::Present { room, change });
         }
     }
 
     /// One shard more, or less, has this member: if it is the first or last one, all are told.
     fn count(&mut self, index: u32, change: Change) {
         let home = &mut self.homes[index as usize];
-        if !home.count(change) {
+        if !home.count(&change) {
             return;
         }
         if let Some(room) = home.side {
+            let change = change.clone();
             self.told.push_back(Told::Present { room, change });
         }
         for listener in &mut home.shards {
-            listener.changes.push(change);
+            listener.changes.push(change.clone());
             if listener.changes.len() > CHANGES_MAX {
                 listener.changes.clear();
                 listener.roster_whole = true;
@@ -225,7 +226,7 @@ impl Dispatch {
             return true;
         }
         let changes = if whole {
-            home.roster.keys().map(|&who| Change { who, joined: true }).collect()
+            home.roster.keys().cloned().map(|who| Change { who, joined: true }).collect()
         } else {
             std::mem::take(&mut listener.changes)
         };
@@ -246,9 +247,9 @@ impl Dispatch {
 
 impl Home {
     /// Whether a member came for the first time, or went for the last.
-    fn count(&mut self, change: Change) -> bool {
+    fn count(&mut self, change: &Change) -> bool {
         if change.joined {
-            let count = self.roster.entry(change.who).or_insert(0);
+            let count = self.roster.entry(change.who.clone()).or_insert(0);
             *count += 1;
             return *count == 1;
         }

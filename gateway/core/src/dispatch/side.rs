@@ -6,7 +6,7 @@ use std::sync::Arc;
 use slab::Slab;
 
 use super::{Dispatch, Inquiry, Published, RoomKey, Sequencing, Told};
-use crate::envelope::{Change, Command, Delivery, Link, Pin, RoomName, Term};
+use crate::envelope::{Change, Command, Delivery, Face, Link, Pin, RoomName, Term};
 use crate::frame::Kind;
 use crate::id::{Author, ShardId};
 use crate::message::{Batch, Meta, Words};
@@ -53,9 +53,9 @@ pub(super) struct Side {
     pub(super) asks: Vec<Recovery>,
     pub(super) pins: Vec<Pin>,
     /// Members here that show themselves, by how many connections they have.
-    pub(super) roster: BTreeMap<Author, u32>,
+    pub(super) roster: BTreeMap<Face, u32>,
     /// All members that show themselves, as the home has told.
-    pub(super) present: BTreeSet<Author>,
+    pub(super) present: BTreeSet<Face>,
     /// What the home has not been told of the roster.
     pub(super) changes: Vec<Change>,
 }

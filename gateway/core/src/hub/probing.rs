@@ -72,7 +72,7 @@ impl Hub {
                 self.publish(now, slot, room, kind, Payload::Whole(payload), Some(id));
             }
             ToServer::Members { id } => {
-                let who = self.dispatch.present(room);
+                let who = self.dispatch.present(room).into_iter().map(|face| face.author).collect();
                 self.tell(slot, &ToClient::Members { id, who });
             }
         }
@@ -121,6 +121,7 @@ impl Hub {
 
     pub(super) fn tell_presence(&mut self, room: RoomKey, change: Change) {
         let Change { who, joined } = change;
+        let who = who.author;
         let message = if joined { ToClient::Joined { who } } else { ToClient::Left { who } };
         self.tell_lane(room, &message);
     }

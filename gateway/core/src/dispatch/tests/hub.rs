@@ -191,7 +191,7 @@ impl World {
         view.seated += 1;
         if view.position.is_none() {
             view.position = Some(position);
-            view.present = present.into_iter().collect();
+            view.present = present.into_iter().map(|face| face.author).collect();
         }
         self.show(at, key, true);
     }
@@ -314,8 +314,8 @@ impl World {
     fn hear_present(&mut self, at: u16, key: RoomKey, Change { who, joined }: Change) {
         let view = self.view_mut(at, key);
         let changed = match joined {
-            true => view.present.insert(who),
-            false => view.present.remove(&who),
+            true => view.present.insert(who.author),
+            false => view.present.remove(&who.author),
         };
         // Before anyone is seated nobody has asked who is there.
         assert!(changed || view.position.is_none(), "who came was away, who went was there");
