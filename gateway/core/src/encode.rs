@@ -2,16 +2,29 @@
 
 use crate::chunk::Chunk;
 use crate::encoding::Encoding;
+use crate::frame::Opcode;
 use crate::message::{Meta, Words};
 use crate::position::Epoch;
 
 impl Encoding {
-    /// Appends a message to what is said.
+    /// Appends a message to what is said; `json` is how those who read JSON do.
     #[inline]
-    pub(crate) fn push(self, chunk: &mut Chunk, epoch: Epoch, meta: &Meta, words: Words<'_>) {
+    pub(crate) fn push(
+        self,
+        chunk: &mut Chunk,
+        epoch: Epoch,
+        meta: &Meta,
+        words: Words<'_>,
+        json: &[u8],
+    ) {
         match (self, words) {
-            (Self::Raw, Words::Bytes(bytes)) => chunk.push_frame(meta.kind.opcode(), bytes),
-            (Self::Raw, Words::Body(body)) => chunk.push_body(meta.kind.opcode(), body.clone()),
+            (Self::Chat, _) => chunk.push_frame(Opcode::Text, json),
+            (Self::Raw | Self::Line, Words::Bytes(bytes)) => {
+                chunk.push_frame(meta.kind.opcode(), bytes)
+            }
+            (Self::Raw | Self::Line, Words::Body(body)) => {
+                chunk.push_body(meta.kind.opcode(), body.clone())
+            }
             #[cfg(feature = "probe")]
             (Self::Probe, words) => {
                 let (prev, offset) = (meta.prev, meta.offset);
@@ -27,7 +40,7 @@ impl Encoding {
     /// Whether members that read it show that they are there.
     pub(crate) fn shows(self) -> bool {
         match self {
-            Self::Raw => false,
+            Self::Raw | Self::Line | Self::Chat => false,
             #[cfg(feature = "probe")]
             Self::Probe => true,
         }

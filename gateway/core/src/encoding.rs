@@ -6,6 +6,10 @@ pub enum Encoding {
     /// A message is a frame, and nothing else is said. `weir.raw`, or no subprotocol at all.
     #[default]
     Raw,
+    /// As raw, for members that chat: they are told who is there too.
+    Line,
+    /// `weir.chat.v1`: JSON objects that say what they are.
+    Chat,
     /// `weir.probe.v1`, for simulation and tests.
     #[cfg(feature = "probe")]
     Probe,
@@ -13,7 +17,7 @@ pub enum Encoding {
 
 impl Encoding {
     /// How many there are.
-    pub const COUNT: usize = if cfg!(feature = "probe") { 2 } else { 1 };
+    pub const COUNT: usize = if cfg!(feature = "probe") { 4 } else { 3 };
 
     /// The encoding as an array index.
     #[inline]
@@ -21,8 +25,10 @@ impl Encoding {
     pub const fn index(self) -> usize {
         match self {
             Self::Raw => 0,
+            Self::Line => 1,
+            Self::Chat => 2,
             #[cfg(feature = "probe")]
-            Self::Probe => 1,
+            Self::Probe => 3,
         }
     }
 
@@ -31,6 +37,7 @@ impl Encoding {
     pub fn of_subprotocol(name: &str) -> Option<Self> {
         match name {
             "weir.raw" => Some(Self::Raw),
+            crate::chat::SUBPROTOCOL => Some(Self::Chat),
             #[cfg(feature = "probe")]
             crate::probe::SUBPROTOCOL => Some(Self::Probe),
             _ => None,
@@ -41,7 +48,8 @@ impl Encoding {
     #[must_use]
     pub const fn subprotocol(self) -> &'static str {
         match self {
-            Self::Raw => "weir.raw",
+            Self::Raw | Self::Line => "weir.raw",
+            Self::Chat => crate::chat::SUBPROTOCOL,
             #[cfg(feature = "probe")]
             Self::Probe => crate::probe::SUBPROTOCOL,
         }
@@ -54,6 +62,8 @@ mod tests {
 
     const ALL: &[Encoding] = &[
         Encoding::Raw,
+        Encoding::Line,
+        Encoding::Chat,
         #[cfg(feature = "probe")]
         Encoding::Probe,
     ];
@@ -66,7 +76,8 @@ mod tests {
 
     #[test]
     fn an_encoding_is_found_by_the_name_that_it_gives() {
-        for &encoding in ALL {
+        // Those who read lines say the same as those who read them raw.
+        for &encoding in ALL.iter().filter(|encoding| **encoding != Encoding::Line) {
             assert_eq!(Encoding::of_subprotocol(encoding.subprotocol()), Some(encoding));
         }
     }

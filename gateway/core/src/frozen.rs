@@ -1,5 +1,7 @@
 //! A connection outside of its hub: all that another shard needs to go on with it.
 
+use std::sync::Arc;
+
 use crate::chunk::Chunk;
 use crate::encoding::Encoding;
 use crate::envelope::{Pin, RoomName};
@@ -18,6 +20,8 @@ pub struct Frozen {
     pub(crate) author: Author,
     /// By which route it came.
     pub(crate) route: RouteId,
+    /// How it is called, if it chats.
+    pub(crate) name: Option<Arc<str>>,
     /// Its room, or nothing for an echo.
     pub(crate) room: Option<RoomName>,
     pub(crate) encoding: Encoding,

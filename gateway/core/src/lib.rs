@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod body;
+pub mod chat;
 mod chunk;
 mod chunks;
 pub mod close;

@@ -6,6 +6,7 @@ mod world;
 
 use gateway_core::dispatch::Answer;
 use gateway_core::event::Event;
+#[cfg(feature = "probe")]
 use gateway_core::hub::{Config, Hub, MemberPolicy};
 use gateway_core::id::ShardId;
 use gateway_core::time::Now;

@@ -3,13 +3,13 @@
 //! Both directions say who came and went, in order; when too much of it waits, or an attachment
 //! begins, they say who is there instead. So what everyone knows becomes true again by itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::home::Home;
 use super::side::State;
 use super::{Dispatch, RoomKey, Told};
 use crate::envelope::{Change, Command, Delivery, Face, Link, Post, Term};
-use crate::id::ShardId;
+use crate::id::{Author, ShardId};
 
 /// Changes that wait, beyond which all members are told instead.
 const CHANGES_MAX: usize = 256;
@@ -42,15 +42,33 @@ impl Dispatch {
         self.presence(&self.sides[room.index()].room)
     }
 
-    /// Members of a room that show themselves, as this shard knows.
-    #[cfg(any(test, feature = "probe"))]
-    pub(crate) fn present(&self, room: RoomKey) -> Vec<Face> {
-        let side = &self.sides[room.index()];
-        match side.state {
-            State::Here { home } => self.homes[home as usize].roster.keys().cloned().collect(),
-            State::Claiming | State::Attaching { .. } | State::Live { .. } => {
-                side.present.iter().cloned().collect()
-            }
+    /// Members of a room that show themselves, as this shard knows, in a fixed order.
+    pub(crate) fn present(&self, room: RoomKey) -> impl Iterator<Item = &Face> {
+        let (here, elsewhere) = self.faces(room);
+        here.into_iter().flat_map(BTreeMap::keys).chain(elsewhere.into_iter().flatten())
+    }
+
+    /// How many they are.
+    pub(crate) fn presence_count(&self, room: RoomKey) -> usize {
+        let (here, elsewhere) = self.faces(room);
+        here.map_or(0, BTreeMap::len) + elsewhere.map_or(0, BTreeSet::len)
+    }
+
+    /// How the author of a message shows itself, if it is still there.
+    pub(crate) fn face_of(&self, room: RoomKey, author: Author) -> Option<&Face> {
+        let from = Face::from(author);
+        let (here, elsewhere) = self.faces(room);
+        let here = here.and_then(|faces| faces.range(&from..).next().map(|(face, _)| face));
+        let elsewhere = elsewhere.and_then(|faces| faces.range(&from..).next());
+        here.or(elsewhere).filter(|face| face.author == author)
+    }
+
+    /// Those that are there: at the home here, or as a home elsewhere has told.
+    fn faces(&self, room: RoomKey) -> (Option<&BTreeMap<Face, u32>>, Option<&BTreeSet<Face>>) {
+        match self.sides.get(room.index()).map(|side| (side, side.state)) {
+            None => (None, None),
+            Some((_, State::Here { home })) => (Some(&self.homes[home as usize].roster), None),
+            Some((side, _)) => (None, Some(&side.present)),
         }
     }
 

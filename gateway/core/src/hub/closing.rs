@@ -134,6 +134,7 @@ impl Hub {
         let close_secs = self.config.limits.close_secs.max(1);
         let mut due = std::mem::take(&mut self.scratch.due);
         self.deadlines.sweep(now.tick(), &mut due);
+        self.tell_news(now);
         for slot in due.drain(..) {
             let conn = &self.conns[slot.index()];
             match conn.stage {
@@ -186,7 +187,7 @@ impl Hub {
     /// Takes the connection out of its room, or off its way into it.
     pub(super) fn leave(&mut self, slot: Slot) {
         let conn = &mut self.conns[slot.index()];
-        let (author, transit) = (conn.author, conn.transit.take());
+        let transit = conn.transit.take();
         match std::mem::replace(&mut conn.role, Role::Nothing) {
             Role::Nothing | Role::Echo => {}
             Role::Waiting { room } => {
@@ -202,8 +203,9 @@ impl Hub {
                     self.pins.remove(pin);
                     self.dispatch.unpin(room, *pin);
                 }
-                if self.shows(lane) {
-                    self.dispatch.hide(room, author);
+                if self.shows(slot, lane) {
+                    let face = self.face(slot);
+                    self.dispatch.hide(room, face);
                 }
                 self.vacate(slot, lane, seat);
             }
@@ -219,12 +221,6 @@ impl Hub {
             self.conns[moved.index()].sit(id, seat);
         }
         self.settle_lane(id);
-    }
-
-    /// Whether members of this lane show that they are there.
-    pub(super) fn shows(&self, lane: LaneId) -> bool {
-        let lane = self.lanes.lane(lane);
-        lane.encoding.shows() && self.dispatch.shows_presence(lane.room)
     }
 
     /// Ends a connection, once. `reason` counts if none was known before.
@@ -248,6 +244,7 @@ impl Hub {
         let free = Conn::free(conn.generation.wrapping_add(1));
         let conn = std::mem::replace(conn, free);
         self.forget_author(conn.author, slot);
+        self.names.remove(&slot);
         self.inbound -= conn.session.held_bytes() + conn.head_bytes();
         self.live -= 1;
         conn

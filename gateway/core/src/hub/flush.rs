@@ -7,6 +7,7 @@ use super::{Conn, Hub, Stage};
 use crate::chunk::{Chunk, Span};
 use crate::chunks::{Account, ChunkId};
 use crate::close;
+use crate::encoding::Encoding;
 use crate::envelope::{Command, Delivery, Post};
 use crate::event::CloseReason;
 use crate::frame::Opcode;
@@ -141,12 +142,16 @@ impl Hub {
     fn catch_up(&mut self, now: Now, missed: &Missed, out: &mut impl Transmit) {
         let Missed { slot, epoch, ref batch, .. } = *missed;
         let Some((lane, _)) = self.seat(slot) else { return };
-        let encoding = self.lanes.lane(lane).encoding;
+        let (room, encoding) = (self.lanes.lane(lane).room, self.lanes.lane(lane).encoding);
         let author = self.conns[slot.index()].author;
         let own = self.hears_itself(slot) || self.config.mutants.has(Mutant::OwnRecovered);
         let mut chunk = Chunk::reusing(self.chunks.buffer());
         for (meta, words) in batch.iter().filter(|(meta, _)| own || meta.author != author) {
-            encoding.push(&mut chunk, epoch, &meta, words);
+            let mut json = Vec::new();
+            if encoding == Encoding::Chat {
+                self.encode_chat(&mut json, room, &meta, words);
+            }
+            encoding.push(&mut chunk, epoch, &meta, words, &json);
         }
         self.counters.deliveries += u64::from(chunk.frames());
         let whole = chunk.whole();

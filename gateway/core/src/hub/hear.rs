@@ -40,7 +40,10 @@ impl Hub {
                 self.recovered(now, room, ask, &batch, complete);
             }
             Told::Pinned { pin } => self.pinned(pin),
-            Told::Present { room, change } => self.tell_presence(room, change),
+            Told::Present { room, change } => {
+                self.note_presence(now, room, &change);
+                self.tell_presence(room, change);
+            }
             Told::Flowing { room } => self.flow(room),
             Told::Inquiry(inquiry) => self.inquire(now, inquiry),
         }
@@ -126,9 +129,10 @@ impl Hub {
 
     /// Closes raw members, who cannot be told that they missed something, unless they may miss it.
     fn close_raw(&mut self, now: Now, room: RoomKey) {
-        let Some(lane) = self.lanes.of(room)[Encoding::Raw.index()] else { return };
-        let members = self.lanes.lane(lane).members.iter();
-        let members = members.filter_map(|member| member.slot());
+        let lanes = self.lanes.of(room);
+        let lanes = [Encoding::Raw, Encoding::Line, Encoding::Chat].map(|it| lanes[it.index()]);
+        let lanes = lanes.into_iter().flatten().map(|id| self.lanes.lane(id));
+        let members = lanes.flat_map(|lane| &lane.members).filter_map(|member| member.slot());
         let members: Vec<Slot> = members.filter(|&slot| !self.is_lossy(slot)).collect();
         for slot in members {
             self.close_for_gap(now, slot);

@@ -158,9 +158,9 @@ impl Hub {
             }
             None => self.update_interest(slot),
         }
-        if self.shows(lane) {
-            let author = self.conns[slot.index()].author;
-            self.dispatch.show(room, author);
+        if self.shows(slot, lane) {
+            let face = self.face(slot);
+            self.dispatch.show(room, face);
         }
         match (since, &recovered.batch) {
             (Some(_), Some(batch)) if recovered.complete && !batch.is_empty() => {

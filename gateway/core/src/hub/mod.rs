@@ -4,6 +4,7 @@
 //! [`flush`](Hub::flush) says it, resumably; [`poll_effect`](Hub::poll_effect) tells the driver
 //! what to do with sockets. A driver takes in new connections only when a flush is done.
 
+mod chatting;
 mod closing;
 mod conn;
 mod flush;
@@ -37,7 +38,7 @@ use crate::lane::Skip;
 use crate::lanes::Lanes;
 use crate::limits::Limits;
 use crate::mutant::{Mutant, Mutants};
-use crate::route::{Route, Routes};
+use crate::route::{Kind, Route, Routes};
 use crate::slot::Slot;
 use crate::time::{Now, Tick};
 
@@ -46,6 +47,7 @@ use probing as adapter;
 #[cfg(not(feature = "probe"))]
 use raw_only as adapter;
 
+use chatting::AllNews;
 use conn::{Conn, Role, Stage};
 use moving::Evacuation;
 use rounds::{Pending, Round};
@@ -114,6 +116,9 @@ pub struct Hub {
     evacuating: Option<Evacuation>,
     /// Who is not found by the slot it was born in: those from elsewhere, and those with names.
     authors: BTreeMap<Author, Vec<Slot>>,
+    /// How members that chat are called.
+    names: BTreeMap<Slot, Arc<str>>,
+    news: AllNews,
     /// Messages on their way to a home, by their number.
     unanswered: BTreeMap<u64, Unanswered>,
     /// What they cost, and who is not read from until that is less.
@@ -159,10 +164,24 @@ struct Unanswered {
 #[derive(Debug, Default)]
 struct Scratch {
     cork: Vec<u8>,
+    json: Vec<u8>,
     spans: Vec<Span>,
     skips: Vec<Vec<Skip>>,
     due: Vec<Slot>,
     broken: Vec<Slot>,
+}
+
+/// What is kept of rooms. Where people chat, they hear who is there.
+fn policies(config: &Config) -> Vec<RoomPolicy> {
+    let mut policies = config.rooms.clone();
+    let chats = config.routes.iter().filter(|route| route.kind == Kind::Chat);
+    for namespace in chats.filter_map(|route| route.namespace) {
+        if policies.len() <= namespace.index() {
+            policies.resize(namespace.index() + 1, RoomPolicy::default());
+        }
+        policies[namespace.index()].presence = true;
+    }
+    policies
 }
 
 impl Hub {
@@ -182,7 +201,7 @@ impl Hub {
                 me: config.shard.unwrap_or_default(),
                 seed: config.seed,
                 sequencing: config.sequencing,
-                policies: config.rooms.clone(),
+                policies: policies(&config),
                 limits: config.limits.clone(),
                 mutants: config.mutants,
             }),
@@ -196,6 +215,8 @@ impl Hub {
             pins: BTreeMap::new(),
             evacuating: None,
             authors: BTreeMap::new(),
+            names: BTreeMap::new(),
+            news: AllNews::new(),
             unanswered: BTreeMap::new(),
             underway_bytes: 0,
             congested: Vec::new(),
@@ -263,7 +284,7 @@ impl Hub {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Now> {
         let next = self.deadlines.next().min(self.dispatch.next_expiry());
-        let next = next.min(self.evacuation_resumes());
+        let next = next.min(self.evacuation_resumes()).min(self.news_due());
         (next != Tick::NEVER).then(|| next.start())
     }
 

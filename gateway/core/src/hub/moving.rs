@@ -186,6 +186,7 @@ impl Hub {
             version: Frozen::VERSION,
             author: self.conns[slot.index()].author,
             route: self.conns[slot.index()].route,
+            name: self.names.get(&slot).cloned(),
             room: None,
             encoding: Encoding::default(),
             since: None,
@@ -275,6 +276,9 @@ impl Hub {
         };
         self.deadlines.set(slot, until);
         self.know_author(frozen.author, slot);
+        if let Some(name) = frozen.name {
+            self.names.insert(slot, name);
+        }
         self.restore_outbox(slot, frozen.begun, frozen.owed);
         if let Some(outbox) = &mut self.conns[slot.index()].outbox {
             outbox.pong = frozen.pong;

@@ -22,7 +22,7 @@ pub(super) fn subscription(
     encoding: Encoding,
 ) -> Result<Subscription, Refusal> {
     match encoding {
-        Encoding::Raw => Ok(Subscription::default()),
+        Encoding::Raw | Encoding::Line | Encoding::Chat => Ok(Subscription::default()),
         Encoding::Probe => {
             let asked = probe::Subscribe::parse(request.query())?;
             let author = asked.author.map(Author::named);
@@ -43,7 +43,7 @@ impl Hub {
     ) -> Result<(), ProtocolError> {
         let lane = self.lanes.lane(lane);
         let room = lane.room;
-        if lane.encoding == Encoding::Raw {
+        if lane.encoding != Encoding::Probe {
             self.publish(now, slot, room, kind, payload, None);
             return Ok(());
         }
@@ -72,7 +72,7 @@ impl Hub {
                 self.publish(now, slot, room, kind, Payload::Whole(payload), Some(id));
             }
             ToServer::Members { id } => {
-                let who = self.dispatch.present(room).into_iter().map(|face| face.author).collect();
+                let who = self.dispatch.present(room).map(|face| face.author).collect();
                 self.tell(slot, &ToClient::Members { id, who });
             }
         }
@@ -150,8 +150,10 @@ impl Hub {
                 };
                 self.tell(slot, &told);
             }
-            Encoding::Raw if self.is_lossy(slot) => self.counters.gaps += 1,
-            Encoding::Raw => {
+            Encoding::Raw | Encoding::Line | Encoding::Chat if self.is_lossy(slot) => {
+                self.counters.gaps += 1;
+            }
+            Encoding::Raw | Encoding::Line | Encoding::Chat => {
                 self.counters.gaps += 1;
                 self.close_for_gap(now, slot);
             }

@@ -1,10 +1,13 @@
 //! What arrives: upgrade requests, then messages, into what is to be said.
 
+use std::sync::Arc;
+
 use super::adapter;
 use super::conn::{Joining, Transit};
 use super::join::Subscription;
 use super::rounds::{Farewell, Mail};
 use super::{Config, Hub, Role, Stage, Who};
+use crate::chat;
 use crate::chunk::{Chunk, Span};
 use crate::close::CloseCode;
 use crate::encoding::Encoding;
@@ -137,7 +140,7 @@ impl Hub {
     }
 
     fn admit(&mut self, now: Now, slot: Slot, accepted: Accepted) {
-        let Accepted { response, route, name, encoding, subscription } = accepted;
+        let Accepted { response, route, name, nick, encoding, subscription } = accepted;
         let Some(namespace) = self.config.routes.get(route).namespace else {
             self.direct_raw(slot, |out| out.extend_from_slice(&response));
             self.conns[slot.index()].role = Role::Echo;
@@ -150,6 +153,10 @@ impl Hub {
         }
         if let Some(name) = subscription.author {
             self.rename(slot, name);
+        }
+        if self.config.routes.get(route).kind == Kind::Chat {
+            let author = self.conns[slot.index()].author;
+            self.names.insert(slot, nick.unwrap_or_else(|| Self::guest(author)));
         }
         let joining = Joining {
             encoding,
@@ -316,6 +323,8 @@ pub(super) struct Accepted {
     route: RouteId,
     /// The room's.
     name: String,
+    /// The client's, where people have names.
+    nick: Option<Arc<str>>,
     encoding: Encoding,
     subscription: Subscription,
 }
@@ -336,14 +345,22 @@ impl Answer {
             Auth::None => None,
             Auth::Bearer => Some(request.bearer()?.ok_or_else(Refusal::no_token)?),
         };
-        let served = |encoding: &Encoding| route.kind == Kind::Room || *encoding == Encoding::Raw;
+        let served = |encoding: &Encoding| match route.kind {
+            Kind::Room => *encoding != Encoding::Chat,
+            Kind::Chat => matches!(encoding, Encoding::Raw | Encoding::Chat),
+            Kind::Echo => *encoding == Encoding::Raw,
+        };
         let mut offered = request.subprotocols().filter_map(Encoding::of_subprotocol);
         let picked = offered.find(served);
         let mut response = Vec::new();
         upgrade.write_response_picking(picked.map(Encoding::subprotocol), &mut response);
-        let encoding = picked.unwrap_or_default();
+        let (encoding, nick) = match (route.kind, picked) {
+            (Kind::Chat, Some(Encoding::Chat)) => (Encoding::Chat, chat::name_in(request.query())?),
+            (Kind::Chat, _) => (Encoding::Line, chat::name_in(request.query())?),
+            (Kind::Room | Kind::Echo, picked) => (picked.unwrap_or_default(), None),
+        };
         let subscription = adapter::subscription(&request, encoding)?;
-        let accepted = Accepted { response, route: id, name, encoding, subscription };
+        let accepted = Accepted { response, route: id, name, nick, encoding, subscription };
         Ok(Self::Upgrade { accepted, token })
     }
 }

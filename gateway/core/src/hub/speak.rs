@@ -4,6 +4,7 @@ use super::{Hub, Role, Unanswered};
 use crate::body::Body;
 use crate::chunk::{Chunk, Span};
 use crate::dispatch::{Published, RoomKey};
+use crate::encoding::Encoding;
 use crate::frame::Kind;
 use crate::id::{Author, ShardId};
 use crate::lane::Skip;
@@ -11,6 +12,7 @@ use crate::lanes::LaneId;
 use crate::message::{ENTRY_COST_BYTES, Meta, Words};
 use crate::mutant::Mutant;
 use crate::position::{Epoch, Offset, Position};
+use crate::route;
 use crate::session::{Payload, ProtocolError};
 use crate::slot::Slot;
 use crate::time::Now;
@@ -26,6 +28,9 @@ impl Hub {
     ) -> Result<(), ProtocolError> {
         self.counters.messages += 1;
         match self.conns[slot.index()].role {
+            Role::Member { lane, .. } if self.route(slot).kind == route::Kind::Chat => {
+                self.chat(now, slot, lane, kind, payload);
+            }
             Role::Member { lane, .. } => return self.say(now, slot, lane, kind, payload),
             Role::Echo => self.echo(slot, kind, payload),
             Role::Nothing | Role::Waiting { .. } => {
@@ -129,11 +134,17 @@ impl Hub {
         if alone && !meta.author.is_named() {
             return;
         }
+        let mut json = std::mem::take(&mut self.scratch.json);
+        if lane.encoding == Encoding::Chat {
+            json.clear();
+            self.encode_chat(&mut json, lane.room, meta, words);
+        }
         self.fill(id);
         let lane = self.lanes.lane_mut(id);
         let start = lane.filling.len();
-        lane.encoding.push(&mut lane.filling, epoch, meta, words);
+        lane.encoding.push(&mut lane.filling, epoch, meta, words, &json);
         let span = Span { start, end: lane.filling.len() };
+        self.scratch.json = json;
         if let Some((slot, seat)) = excluded {
             lane.skip(seat, Skip { slot, span, frames: 1 });
         }

@@ -13,6 +13,9 @@ use pattern::Pattern;
 /// Routes of a table; a connection knows its own by two bytes.
 pub const ROUTES_MAX: usize = 1024;
 
+/// Payload bytes of a message of the chat route that is built in: more than anybody types.
+const CHAT_BYTES_MAX: usize = 64 << 10;
+
 /// A family of rooms that routes open: the same name in two namespaces is two rooms.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Namespace(u16);
@@ -37,6 +40,8 @@ pub enum Kind {
     /// Members of a room hear what is sent.
     #[default]
     Room,
+    /// As a room, for people: they have names, are told who is there, and may type commands.
+    Chat,
     /// Everything comes back to its sender, and nobody else is there.
     Echo,
 }
@@ -134,7 +139,13 @@ impl Routes {
         vec![
             room("/", "root"),
             room("/ws/{room}", "ws"),
-            RouteConfig { auth: Auth::Bearer, includes_sender: true, ..chat },
+            RouteConfig {
+                kind: Kind::Chat,
+                auth: Auth::Bearer,
+                includes_sender: true,
+                message_bytes_max: Some(CHAT_BYTES_MAX),
+                ..chat
+            },
             echo,
         ]
     }
@@ -164,8 +175,10 @@ impl Routes {
     fn route(&mut self, config: &RouteConfig) -> Result<Route, String> {
         let pattern = Pattern::parse(&config.path)?;
         let namespace = match (config.kind, &config.namespace) {
-            (Kind::Room, Some(name)) => Some(self.enroll(name, config.auth)?),
-            (Kind::Room, None) => return Err("a room needs a namespace; name one".to_owned()),
+            (Kind::Room | Kind::Chat, Some(name)) => Some(self.enroll(name, config.auth)?),
+            (Kind::Room | Kind::Chat, None) => {
+                return Err("a room needs a namespace; name one".to_owned());
+            }
             (Kind::Echo, None) if pattern.room().is_some() => {
                 return Err("an echo has no room; write the path without {room}".to_owned());
             }

@@ -107,12 +107,17 @@ impl Node {
 
     /// Asks for `path` on a shard; nothing is done about it yet.
     pub(crate) fn knock(&mut self, shard: usize, path: &str) -> Client {
+        self.knock_with(shard, &request(path))
+    }
+
+    /// Sends this request to a shard.
+    pub(crate) fn knock_with(&mut self, shard: usize, request: &[u8]) -> Client {
         let client = Client(self.places.len());
         let slot = self.seat(shard, client);
         self.places.push((shard, slot));
         self.got.push(Vec::new());
         self.shards[shard].hub.handle(self.now, Event::Accepted { slot });
-        self.raw(client, &request(path));
+        self.raw(client, request);
         client
     }
 

@@ -186,12 +186,13 @@ impl World {
     /// One that waited is a member now.
     fn seat(&mut self, at: u16, key: RoomKey) {
         let dispatch = &self.shards[usize::from(at)];
-        let (position, present) = (dispatch.position(key), dispatch.present(key));
+        let position = dispatch.position(key);
+        let present = dispatch.present(key).map(|face| face.author).collect();
         let view = self.view_mut(at, key);
         view.seated += 1;
         if view.position.is_none() {
             view.position = Some(position);
-            view.present = present.into_iter().map(|face| face.author).collect();
+            view.present = present;
         }
         self.show(at, key, true);
     }

@@ -62,7 +62,7 @@ impl World {
             assert!(!side.stalled && side.unanswered == 0, "everything flows");
             let showing = self.showing(view.room);
             assert_eq!(view.present, showing, "who is there is known on {at}");
-            let present = dispatch.present(key).into_iter().map(|face| face.author);
+            let present = dispatch.present(key).map(|face| face.author);
             assert!(present.eq(showing), "who is there is known beneath the hub too");
         }
     }
