@@ -1,5 +1,6 @@
 //! Weir as a library: the turn, the networks it runs over, workers and configuration.
 
+pub mod admin;
 pub mod auth;
 pub mod cli;
 mod clock;

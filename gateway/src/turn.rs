@@ -128,7 +128,8 @@ impl<N: Net> Turn<N> {
 
     /// Stops accepting and says goodbye to everyone; the shard is done when it is empty.
     pub fn drain(&mut self, now: Now, others: &mut impl Others<N::Socket>) {
-        self.net.accepting(false);
+        // Who waits at the door hears 503; then it is shut.
+        self.net.retire();
         self.hub.handle(now, Event::Drain);
         self.finish(now, others);
         self.settled = false;

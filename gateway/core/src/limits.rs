@@ -59,6 +59,10 @@ pub struct Limits {
     /// Seconds from a close frame until the socket is cut. While a peer takes what it is still
     /// owed they begin anew, but not for a slow member nor in a drain.
     pub close_secs: u32,
+    /// Seconds in which everyone is told that the node goes, and gone: who does not read is cut at
+    /// their end. Told at an even pace, or those who come back would come all at once; but 256 in a
+    /// quarter of a second at least.
+    pub drain_secs: u32,
     /// Messages of a room that one shard may have under way to the room's home. Beyond it the
     /// room's publishers there are not read from until some are answered. A batch that is more
     /// alone goes alone. 1,024 ride out a turn of the home's.
@@ -105,6 +109,7 @@ impl Default for Limits {
             ping_secs: 25,
             pong_secs: 8,
             close_secs: 5,
+            drain_secs: 10,
             unanswered_max: 1024,
             underway_bytes_max: 64 << 20,
             commands_waiting_max: 1 << 16,

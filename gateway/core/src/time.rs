@@ -7,6 +7,9 @@ pub struct Now(pub u64);
 /// Length of a [`Tick`]: every deadline is kept, and met, with this resolution.
 pub const TICK_NANOS: u64 = 250_000_000;
 
+/// Ticks in a second.
+pub(crate) const TICKS_PER_SEC: u32 = (1_000_000_000 / TICK_NANOS) as u32;
+
 impl Now {
     /// A moment this many seconds after the shard's start.
     #[must_use]
@@ -42,7 +45,7 @@ impl Tick {
         if secs == 0 {
             return Self::NEVER;
         }
-        let ticks = secs.saturating_mul((1_000_000_000 / TICK_NANOS) as u32).saturating_add(1);
+        let ticks = secs.saturating_mul(TICKS_PER_SEC).saturating_add(1);
         Self(self.0.saturating_add(ticks))
     }
 

@@ -4,6 +4,7 @@ mod world;
 
 use gateway_core::close::CloseCode;
 use gateway_core::event::{CloseReason, Event};
+use gateway_core::slot::Slot;
 use world::{World, close_code, masked, request, text};
 
 const PING: u8 = 9;
@@ -18,6 +19,81 @@ fn a_peers_close_is_answered_with_its_code() {
     let reason = world.wire(ann).released;
     assert!(matches!(reason, Some(CloseReason::Peer(Some(_)))), "at once: {reason:?}");
     world.assert_empty();
+}
+
+fn crowd(count: usize) -> (World, Vec<Slot>) {
+    let mut world = World::new();
+    world.slice = 64;
+    let crowd = (0..count).map(|_| world.connect("/ws/lobby")).collect();
+    (world, crowd)
+}
+
+fn told(world: &mut World, crowd: &[Slot]) -> usize {
+    let codes = crowd.iter().filter(|&&slot| {
+        let heard = world.heard(slot);
+        assert!(heard.iter().filter_map(close_code).all(|code| code == 1001));
+        heard.iter().any(|frame| close_code(frame).is_some())
+    });
+    codes.count()
+}
+
+#[test]
+fn a_drain_tells_few_at_once_and_many_at_an_even_pace() {
+    let (mut world, few) = crowd(200);
+    let now = world.now;
+    world.hub.handle(now, Event::Drain);
+    world.settle();
+    assert_eq!(told(&mut world, &few), 200);
+
+    let (mut world, many) = crowd(8_400);
+    let now = world.now;
+    world.hub.handle(now, Event::Drain);
+    world.settle();
+    // Of ten seconds five are for the last ones to answer.
+    let mut by_second = vec![told(&mut world, &many)];
+    for _ in 0..5 {
+        world.pass_secs(1);
+        by_second.push(told(&mut world, &many));
+    }
+    assert_eq!(by_second, [400, 1_600, 1_600, 1_600, 1_600, 1_600]);
+}
+
+#[test]
+fn who_is_still_there_when_a_drain_ends_is_cut_and_counted() {
+    let (mut world, crowd) = crowd(3_000);
+    for (n, &slot) in crowd.iter().enumerate() {
+        world.wire(slot).window = if n < 100 { 0 } else { usize::MAX };
+    }
+    let now = world.now;
+    world.hub.handle(now, Event::Drain);
+    world.settle();
+    for _ in 0..10 {
+        world.pass_secs(1);
+        for &slot in &crowd[100..] {
+            if world.heard(slot).iter().any(|frame| close_code(frame) == Some(1001)) {
+                world.raw(slot, &masked(0x88, b"\x03\xe9"));
+            }
+        }
+        world.settle();
+    }
+    assert_eq!(world.hub.counters().cut, 100, "and nobody else");
+    world.assert_empty();
+}
+
+#[test]
+fn while_a_drain_goes_on_rooms_still_speak_and_nobody_comes_in() {
+    let (mut world, crowd) = crowd(1_000);
+    let now = world.now;
+    world.hub.handle(now, Event::Drain);
+    world.settle();
+    let (first, last) = (crowd[998], crowd[999]);
+    world.say(first, "still here");
+    world.settle();
+    assert_eq!(world.heard(last), [text("still here")]);
+    let late = world.accept();
+    world.raw(late, &request("/ws/lobby"));
+    world.settle();
+    assert!(world.wire(late).got.starts_with(b"HTTP/1.1 503 "));
 }
 
 /// A shard that was late itself cut whom it had not told yet.

@@ -14,8 +14,11 @@ use crate::others::Others;
 impl<N: Net> Turn<N> {
     /// Someone was accepted: served if there is a place, or here only to hear that there is none.
     pub(super) fn accept(&mut self, now: Now, slot: Slot, others: &mut impl Others<N::Socket>) {
-        let placed = others.reserve();
-        self.notes.accepted(now, self.hub.shard(), placed);
+        let draining = self.hub.is_draining();
+        let placed = !draining && others.reserve();
+        if !draining {
+            self.notes.accepted(now, self.hub.shard(), placed);
+        }
         if placed {
             self.place(slot);
             self.hub.handle(now, Event::Accepted { slot });

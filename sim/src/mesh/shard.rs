@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use gateway_core::handshake::Page;
 use gateway_core::hub::{Config, Hub};
 use gateway_core::id::ShardId;
 use gateway_core::mutant::Mutants;
@@ -49,6 +50,7 @@ impl Shard {
     pub(super) fn new(id: usize, seed: u64, setting: &Setting, mutants: Mutants) -> Self {
         let hub = Hub::new(Config {
             limits: setting.limits.clone(),
+            page: Page::default(),
             routes: Arc::default(),
             member_policy: setting.member_policy,
             seed,

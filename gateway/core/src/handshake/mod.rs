@@ -8,7 +8,7 @@ use memchr::memchr_iter;
 
 pub use self::credentials::Secret;
 pub use self::request::Request;
-pub use self::response::{Refusal, Status, Upgrade, write_page};
+pub use self::response::{Page, Refusal, Status, Upgrade};
 
 /// Index after the empty line that ends a request's head, if it is there.
 ///

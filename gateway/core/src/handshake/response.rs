@@ -169,21 +169,37 @@ impl Refusal {
     pub fn write_response(&self, out: &mut Vec<u8>) {
         let status = self.status as u16;
         let line = format!("{status} {}", self.status.reason());
-        write_response(out, &line, self.status.headers(), &[&self.why, "\n"]);
+        write_response(out, &line, TEXT, self.status.headers(), &[&self.why, "\n"]);
     }
 }
 
-/// Appends a response of 200 with a page of text, after which the connection is to be closed.
-pub fn write_page(out: &mut Vec<u8>, body: &str) {
-    write_response(out, "200 OK", "", &[body]);
+/// What a plain `GET /` answers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Page {
+    /// Its media type, such as `text/html; charset=utf-8`.
+    pub media_type: &'static str,
+    /// The page itself.
+    pub body: &'static str,
 }
 
-fn write_response(out: &mut Vec<u8>, status: &str, headers: &str, body: &[&str]) {
+impl Page {
+    /// Appends a response of 200 with the page, after which the connection is to be closed.
+    pub fn write_response(&self, out: &mut Vec<u8>) {
+        // Who upgrades the node is not to see the page of before.
+        let headers = "Cache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\n";
+        write_response(out, "200 OK", self.media_type, headers, &[self.body]);
+    }
+}
+
+/// The media type of refusals.
+const TEXT: &str = "text/plain; charset=utf-8";
+
+fn write_response(out: &mut Vec<u8>, status: &str, media_type: &str, headers: &str, body: &[&str]) {
     let len = body.iter().map(|part| part.len()).sum::<usize>();
     let head = format!(
         "HTTP/1.1 {status}\r\n\
          Connection: close\r\n\
-         Content-Type: text/plain; charset=utf-8\r\n\
+         Content-Type: {media_type}\r\n\
          Content-Length: {len}\r\n\
          {headers}\r\n"
     );
@@ -288,7 +304,8 @@ mod tests {
 
     #[test]
     fn a_page_is_a_whole_response() {
-        let (status, _, body) = read(|out| write_page(out, "Wéir\n"));
+        let page = Page { media_type: TEXT, body: "Wéir\n" };
+        let (status, _, body) = read(|out| page.write_response(out));
         assert_eq!(status, "HTTP/1.1 200 OK");
         assert_eq!(body, "Wéir\n");
     }

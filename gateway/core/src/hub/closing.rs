@@ -7,8 +7,24 @@ use crate::event::{CloseReason, Effect};
 use crate::frame::Opcode;
 use crate::handshake::Refusal;
 use crate::lanes::LaneId;
+use crate::limits::Limits;
 use crate::slot::Slot;
-use crate::time::Now;
+use crate::time::{Now, TICKS_PER_SEC, Tick};
+
+/// Connections told within a tick that the node goes, at least.
+const DRAINED_MIN: usize = 256;
+
+/// The node goes.
+#[derive(Debug)]
+pub(super) struct Drain {
+    /// The next slot to be told.
+    next: usize,
+    /// When it is told.
+    resumes: Tick,
+    /// By when everyone is told, and gone.
+    told: Tick,
+    ends: Tick,
+}
 
 impl Hub {
     /// Starts to close: a frame with `code` is said after everything else, if there is a code.
@@ -66,7 +82,8 @@ impl Hub {
         // Who is refused has had its time since it was accepted.
         if !conn.refused {
             let close_secs = self.config.limits.close_secs.max(1);
-            self.deadlines.set(slot, now.tick().after_secs(close_secs));
+            let ends = self.drain.as_ref().map_or(Tick::NEVER, |drain| drain.ends);
+            self.deadlines.set(slot, now.tick().after_secs(close_secs).min(ends));
         }
         // Even one that was not read from is heard saying goodbye.
         self.update_interest(slot);
@@ -113,10 +130,40 @@ impl Hub {
     }
 
     pub(super) fn handle_drain(&mut self, now: Now) {
-        self.draining = true;
-        for index in 0..self.conns.len() {
-            self.drain_one(now, Slot::from(index));
+        if self.drain.is_none() {
+            let Limits { drain_secs, close_secs, .. } = self.config.limits;
+            let paced = drain_secs.saturating_sub(close_secs.max(1));
+            let told = Tick(now.tick().0 + paced * TICKS_PER_SEC);
+            let ends = Tick(now.tick().0 + drain_secs.max(1) * TICKS_PER_SEC);
+            self.drain = Some(Drain { next: 0, resumes: now.tick(), told, ends });
+            // Nobody comes in any more.
+            for index in 0..self.conns.len() {
+                if matches!(self.conns[index].stage, Stage::Upgrading | Stage::Joining) {
+                    self.drain_one(now, Slot::from(index));
+                }
+            }
         }
+        self.go_on_draining(now);
+    }
+
+    /// Tells those whose turn it is, in the order of their slots.
+    fn go_on_draining(&mut self, now: Now) {
+        let Some(drain) = self.drain.as_mut().filter(|drain| drain.resumes <= now.tick()) else {
+            return;
+        };
+        let ticks = drain.told.0.saturating_sub(now.tick().0) as usize + 1;
+        let left = self.conns.len().saturating_sub(drain.next);
+        let until = drain.next + left.div_ceil(ticks).max(DRAINED_MIN);
+        let slots = drain.next..until.min(self.conns.len());
+        drain.next = slots.end;
+        let done = drain.next == self.conns.len();
+        drain.resumes = if done { Tick::NEVER } else { Tick(now.tick().0 + 1) };
+        slots.for_each(|index| self.drain_one(now, Slot::from(index)));
+    }
+
+    /// When the next ones are to be told.
+    pub(super) fn drain_resumes(&self) -> Tick {
+        self.drain.as_ref().map_or(Tick::NEVER, |drain| drain.resumes)
     }
 
     pub(super) fn drain_one(&mut self, now: Now, slot: Slot) {
@@ -135,6 +182,7 @@ impl Hub {
         let mut due = std::mem::take(&mut self.scratch.due);
         self.deadlines.sweep(now.tick(), &mut due);
         self.tell_news(now);
+        self.go_on_draining(now);
         for slot in due.drain(..) {
             let conn = &self.conns[slot.index()];
             match conn.stage {

@@ -33,6 +33,7 @@ use crate::deadlines::Deadlines;
 use crate::dispatch::{self, Dispatch, RoomKey};
 use crate::envelope::{Pin, Post, RoomPolicy};
 use crate::event::{CloseReason, Effect, Event};
+use crate::handshake::Page;
 use crate::id::{Author, ShardId};
 use crate::lane::Skip;
 use crate::lanes::Lanes;
@@ -48,6 +49,7 @@ use probing as adapter;
 use raw_only as adapter;
 
 use chatting::AllNews;
+use closing::Drain;
 use conn::{Conn, Role, Stage};
 use moving::Evacuation;
 use rounds::{Pending, Round};
@@ -65,9 +67,32 @@ pub enum MemberPolicy {
     Lossy,
 }
 
+/// What a plain `GET /` answers unless there is another page: what this is, and how to use it.
+const PAGE: Page = Page {
+    media_type: "text/plain; charset=utf-8",
+    body: "\
+Weir is a WebSocket gateway, and it is running.
+
+  /            everyone connected here hears what the others say
+  /ws/{room}   the same, per room
+  /ws/chat/{room}   the same with a token, and you hear yourself
+  /ws/simple   what you send comes back
+
+Try it from two terminals:  npx wscat -c ws://<this address>/ws/lobby
+",
+};
+
+impl Default for Page {
+    fn default() -> Self {
+        PAGE
+    }
+}
+
 /// What a hub is made with.
 #[derive(Clone, Default)]
 pub struct Config {
+    /// What a plain `GET /` answers.
+    pub page: Page,
     /// The bounds.
     pub limits: Limits,
     /// What is served, and to whom.
@@ -141,7 +166,7 @@ pub struct Hub {
     refused: u32,
     /// Bytes of unfinished messages.
     inbound: usize,
-    draining: bool,
+    drain: Option<Drain>,
     scratch: Scratch,
 }
 
@@ -231,7 +256,7 @@ impl Hub {
             live: 0,
             refused: 0,
             inbound: 0,
-            draining: false,
+            drain: None,
             scratch: Scratch::default(),
             config,
         }
@@ -285,7 +310,14 @@ impl Hub {
     pub fn poll_timeout(&self) -> Option<Now> {
         let next = self.deadlines.next().min(self.dispatch.next_expiry());
         let next = next.min(self.evacuation_resumes()).min(self.news_due());
+        let next = next.min(self.drain_resumes());
         (next != Tick::NEVER).then(|| next.start())
+    }
+
+    /// Whether the node goes: nobody is let in any more.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.drain.is_some()
     }
 
     /// Which shard it is; the first one if it is alone.
@@ -410,7 +442,7 @@ impl Hub {
         self.counters.accepted += 1;
         let served = self.live - self.refused;
         let over = u32::from(self.config.mutants.has(Mutant::OverCapacity));
-        let refused = full || self.draining || served >= limits.connections_max + over;
+        let refused = full || self.is_draining() || served >= limits.connections_max + over;
         if refused && self.refused >= limits.refusals_max {
             let reason = CloseReason::Overloaded;
             self.counters.closed[reason.index()] += 1;

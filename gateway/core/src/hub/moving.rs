@@ -296,7 +296,7 @@ impl Hub {
                 self.join(now, slot, room.namespace, &room.name, joining);
             }
         }
-        if self.draining {
+        if self.is_draining() {
             self.drain_one(now, slot);
         }
         // What came along may have been too much for the shard.

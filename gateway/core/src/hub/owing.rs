@@ -118,9 +118,10 @@ impl Hub {
     /// What is taken is a sign of life, and a goodbye may take as long as it goes on.
     pub(super) fn progress(&mut self, now: Now, slot: Slot) {
         let close_secs = self.config.limits.close_secs.max(1);
+        let draining = self.is_draining();
         let conn = &mut self.conns[slot.index()];
         conn.heard = now.tick();
-        let bounded = conn.reason == Some(CloseReason::Slow) || conn.refused || self.draining;
+        let bounded = conn.reason == Some(CloseReason::Slow) || conn.refused || draining;
         if conn.stage == Stage::Closing && !bounded {
             self.deadlines.set(slot, now.tick().after_secs(close_secs));
         }

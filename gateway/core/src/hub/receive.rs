@@ -19,18 +19,6 @@ use crate::session::Input;
 use crate::slot::Slot;
 use crate::time::Now;
 
-/// What a plain `GET /` answers: what this is, and how to use it.
-const PAGE: &str = "\
-Weir is a WebSocket gateway, and it is running.
-
-  /            everyone connected here hears what the others say
-  /ws/{room}   the same, per room
-  /ws/chat/{room}   the same with a token, and you hear yourself
-  /ws/simple   what you send comes back
-
-Try it from two terminals:  npx wscat -c ws://<this address>/ws/lobby
-";
-
 impl Hub {
     pub(super) fn receive(&mut self, now: Now, slot: Slot, bytes: &mut [u8]) {
         let Some(conn) = self.conns.get_mut(slot.index()) else { return };
@@ -91,10 +79,11 @@ impl Hub {
 
     fn answer_request(&mut self, now: Now, slot: Slot, head: &[u8]) {
         let conn = &self.conns[slot.index()];
-        let full = conn.refused || self.draining;
+        let full = conn.refused || self.is_draining();
         match Answer::to(head, full, &self.config) {
             Ok(Answer::Page) => {
-                self.direct_raw(slot, |out| handshake::write_page(out, PAGE));
+                let page = self.config.page;
+                self.direct_raw(slot, |out| page.write_response(out));
                 self.finish_answer(now, slot, 200);
             }
             Ok(Answer::Upgrade { accepted, token }) => {

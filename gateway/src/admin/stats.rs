@@ -1,0 +1,232 @@
+//! What the shards hold and have counted, merged for people and machines that look on.
+
+use std::sync::Arc;
+
+use gateway_core::counters::Counters;
+use gateway_core::event::CloseReason;
+use gateway_core::id::ShardId;
+use gateway_registry::census::{Cell, Census};
+use serde_json::{Map, Value, json};
+
+use super::probes::{ProbeError, Probes};
+
+/// Gives the stats of now. It does not wait, and nothing of a shard's turn waits for it.
+pub type Source = Arc<dyn Fn() -> Stats + Send + Sync>;
+
+/// One look at all shards. Each number is true for some moment of its shard's last turns; two
+/// need not be of the same moment.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Stats {
+    /// Connections of the node. One that is moving counts once here, and on both of its shards.
+    pub connections: u64,
+    /// Connections that there may be.
+    pub connections_max: u64,
+    /// The shards that were asked for, in that order.
+    pub shards: Vec<ShardStats>,
+}
+
+/// One shard's part.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ShardStats {
+    /// Which one.
+    pub shard: ShardId,
+    /// Connections that have a place here.
+    pub connections: u32,
+    /// Rooms that have members here.
+    pub sides: u64,
+    /// Rooms whose home is here.
+    pub homes: u64,
+    /// Bytes of memory kept for members that owe.
+    pub outbox_bytes: u64,
+    /// Bytes of memory kept for unfinished messages.
+    pub inbound_bytes: u64,
+    /// Buffers that the shard's pool had, since the start.
+    pub pool_hits: u64,
+    /// Buffers that the shard's pool had not, since the start.
+    pub pool_misses: u64,
+    /// Commands that wait for room in a ring.
+    pub commands_waiting: u64,
+    /// What it has counted since it started.
+    pub counters: Counters,
+}
+
+impl ShardStats {
+    /// What a shard's cell says now, beside what the shard has counted.
+    #[must_use]
+    pub fn of(shard: ShardId, cell: &Cell, counters: Counters) -> Self {
+        Self {
+            shard,
+            connections: cell.live(),
+            sides: cell.rooms(),
+            homes: cell.homes(),
+            outbox_bytes: cell.outbox_bytes(),
+            inbound_bytes: cell.inbound_bytes(),
+            pool_hits: cell.pool_hits(),
+            pool_misses: cell.pool_misses(),
+            commands_waiting: cell.commands_waiting(),
+            counters,
+        }
+    }
+}
+
+impl Stats {
+    /// What the census says now of these shards, beside what each has counted.
+    ///
+    /// # Panics
+    /// If the census has no cell for one of them.
+    #[must_use]
+    pub fn gather(census: &Census, shards: impl IntoIterator<Item = (ShardId, Counters)>) -> Self {
+        let of = |(shard, counters): (ShardId, Counters)| {
+            ShardStats::of(shard, census.shard(usize::from(shard.0)), counters)
+        };
+        Self {
+            connections: census.live(),
+            connections_max: census.capacity().total_max,
+            shards: shards.into_iter().map(of).collect(),
+        }
+    }
+
+    /// Rooms of the node, each counted once, at its home.
+    #[must_use]
+    pub fn rooms(&self) -> u64 {
+        self.sum(|shard| shard.homes)
+    }
+
+    /// Rooms with members, each counted on every shard that has some.
+    #[must_use]
+    pub fn sides(&self) -> u64 {
+        self.sum(|shard| shard.sides)
+    }
+
+    /// Bytes of memory kept for members that owe.
+    #[must_use]
+    pub fn outbox_bytes(&self) -> u64 {
+        self.sum(|shard| shard.outbox_bytes)
+    }
+
+    /// Bytes of memory kept for unfinished messages.
+    #[must_use]
+    pub fn inbound_bytes(&self) -> u64 {
+        self.sum(|shard| shard.inbound_bytes)
+    }
+
+    /// Commands that wait for room in a ring.
+    #[must_use]
+    pub fn commands_waiting(&self) -> u64 {
+        self.sum(|shard| shard.commands_waiting)
+    }
+
+    /// What the shards have counted together. Those of a shard that was removed are gone with it.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        let mut total = Counters::default();
+        self.shards.iter().for_each(|shard| total.merge(&shard.counters));
+        total
+    }
+
+    fn sum(&self, of: fn(&ShardStats) -> u64) -> u64 {
+        self.shards.iter().map(of).sum()
+    }
+}
+
+/// A probe over stats: its name, and what it shows.
+type StatsProbe = (&'static str, fn(&Stats) -> Value);
+
+const PROBES: [StatsProbe; 12] = [
+    ("active_clients", |stats| stats.connections.into()),
+    ("clients_max", |stats| stats.connections_max.into()),
+    ("closed", |stats| closed(&stats.counters())),
+    ("commands_waiting", |stats| stats.commands_waiting().into()),
+    ("deliveries_total", |stats| stats.counters().deliveries.into()),
+    ("dropped_total", |stats| stats.counters().dropped.into()),
+    ("inbound_bytes", |stats| stats.inbound_bytes().into()),
+    ("messages_total", |stats| stats.counters().messages.into()),
+    ("outbox_bytes", |stats| stats.outbox_bytes().into()),
+    ("rooms", |stats| stats.rooms().into()),
+    ("shards", |stats| stats.shards.iter().map(shard).collect()),
+    ("sides", |stats| stats.sides().into()),
+];
+
+/// Registers what every node shows: `active_clients`, `rooms`, `messages_total`, `shards` with
+/// connections and bytes of each, and the like.
+///
+/// # Errors
+/// If one of the names is taken, or there are too many probes; those before it stay.
+pub fn register(probes: &Probes, source: &Source) -> Result<(), ProbeError> {
+    PROBES.into_iter().try_for_each(|(name, show)| {
+        let source = Arc::clone(source);
+        probes.register(name, move || show(&source()))
+    })
+}
+
+fn closed(counters: &Counters) -> Value {
+    let reasons = CloseReason::NAMES.iter().zip(counters.closed);
+    Value::Object(reasons.map(|(name, count)| ((*name).to_owned(), json!(count))).collect())
+}
+
+fn shard(stats: &ShardStats) -> Value {
+    let numbers = [
+        ("shard", u64::from(stats.shard.0)),
+        ("connections", stats.connections.into()),
+        ("sides", stats.sides),
+        ("homes", stats.homes),
+        ("outbox_bytes", stats.outbox_bytes),
+        ("inbound_bytes", stats.inbound_bytes),
+        ("commands_waiting", stats.commands_waiting),
+        ("messages", stats.counters.messages),
+        ("deliveries", stats.counters.deliveries),
+    ];
+    let members = numbers.map(|(name, number)| (name.to_owned(), Value::from(number)));
+    Value::Object(Map::from_iter(members))
+}
+
+#[cfg(test)]
+mod tests {
+    use gateway_registry::census::Capacity;
+    use gateway_registry::ids;
+
+    use super::*;
+
+    /// Two of three shards; the second one holds twice as much.
+    fn stats() -> Stats {
+        let census = Census::new(Capacity { total_max: 9, shard_max: 5 }, 3);
+        let shards = [0, 2].map(|index: u16| {
+            let share = u64::from(index).max(1);
+            let cell = census.shard(index.into());
+            cell.set_rooms(10 * share);
+            cell.set_homes(20 * share);
+            cell.set_outbox_bytes(30 * share);
+            cell.set_inbound_bytes(40 * share);
+            cell.set_commands_waiting(50 * share);
+            (0..share).for_each(|_| census.reserve(ids::ShardId(index)).unwrap());
+            (ShardId(index), Counters { messages: 60 * share, ..Counters::default() })
+        });
+        Stats::gather(&census, shards)
+    }
+
+    #[test]
+    fn shards_are_summed_up() {
+        let stats = stats();
+        assert_eq!((stats.connections, stats.connections_max), (3, 9));
+        let sums = [stats.sides(), stats.rooms(), stats.outbox_bytes(), stats.inbound_bytes()];
+        assert_eq!(sums, [30, 60, 90, 120]);
+        assert_eq!((stats.commands_waiting(), stats.counters().messages), (150, 180));
+        let shards = stats.shards.iter().map(|shard| (shard.shard.0, shard.connections));
+        assert_eq!(shards.collect::<Vec<_>>(), [(0, 1), (2, 2)]);
+    }
+
+    #[test]
+    fn every_node_shows_the_same_probes() {
+        let probes = Probes::new();
+        let source: Source = Arc::new(stats);
+        register(&probes, &source).unwrap();
+        let shown = probes.read();
+        assert_eq!(shown["active_clients"], 3);
+        assert_eq!(shown["rooms"], 60);
+        assert_eq!(shown["messages_total"], 180);
+        assert_eq!(shown["closed"]["slow"], 0);
+        assert_eq!(shown["shards"][1]["shard"], 2);
+        assert_eq!(shown["shards"][1]["outbox_bytes"], 60);
+        assert!(register(&probes, &source).is_err(), "names are given once");
+    }
+}

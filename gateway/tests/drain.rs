@@ -1,0 +1,116 @@
+//! The end of a node: everyone who reads is told, nobody is reset, and who does not read is cut.
+#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use futures_util::{SinkExt, StreamExt};
+use gateway::server::Server;
+use gateway_core::counters::Counters;
+use gateway_core::event::CloseReason;
+use support::{PATIENCE, Socket, connect, node};
+use tokio::task::JoinSet;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+
+const PEOPLE: usize = 5_000;
+const DEAF: usize = 100;
+const ROOM: usize = 10;
+
+fn serve() -> Server {
+    node(|config| {
+        (config.shards, config.workers) = (Some(4), Some(2));
+        (config.limits.drain_secs, config.limits.close_secs) = (3, 1);
+    })
+}
+
+async fn gather(node: &Server, people: usize) -> Vec<Socket> {
+    let mut all = Vec::with_capacity(people);
+    for n in 0..people {
+        all.push(connect(node.addr(), &format!("/ws/{}", n / ROOM)).await);
+    }
+    all
+}
+
+/// Reads until the end; what the close frame said.
+async fn goodbye(mut socket: Socket, told: Arc<AtomicUsize>) -> Option<CloseFrame> {
+    let mut frame = None;
+    while let Some(message) = socket.next().await {
+        match message {
+            Ok(Message::Close(close)) => {
+                told.fetch_add(1, Ordering::Relaxed);
+                frame = close;
+            }
+            Ok(_) => {}
+            Err(error) => panic!("reset instead of a clean end: {error}"),
+        }
+    }
+    frame
+}
+
+async fn end(node: Server) -> Counters {
+    let join = tokio::task::spawn_blocking(move || node.join());
+    tokio::time::timeout(PATIENCE, join).await.expect("it ends by itself").unwrap().unwrap()
+}
+
+async fn everyone_is_told(sockets: Vec<Socket>, node: Server) -> Counters {
+    let (people, told) = (sockets.len(), Arc::new(AtomicUsize::new(0)));
+    let mut readers = JoinSet::new();
+    for socket in sockets {
+        readers.spawn(goodbye(socket, Arc::clone(&told)));
+    }
+    node.drain();
+    while let Some(reader) = readers.join_next().await {
+        let close = reader.unwrap().expect("a close frame says why");
+        assert_eq!(u16::from(close.code), 1001);
+    }
+    assert_eq!(told.load(Ordering::Relaxed), people, "each once");
+    let census = node.census_handle();
+    let counters = end(node).await;
+    assert_eq!(census.live(), 0);
+    assert_eq!(counters.accepted, counters.closed_total());
+    counters
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn five_thousand_who_are_idle_hear_1001_and_nobody_is_cut() {
+    let node = serve();
+    let sockets = gather(&node, PEOPLE).await;
+    let counters = everyone_is_told(sockets, node).await;
+    assert_eq!(counters.closed[CloseReason::Drained.index()], PEOPLE as u64);
+    assert_eq!(counters.cut, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn five_thousand_hear_1001_while_a_tenth_speaks_and_a_hundred_never_read() {
+    let node = serve();
+    let deaf = gather(&node, DEAF).await;
+    let mut sockets = Vec::with_capacity(PEOPLE);
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut authors = JoinSet::new();
+    for n in 0..PEOPLE {
+        let mut socket = connect(node.addr(), &format!("/ws/loud-{}", n / ROOM)).await;
+        if n % ROOM > 0 {
+            sockets.push(socket);
+            continue;
+        }
+        let stop = Arc::clone(&stop);
+        authors.spawn(async move {
+            // Until it is told to go: then its socket says so.
+            while !stop.load(Ordering::Relaxed) && socket.send(Message::text("hi")).await.is_ok() {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+            drop(socket);
+        });
+    }
+    let counters = everyone_is_told(sockets, node).await;
+    stop.store(true, Ordering::Relaxed);
+    while authors.join_next().await.is_some() {}
+    assert!(counters.messages > 0, "somebody spoke");
+    let drained = counters.closed[CloseReason::Drained.index()];
+    assert!(drained >= (PEOPLE - PEOPLE / ROOM + DEAF) as u64, "{drained} of all");
+    assert!(counters.cut >= DEAF as u64, "{} were cut", counters.cut);
+    drop(deaf);
+}
