@@ -18,6 +18,10 @@ use crate::plan::{Numa, PlanError, Request};
 pub struct Config {
     /// Where clients connect; port 0 lets the system choose. Default `127.0.0.1:9002`.
     pub addr: SocketAddr,
+    /// Where operators look. Default `127.0.0.1:9003`, if that is free.
+    pub admin: Option<AdminAddr>,
+    /// The key that opens what changes state there. Default: one is made.
+    pub admin_key: Option<Secret>,
     /// Shards, 1 to 1024. Default: one per physical core in the affinity mask, but no more than
     /// whole CPUs in the cgroup's quota. More spread load finer and can be moved between workers;
     /// each costs buffers of its own and makes rooms cross shards more often.
@@ -29,7 +33,7 @@ pub struct Config {
     /// NUMA nodes to use. Default `Auto`: all, workers in proportion to a node's cores and shards
     /// grouped by node. Naming nodes keeps memory and traffic near; `Off` ignores where cores are.
     pub numa: Numa,
-    /// Envelopes that a ring from one worker to another holds, 2 to 65,536. Default 1024. More
+    /// Envelopes that a ring from one worker to another holds, 2 to 65,536. Default 2048. More
     /// rides out longer bursts; fewer costs less memory for each pair of workers that speak, and
     /// makes a publisher wait, or a shard's members see a gap, sooner.
     pub ring: usize,
@@ -61,8 +65,22 @@ pub struct Config {
 pub const ADDR_DEFAULT: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9002);
 
+/// Where operators look unless told otherwise.
+pub const ADMIN_DEFAULT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9003);
+
+/// Where the admin listener is to be.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct AdminAddr {
+    /// Its address; port 0 lets the system choose.
+    pub addr: SocketAddr,
+    /// Whether somebody asked for this one, and is to hear that it cannot be had; else the node
+    /// serves without it.
+    pub asked: bool,
+}
+
 /// Default of [`Config::ring`].
-pub const RING_DEFAULT: usize = 1024;
+pub const RING_DEFAULT: usize = 2048;
 /// Bounds of [`Config::ring`]: one envelope under way and one being written are the least that
 /// flows; 65,536 of them are megabytes per pair of workers.
 pub const RING: RangeInclusive<usize> = 2..=65_536;
@@ -119,6 +137,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             addr: ADDR_DEFAULT,
+            admin: Some(AdminAddr { addr: ADMIN_DEFAULT, asked: false }),
+            admin_key: None,
             shards: None,
             workers: None,
             numa: Numa::Auto,

@@ -2,29 +2,33 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::{Arc, mpsc};
 
+use clap::CommandFactory;
 use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser};
+use gateway::admin::{Admin, AdminConfig, AdminKey, Probes, Readiness, stats, watch};
 use gateway::cli::Cli;
-use gateway::config::Config;
+use gateway::config::{AdminAddr, Config};
 use gateway::server::Server;
 use gateway::{logging, signals};
 use gateway_core::counters::Counters;
 use gateway_core::event::CloseReason;
-use tracing::{error, info};
+use gateway_core::route::{Auth, Routes};
+use tokio::sync::oneshot;
+use tracing::{error, info, warn};
 
 /// What a shell reports for a program ended by SIGINT.
 const EXIT_SECOND_SIGNAL: i32 = 130;
 
 fn main() -> ExitCode {
     // Bad usage ends here with clap's message and exit code 2.
-    let flags = Cli::parse().serve();
+    let flags = Cli::read(std::env::args_os()).serve();
     let config = match flags.config() {
         Ok(config) => config,
         Err(why) => Cli::command().error(ErrorKind::ValueValidation, why).exit(),
     };
     logging::start(flags.log_format, flags.debug);
-    match serve(&config) {
+    match serve(&config, flags.watch) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             error!("{why}");
@@ -33,21 +37,29 @@ fn main() -> ExitCode {
     }
 }
 
-/// Serves until a signal, then says goodbye to everyone.
-fn serve(config: &Config) -> Result<(), String> {
+/// Serves until a signal or an order, then says goodbye to everyone.
+fn serve(config: &Config, watches: bool) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
     // Signals are caught before the first client can come.
     let mut signals = runtime.block_on(async { signals::Signals::listen() })?;
     let mut server = Server::start(config).map_err(|error| error.to_string())?;
-    announce(&server);
+    let readiness = Arc::new(Readiness::starting());
+    let (order, ordered) = oneshot::channel();
+    let admin = start_admin(config, &server, &readiness, order)?;
+    let watching = watches.then(|| watch(&server));
+    warn_of_closed_routes(config);
+    readiness.serve();
+    announce(&server, admin.as_ref());
     let signal = runtime.block_on(async {
         tokio::select! {
             biased;
             signal = signals.next() => Ok(signal),
             stopped = server.failed() => Err(stopped.to_string()),
+            Ok(()) = ordered => Ok("POST /drain"),
         }
     })?;
+    readiness.drain();
     info!(signal, connections = server.census().live(), "draining; a second signal exits at once");
     server.drain();
     std::thread::spawn(move || {
@@ -56,17 +68,84 @@ fn serve(config: &Config) -> Result<(), String> {
         std::process::exit(EXIT_SECOND_SIGNAL);
     });
     let counters = server.join().map_err(|stopped| stopped.to_string())?;
+    drop(watching);
+    // Until now it said that the node drains.
+    drop(admin);
     say_goodbye(&counters);
     Ok(())
 }
 
-/// One line on stdout, for scripts that asked for port 0; everything else is on stderr.
-fn announce(server: &Server) {
+/// The listener for operators, unless it is off, or nobody asked for it and it cannot be had.
+fn start_admin(
+    config: &Config,
+    server: &Server,
+    readiness: &Arc<Readiness>,
+    order: oneshot::Sender<()>,
+) -> Result<Option<Admin>, String> {
+    let Some(AdminAddr { addr, asked }) = config.admin else { return Ok(None) };
+    let given = config.admin_key.as_ref().map(|key| key.expose().to_owned());
+    let made = given.is_none();
+    let key = given.map_or_else(AdminKey::generate, AdminKey::given);
+    let key = key.map_err(|error| error.to_string())?;
+    let shown = made.then(|| key.expose().to_owned());
+    let probes = Arc::new(Probes::new());
+    stats::register(&probes, &server.stats()).map_err(|error| error.to_string())?;
+    let admin = Admin::start(AdminConfig {
+        addr,
+        key,
+        probes,
+        readiness: Arc::clone(readiness),
+        stats: server.stats(),
+        // Nobody hears it if a signal came first.
+        drain: Box::new(move || _ = order.send(())),
+    });
+    match admin {
+        Ok(admin) => {
+            if let Some(key) = shown {
+                info!(addr = %admin.addr(), key, "admin; this key is not shown again");
+            }
+            Ok(Some(admin))
+        }
+        Err(error) if asked => Err(error.to_string()),
+        Err(error) => {
+            warn!(%error, "no admin listener; give another --admin, or --admin off");
+            Ok(None)
+        }
+    }
+}
+
+/// Prints a line each second until it is dropped.
+fn watch(server: &Server) -> mpsc::Sender<()> {
+    let (stop, stopped) = mpsc::channel();
+    let stats = server.stats();
+    std::thread::spawn(move || {
+        // A terminal that is gone is nothing to die of.
+        let _ = watch::run(move || stats(), std::io::stderr(), &stopped);
+    });
+    stop
+}
+
+fn warn_of_closed_routes(config: &Config) {
+    // The table was checked when the node started.
+    let Ok(routes) = Routes::new(&config.routes) else { return };
+    let closed = routes.iter().filter(|route| route.auth == Auth::Bearer);
+    let closed: Vec<_> = closed.map(|route| route.path()).collect();
+    if config.token.is_none() && !closed.is_empty() {
+        warn!(routes = closed.join(" "), "refusing everyone there until a --token is given");
+    }
+}
+
+/// Lines on stdout, for scripts that asked for port 0; everything else is on stderr.
+fn announce(server: &Server, admin: Option<&Admin>) {
     let addr = server.addr();
     let max_connections = server.max_connections();
     info!(%addr, max_connections, version = env!("CARGO_PKG_VERSION"), "listening");
+    let mut out = std::io::stdout();
     // A closed stdout is nothing to die of.
-    let _ = writeln!(std::io::stdout(), "listening on ws://{addr}");
+    let _ = writeln!(out, "listening on ws://{addr}");
+    if let Some(admin) = admin {
+        let _ = writeln!(out, "admin on http://{}", admin.addr());
+    }
 }
 
 fn say_goodbye(counters: &Counters) {

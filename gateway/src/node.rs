@@ -1,8 +1,9 @@
 //! What all workers of a node share: which shard is where and serves, and what ends them.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use gateway_core::counters::Counters;
 use gateway_core::id::ShardId;
 use gateway_registry::census::Census;
 use gateway_registry::doorbell::Doorbell;
@@ -36,6 +37,8 @@ pub(crate) struct Node {
     ended: AtomicBool,
     /// Connections accepted by shards that were leaving already.
     late: AtomicU64,
+    /// By shard: what it has counted, as it said last; nothing if it never served.
+    tallies: Box<[Mutex<Option<Counters>>]>,
 }
 
 /// Where a shard stands.
@@ -66,6 +69,7 @@ impl Node {
             drained: AtomicUsize::new(0),
             ended: AtomicBool::new(false),
             late: AtomicU64::new(0),
+            tallies: (0..shards_max).map(|_| Mutex::default()).collect(),
         }
     }
 
@@ -167,6 +171,22 @@ impl Node {
         let live = self.census.live();
         let here = u64::from(self.census.live_on(registered(shard)));
         here * serving * 8 <= live * 9 || here * serving <= live + SLACK * serving
+    }
+
+    /// Says what a shard has counted until now.
+    pub(crate) fn tally(&self, shard: ShardId, counters: &Counters) {
+        let mut tally = self.tallies[shard.index()].lock().unwrap_or_else(PoisonError::into_inner);
+        tally.get_or_insert_default().clone_from(counters);
+    }
+
+    /// What the shards have counted, as they said last; those that have ended too, so that sums
+    /// never fall.
+    pub(crate) fn tallies(&self) -> Vec<(ShardId, Counters)> {
+        let tally = |shard: ShardId| {
+            let tally = self.tallies[shard.index()].lock().unwrap_or_else(PoisonError::into_inner);
+            tally.clone().map(|counters| (shard, counters))
+        };
+        self.all().filter_map(tally).collect()
     }
 
     /// Tells everyone to say goodbye and end.

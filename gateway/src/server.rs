@@ -20,6 +20,8 @@ use thiserror::Error;
 use tokio::sync::mpsc;
 use tracing::warn;
 
+use crate::admin;
+use crate::admin::stats::{self, Stats};
 use crate::auth::OneToken;
 use crate::config::{Config, ConfigError};
 use crate::machine;
@@ -163,6 +165,14 @@ impl Server {
         Arc::clone(&self.node.census)
     }
 
+    /// What the shards hold and have counted, for whoever looks on while the node serves and after.
+    /// What was counted is at most a quarter of a second old.
+    #[must_use]
+    pub fn stats(&self) -> stats::Source {
+        let node = Arc::clone(&self.node);
+        Arc::new(move || Stats::gather(&node.census, node.tallies()))
+    }
+
     /// Tells all shards to stop accepting and to close everyone with 1001.
     pub fn drain(&self) {
         self.node.drain();
@@ -270,6 +280,7 @@ fn capacities(config: &Config) -> Capacities {
 fn max_connections(config: &Config, shards: usize) -> Result<u32, StartError> {
     let shards = shards as u64;
     let others = shards * (u64::from(config.limits.refusals_max) + 2 * SHARD_DESCRIPTORS);
+    let others = others + admin::DESCRIPTORS_MAX;
     let descriptors = machine::connections_allowed(others);
     let slots = shards * u64::from(config.limits.connections_max);
     let allowed = descriptors.min(u32::try_from(slots).unwrap_or(u32::MAX));

@@ -13,7 +13,7 @@ use gateway_core::body::Store;
 use gateway_core::counters::Counters;
 use gateway_core::hub::{self, Hub};
 use gateway_core::id::ShardId;
-use gateway_core::time::Now;
+use gateway_core::time::{Now, Tick};
 use gateway_registry::ids::WorkerId;
 use gateway_registry::mailbox::Mailbox;
 use gateway_registry::mesh;
@@ -144,6 +144,9 @@ impl Plan {
             if let Err(error) = &ended {
                 error!(worker = %worker.link.worker(), %error, "the worker cannot go on");
             }
+            worker.seats.iter().for_each(|seat| {
+                worker.node.tally(seat.shard, &seat.turn.counters());
+            });
             ended.map(|()| worker.counters())
         })
     }
@@ -172,6 +175,9 @@ struct Seat {
     shard: ShardId,
     turn: Turn<ShardNet>,
     leaving: Option<Leaving>,
+    /// When it said last what it has counted, and whether it has counted more since.
+    tallied: Tick,
+    counts: bool,
 }
 
 /// What a shard that is being removed had accepted: before that, and up to its last turn.
@@ -204,7 +210,9 @@ impl Worker {
     fn seat(&mut self, shard: ShardId, listener: TcpListener) -> io::Result<()> {
         let turn = self.setup.turn(shard, listener)?;
         self.link.open(shard);
-        self.seats.push(Seat { shard, turn, leaving: None });
+        self.node.tally(shard, &turn.counters());
+        let (leaving, tallied, counts) = (None, self.clock.now().tick(), false);
+        self.seats.push(Seat { shard, turn, leaving, tallied, counts });
         Ok(())
     }
 
@@ -244,7 +252,9 @@ impl Worker {
                 busy = true;
                 report(seat.turn.hub(), self.node.census.shard(seat.shard.index()));
                 seat.count_late(&self.node);
+                seat.counts = true;
             }
+            seat.tally(now.tick(), &self.node);
         }
         self.unseat_the_vacant();
         self.seats.iter_mut().for_each(|seat| seat.complain(now, &self.node));
@@ -304,7 +314,7 @@ impl Worker {
     /// Lets shards end from which everything has left.
     fn unseat_the_vacant(&mut self) {
         let (node, link, gone) = (&self.node, &mut self.link, &mut self.gone);
-        self.seats.retain(|Seat { shard, turn, leaving }| {
+        self.seats.retain(|Seat { shard, turn, leaving, .. }| {
             let Some(Leaving { before, upto, .. }) = *leaving else { return true };
             if !turn.is_vacant() || link.has_mail(*shard) || !node.is_forsaken(*shard) {
                 return true;
@@ -312,6 +322,7 @@ impl Worker {
             link.close(*shard);
             gone.merge(&turn.counters());
             report(turn.hub(), node.census.shard(shard.index()));
+            node.tally(*shard, &turn.counters());
             node.remove(*shard);
             info!(%shard, accepted_meanwhile = upto - before, "removed");
             false
@@ -340,7 +351,16 @@ impl Seat {
     /// When it is to be looked at although nothing happens.
     fn deadline(&self) -> Option<Now> {
         let told = self.leaving.as_ref().map(|leaving| leaving.told.next());
-        self.turn.hub().poll_timeout().into_iter().chain(told).min()
+        let tally = self.counts.then(|| Tick(self.tallied.0 + 1).start());
+        self.turn.hub().poll_timeout().into_iter().chain(told).chain(tally).min()
+    }
+
+    /// Says what it has counted, once in a tick.
+    fn tally(&mut self, now: Tick, node: &Node) {
+        if self.counts && now > self.tallied {
+            (self.tallied, self.counts) = (now, false);
+            node.tally(self.shard, &self.turn.counters());
+        }
     }
 
     /// Says once in a while what a shard still has that is being removed.

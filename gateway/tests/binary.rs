@@ -6,7 +6,7 @@ mod support;
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -17,18 +17,29 @@ use tokio_tungstenite::tungstenite::Message;
 struct Weir {
     child: Child,
     addr: SocketAddr,
+    /// What it says after its first line.
+    lines: BufReader<ChildStdout>,
 }
 
 impl Weir {
+    /// Without a listener for operators, unless there are flags for one.
     fn start(flags: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
-        command.args(flags).args(["--addr", "127.0.0.1:0"]);
+        command.env("WEIR_ADMIN", "off").args(flags).args(["--addr", "127.0.0.1:0"]);
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        lines.read_line(&mut line).unwrap();
         let addr = line.trim().strip_prefix("listening on ws://").expect("it says where");
-        Self { addr: addr.parse().unwrap(), child }
+        Self { addr: addr.parse().unwrap(), child, lines }
+    }
+
+    /// Where operators look.
+    fn admin(&mut self) -> SocketAddr {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).unwrap();
+        line.trim().strip_prefix("admin on http://").expect("it says where").parse().unwrap()
     }
 
     fn signal(&self, signal: Signal) {
@@ -151,7 +162,7 @@ fn bad_flags_say_what_is_wrong_and_exit_2() {
 
 #[tokio::test]
 async fn a_room_spans_all_shards() {
-    let mut weir = Weir::start(&["serve", "--shards", "4"]);
+    let mut weir = Weir::start(&["serve", "--shards", "4", "--token", "s3cret"]);
     let mut members = Vec::new();
     for _ in 0..40 {
         members.push(connect(weir.addr, "/ws/lobby").await);
@@ -195,4 +206,87 @@ fn json_logs_are_an_object_a_line() {
         assert!(line.starts_with("{\"timestamp\":\"") && line.ends_with('}'), "{line}");
     }
     assert!(log.contains(&format!("\"addr\":\"{}\"", weir.addr)), "{log}");
+}
+
+/// The whole answer to a request on a connection of its own.
+fn ask(addr: SocketAddr, line: &str, headers: &str) -> String {
+    let mut stream = TcpStream::connect(addr).unwrap();
+    let request = format!("{line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
+    std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+#[tokio::test]
+async fn operators_see_what_it_does_and_may_end_it_with_the_key() {
+    let mut weir = Weir::start(&["--admin", "127.0.0.1:0", "--admin-key", KEY]);
+    let admin = weir.admin();
+    let mut ann = connect(weir.addr, "/ws/lobby").await;
+    let mut bob = connect(weir.addr, "/ws/lobby").await;
+    say(&mut ann, "hi").await;
+    next(&mut bob).await;
+    let (sent, received) = std::sync::mpsc::channel();
+    let operator = std::thread::spawn(move || {
+        assert!(ask(admin, "GET /readyz", "").starts_with("HTTP/1.1 200 "));
+        let mut looks = PATIENCE.as_millis() / 10;
+        while !ask(admin, "GET /probes", "").contains("\"messages_total\":1") {
+            looks = looks.checked_sub(1).expect("the message is counted in time");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert!(ask(admin, "GET /metrics", "").contains("weir_"));
+        assert!(ask(admin, "POST /drain", "").starts_with("HTTP/1.1 401 "));
+        let key = format!("Authorization: Bearer {KEY}\r\n");
+        sent.send(ask(admin, "POST /drain", &key)).unwrap();
+    });
+    let Message::Close(Some(close)) = next(&mut ann).await else { panic!("it is closed") };
+    assert_eq!(u16::from(close.code), 1001);
+    assert!(received.recv_timeout(PATIENCE).unwrap().starts_with("HTTP/1.1 202 "));
+    operator.join().unwrap();
+    drop((ann, bob));
+    let (status, log) = weir.end();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(!log.contains(KEY), "a key that was given is not shown");
+}
+
+#[test]
+fn an_admin_address_that_was_asked_for_and_is_taken_is_an_error() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    let output = run(&["--addr", "127.0.0.1:0", "--admin", &addr]);
+    assert_eq!(output.status.code(), Some(1));
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(log.contains(&addr) && log.contains("--admin"), "{log}");
+}
+
+#[tokio::test]
+async fn the_token_opens_the_chat_route_and_without_one_a_warning_names_it() {
+    let mut weir = Weir::start(&["-token=s3cret"]);
+    let mut ann = connect(weir.addr, "/ws/chat/lobby?name=ann&access_token=s3cret").await;
+    say(&mut ann, "hello").await;
+    assert_eq!(next(&mut ann).await, Message::text("hello"), "who chats hears itself");
+    drop(ann);
+    weir.signal(Signal::TERM);
+    let (_, log) = weir.end();
+    assert!(!log.contains("s3cret") && !log.contains("WARN"), "{log}");
+    let mut weir = Weir::start(&[]);
+    weir.signal(Signal::TERM);
+    let (_, log) = weir.end();
+    assert!(log.contains("WARN") && log.contains("/ws/chat/{room}"), "{log}");
+}
+
+#[test]
+fn the_environment_is_heard_and_flags_beat_it() {
+    let weir = |flags: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+        let output = command.env("WEIR_SHARDS", "0").env("PORT", "none").args(flags).output();
+        let output = output.unwrap();
+        assert_eq!(output.status.code(), Some(2), "{flags:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    assert!(weir(&[]).contains("PORT :none"));
+    assert!(weir(&["--addr", ":0"]).contains("--shards 0"));
+    assert!(weir(&["--addr", ":0", "--shards", "2000"]).contains("--shards 2000"));
 }

@@ -66,8 +66,11 @@ async fn two_thousand_in_rooms_of_all_sizes_hear_everything_once_and_in_one_orde
     until("each room has one home", || sums(&node).1 == all.len() as u64).await;
 
     let told = Crowd::start(&all, sockets, &Speech::Messages(5)).end().await;
+    let stats = node.stats();
+    until("who looks on sees all messages", || stats().counters().messages == told.messages).await;
     leave(&node, told.sockets).await;
     let counters = end(node).await;
+    assert_eq!(stats().counters().deliveries, told.deliveries, "also when all is over");
     assert_eq!((counters.opened, counters.accepted), (2_000, 2_000));
     assert_eq!(counters.messages, told.messages);
     assert_eq!(counters.deliveries, told.deliveries);

@@ -291,7 +291,7 @@ impl FromStr for Numa {
 
     fn from_str(text: &str) -> Result<Self, NumaError> {
         match text {
-            "auto" => Ok(Self::Auto),
+            "auto" | "-1" => Ok(Self::Auto),
             "off" => Ok(Self::Off),
             nodes => {
                 let nodes = nodes.split(',').map(|node| node.parse().map_err(|_| NumaError));

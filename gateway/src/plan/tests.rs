@@ -270,7 +270,8 @@ fn numa_is_written_as_it_is_read() {
     for text in ["auto", "off", "0", "0,2,7"] {
         assert_eq!(text.parse::<Numa>().unwrap().to_string(), text);
     }
-    for bad in ["", "on", "AUTO", "0,", "1,x", "0-3", "-1", " 1"] {
+    assert_eq!("-1".parse(), Ok(Numa::Auto), "as others write it");
+    for bad in ["", "on", "AUTO", "0,", "1,x", "0-3", "-2", " 1"] {
         let error = bad.parse::<Numa>().unwrap_err().to_string();
         assert_eq!(error, "give auto, off, or the numbers of NUMA nodes, such as 0,2");
     }
