@@ -37,6 +37,15 @@ impl Encoding {
         let _ = epoch;
     }
 
+    /// Whether members that read it understand a text frame beside messages.
+    pub(crate) fn reads_text(self) -> bool {
+        match self {
+            Self::Raw | Self::Line | Self::Chat => true,
+            #[cfg(feature = "probe")]
+            Self::Probe => false,
+        }
+    }
+
     /// Whether members that read it show that they are there.
     pub(crate) fn shows(self) -> bool {
         match self {

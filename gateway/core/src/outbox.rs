@@ -28,6 +28,9 @@ pub(crate) struct Outbox {
     owed: usize,
     /// The answer to the latest ping; earlier ones that could not be sent are not owed.
     pub(crate) pong: Option<Box<Control>>,
+    /// Frames dropped that the member is to be told of, and the newest one if it is to get that.
+    missed: u64,
+    latest: Option<Item>,
     /// What was owed when the shard last ranked its debts.
     pub(crate) ranked: usize,
 }
@@ -86,6 +89,37 @@ impl Outbox {
         self.items.insert(1, next);
     }
 
+    /// So many frames were dropped; `latest` is the newest of them, if that is to be kept.
+    pub(crate) fn miss(&mut self, frames: u64, latest: Option<Item>, chunks: &mut Chunks) {
+        self.missed += frames;
+        if let Some(latest) = latest {
+            chunks.owe(latest.chunk);
+            let before = self.latest.replace(latest);
+            before.into_iter().for_each(|item| chunks.paid(item.chunk));
+        }
+    }
+
+    /// Frames dropped of which the member was not told yet.
+    pub(crate) fn missed(&self) -> u64 {
+        self.missed
+    }
+
+    /// The member is told now: whether the newest frame was kept, which is queued, and how many it
+    /// missed.
+    pub(crate) fn make_up(&mut self, chunks: &mut Chunks) -> (bool, u64) {
+        let latest = self.latest.take();
+        if let Some(latest) = latest {
+            self.push(latest, 0, chunks);
+            chunks.paid(latest.chunk);
+        }
+        (latest.is_some(), std::mem::take(&mut self.missed))
+    }
+
+    fn forget_missed(&mut self, chunks: &mut Chunks) {
+        self.missed = 0;
+        self.latest.take().into_iter().for_each(|item| chunks.paid(item.chunk));
+    }
+
     /// The next pieces to send, up to `pieces_max` of them.
     pub(crate) fn parts<'a>(&self, chunks: &'a Chunks, pieces_max: usize, out: &mut Vec<Part<'a>>) {
         let mut sent = self.sent;
@@ -140,6 +174,7 @@ impl Outbox {
 
     /// Drops every frame that is not half sent. What is not framed, a response, stays.
     pub(crate) fn keep_half_frame(&mut self, chunks: &mut Chunks) {
+        self.forget_missed(chunks);
         let response = self.items.front().is_some_and(|first| !first.framed);
         let kept = usize::from(self.sent > 0 || response);
         self.items.drain(kept..).for_each(|item| chunks.paid(item.chunk));
@@ -173,6 +208,7 @@ impl Outbox {
 
     /// Drops everything.
     pub(crate) fn clear(&mut self, chunks: &mut Chunks) {
+        self.forget_missed(chunks);
         self.items.drain(..).for_each(|item| chunks.paid(item.chunk));
         (self.sent, self.owed) = (0, 0);
     }

@@ -5,7 +5,9 @@ mod world;
 use gateway_core::event::CloseReason;
 use gateway_core::hub::MemberPolicy;
 use gateway_core::limits::Limits;
-use world::{World, binary, close_code, masked, small_outbox, text};
+use gateway_core::route::Routes;
+use gateway_core::slot::Slot;
+use world::{Frame, World, binary, close_code, masked, small_outbox, text};
 
 #[test]
 fn a_slow_member_finds_whole_frames_and_then_1013() {
@@ -196,7 +198,7 @@ fn pings_without_reading_owe_the_latest_pong_only() {
     }
     assert!(world.hub.outbox_bytes() < 1_000, "{}", world.hub.outbox_bytes());
     world.read_more(flooder, usize::MAX / 2);
-    let latest = world::Frame { opcode: 10, payload: 9_999_u32.to_be_bytes().to_vec() };
+    let latest = Frame { opcode: 10, payload: 9_999_u32.to_be_bytes().to_vec() };
     assert_eq!(world.heard(flooder), [latest, text("blocks")], "as soon as it may be sent");
 }
 
@@ -234,4 +236,89 @@ fn tiny_messages_to_a_stuck_member_are_charged_what_they_cost() {
     world.read_more(stuck, usize::MAX / 2);
     let heard = world.heard(stuck);
     assert_eq!(heard.last().and_then(close_code), Some(1013), "2 bytes each, yet bounded");
+}
+
+/// A world whose rooms under `/ws/` have this policy, an author, and one that does not read.
+fn stuck_under(policy: MemberPolicy) -> (World, Slot, Slot) {
+    let mut routes = Routes::builtin();
+    routes[1].member_policy = Some(policy);
+    let mut world = World::serving(&routes);
+    let [author, slow] = world.connect_all("/ws/lobby");
+    world.wire(slow).window = 0;
+    (world, author, slow)
+}
+
+fn say_many(world: &mut World, author: Slot, range: std::ops::Range<usize>) {
+    for n in range {
+        world.say(author, &format!("{n:060}"));
+        world.settle();
+    }
+}
+
+/// Numbers of the messages heard, in order, and what else was.
+fn numbers(heard: &[Frame]) -> (Vec<usize>, Vec<String>) {
+    let words = heard.iter().map(|frame| String::from_utf8(frame.payload.clone()).expect("text"));
+    let (numbers, others): (Vec<_>, Vec<_>) = words.partition(|word| word.len() == 60);
+    (numbers.iter().map(|word| word.parse().expect("a number")).collect(), others)
+}
+
+#[test]
+fn a_member_is_told_how_many_it_missed_and_hears_what_follows() {
+    let (mut world, author, slow) = stuck_under(MemberPolicy::Gap);
+    say_many(&mut world, author, 0..500);
+    assert!(world.hub.outbox_bytes() < 4_000, "{}", world.hub.outbox_bytes());
+    world.read_more(slow, usize::MAX / 2);
+    say_many(&mut world, author, 500..502);
+    let (heard, told) = numbers(&world.heard(slow));
+    let first = heard.len() - 2;
+    assert_eq!(heard, (0..first).chain(500..502).collect::<Vec<_>>());
+    assert_eq!(told, [format!(r#"{{"type":"gap","missed":{}}}"#, 500 - first)]);
+    assert_eq!(world.hub.counters().dropped, (500 - first) as u64);
+}
+
+/// At its bound it was told of each message.
+#[test]
+fn a_member_that_reads_a_little_is_told_of_one_gap_when_half_is_taken() {
+    let (mut world, author, slow) = stuck_under(MemberPolicy::Gap);
+    say_many(&mut world, author, 0..100);
+    for n in 0..10 {
+        world.read_more(slow, 30);
+        say_many(&mut world, author, 100 + n..101 + n);
+    }
+    let (before, told) = numbers(&world.heard(slow));
+    assert!(told.is_empty(), "not yet");
+    world.read_more(slow, 600);
+    say_many(&mut world, author, 110..111);
+    world.read_more(slow, usize::MAX / 2);
+    let (heard, told) = numbers(&world.heard(slow));
+    let missed = 111 - before.len() - heard.len();
+    assert_eq!(told, [format!(r#"{{"type":"gap","missed":{missed}}}"#)]);
+    assert_eq!(heard.last(), Some(&110), "what came after the gap was told");
+}
+
+#[test]
+fn a_member_gets_the_newest_of_what_it_missed() {
+    let (mut world, author, slow) = stuck_under(MemberPolicy::Latest);
+    say_many(&mut world, author, 0..500);
+    world.read_more(slow, usize::MAX / 2);
+    say_many(&mut world, author, 500..502);
+    let (heard, told) = numbers(&world.heard(slow));
+    let first = heard.len() - 3;
+    assert_eq!(heard, (0..first).chain(499..502).collect::<Vec<_>>());
+    assert!(told.is_empty());
+    world.end(slow);
+    world.end(author);
+    world.assert_empty();
+}
+
+#[test]
+fn who_missed_something_and_goes_leaves_nothing_behind() {
+    for policy in [MemberPolicy::Gap, MemberPolicy::Latest] {
+        let (mut world, author, slow) = stuck_under(policy);
+        say_many(&mut world, author, 0..100);
+        world.end(slow);
+        world.pass_secs(30);
+        world.end(author);
+        world.assert_empty();
+    }
 }

@@ -158,7 +158,8 @@ impl Dispatch {
             if !home.reaches(since.offset) {
                 let position = Position { offset: home.base(), ..position };
                 self.sides[room.index()].position = position;
-                self.told.push_back(Told::Gap { room, position });
+                let missed = position.offset.0 - since.offset.0;
+                self.told.push_back(Told::Gap { room, position, missed });
                 continue;
             }
             let batch = self.copy_since(index, since.offset);

@@ -89,8 +89,9 @@ pub(crate) enum Told {
     /// Messages for the members here. With `numbered` their offsets count on from it, whatever
     /// they say themselves.
     Said { room: RoomKey, batch: Arc<Batch>, numbered: Option<Offset> },
-    /// What was said up to the room's new position is lost for members here.
-    Gap { room: RoomKey, position: Position },
+    /// What was said up to the room's new position is lost for members here: so many messages, or
+    /// fewer if an engine left holes.
+    Gap { room: RoomKey, position: Position, missed: u64 },
     /// The room begins anew, in another epoch.
     Reset { room: RoomKey, position: Position },
     /// A message published here was sequenced within a gap; or refused, without an offset.

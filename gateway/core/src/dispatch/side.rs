@@ -234,8 +234,9 @@ impl Dispatch {
             Delivery::NotHome { .. } => self.claim_again(room),
             Delivery::Said { batch, .. } => self.said(room, batch, None),
             Delivery::Gap { position, .. } => {
-                self.sides[room.index()].position = position;
-                self.told.push_back(Told::Gap { room, position });
+                let before = std::mem::replace(&mut self.sides[room.index()].position, position);
+                let missed = position.offset.0 - before.offset.0;
+                self.told.push_back(Told::Gap { room, position, missed });
             }
             Delivery::Answers { answers, .. } => {
                 for (id, offset) in answers {

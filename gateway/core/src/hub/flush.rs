@@ -336,6 +336,9 @@ impl Hub {
             let mut parts = Vec::new();
             outbox.parts(&self.chunks, PIECES_MAX, &mut parts);
             if parts.is_empty() {
+                if self.tell_missed(slot, 0) {
+                    continue;
+                }
                 return self.debt_paid(slot);
             }
             let offered = parts.iter().map(Part::len).sum::<usize>();
@@ -346,6 +349,7 @@ impl Hub {
                 Sent::Wrote(bytes) => {
                     outbox.advance(bytes, &mut self.chunks);
                     self.progress(now, slot);
+                    self.tell_missed(slot, self.config.limits.outbox_bytes_max / 2);
                     if bytes < offered {
                         return;
                     }

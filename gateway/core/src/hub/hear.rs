@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{Hub, Role, Who};
+use super::owing::gap;
+use super::{Hub, MemberPolicy, Role, Who};
 use crate::close::CloseCode;
 use crate::dispatch::{Answer, Inquiry, RoomKey, Told};
 use crate::encoding::Encoding;
 use crate::envelope::Term;
 use crate::event::{CloseReason, Effect};
+use crate::frame::Opcode;
 use crate::message::{Batch, Meta};
 use crate::position::{Offset, Position};
 use crate::slot::Slot;
@@ -30,7 +32,7 @@ impl Hub {
         match told {
             Told::Ready { room } => self.go_on_joining(now, room),
             Told::Said { room, batch, numbered } => self.hear_batch(room, &batch, numbered),
-            Told::Gap { room, position } => self.hear_gap(now, room, position),
+            Told::Gap { room, position, missed } => self.hear_gap(now, room, position, missed),
             Told::Reset { room, position } => self.hear_reset(now, room, position),
             Told::Answered { room, id, offset } => {
                 let epoch = self.dispatch.epoch(room);
@@ -110,10 +112,10 @@ impl Hub {
     }
 
     /// Members here missed what was said before `position`, and nobody remembers it.
-    fn hear_gap(&mut self, now: Now, room: RoomKey, position: Position) {
+    fn hear_gap(&mut self, now: Now, room: RoomKey, position: Position, missed: u64) {
         self.counters.gaps += 1;
         self.tell_gap(room, position);
-        self.close_raw(now, room);
+        self.close_raw(now, room, Some(missed));
     }
 
     /// The room begins anew: what members here had not heard of its old epoch is lost.
@@ -124,18 +126,25 @@ impl Hub {
             // Where anyone was is of no meaning any more.
             self.lanes.lane_mut(lane).floors.clear();
         }
-        self.close_raw(now, room);
+        self.close_raw(now, room, None);
     }
 
-    /// Closes raw members, who cannot be told that they missed something, unless they may miss it.
-    fn close_raw(&mut self, now: Now, room: RoomKey) {
+    /// Closes members who cannot be told that they missed something, unless they may miss it; others
+    /// are told, if it is known how much that was.
+    fn close_raw(&mut self, now: Now, room: RoomKey, missed: Option<u64>) {
         let lanes = self.lanes.of(room);
         let lanes = [Encoding::Raw, Encoding::Line, Encoding::Chat].map(|it| lanes[it.index()]);
         let lanes = lanes.into_iter().flatten().map(|id| self.lanes.lane(id));
         let members = lanes.flat_map(|lane| &lane.members).filter_map(|member| member.slot());
-        let members: Vec<Slot> = members.filter(|&slot| !self.is_lossy(slot)).collect();
+        let members: Vec<Slot> = members.collect();
         for slot in members {
-            self.close_for_gap(now, slot);
+            match (self.member_policy(slot), missed) {
+                (MemberPolicy::Lossy | MemberPolicy::Latest, _) => {}
+                (MemberPolicy::Gap, Some(missed)) => {
+                    self.direct_frame(slot, Opcode::Text, gap(missed).as_bytes());
+                }
+                (MemberPolicy::Close | MemberPolicy::Gap, _) => self.close_for_gap(now, slot),
+            }
         }
     }
 

@@ -65,6 +65,12 @@ pub enum MemberPolicy {
     Close,
     /// Whole frames that do not fit are dropped and counted; it stays.
     Lossy,
+    /// As lossy, but from the first one that does not fit everything is dropped until half of what
+    /// it may owe is taken; then it is told how many messages it missed, as a text frame
+    /// `{"type":"gap","missed":n}`.
+    Gap,
+    /// As gap, but then it is sent the newest of the messages that it missed, and not told more.
+    Latest,
 }
 
 /// What a plain `GET /` answers unless there is another page: what this is, and how to use it.

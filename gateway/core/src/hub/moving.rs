@@ -202,6 +202,9 @@ impl Hub {
             settled: false,
         };
         self.freeze_place(slot, &mut frozen);
+        if self.conns[slot.index()].owes() {
+            self.tell_missed(slot, usize::MAX);
+        }
         if let Some(outbox) = &mut self.conns[slot.index()].outbox {
             frozen.pong = outbox.pong.take();
             (frozen.begun, frozen.owed) = outbox.extract(&self.chunks);

@@ -52,12 +52,21 @@ impl Hub {
     }
 
     fn push(&mut self, slot: Slot, mut item: Item, sent: u32, lossy: bool) {
+        let policy = self.member_policy(slot);
         let outbox = self.conns[slot.index()].outbox.as_mut().expect("it owes");
         if lossy {
             let chunk = self.chunks.get(item.chunk);
             let beyond = outbox.owed_beyond_first(&self.chunks);
             let room = self.config.limits.outbox_bytes_max.saturating_sub(beyond);
+            // Who is to be told of a gap hears nothing until it is.
+            let room = if outbox.missed() > 0 { 0 } else { room };
             let (end, dropped) = fitting(chunk, item.span, sent, room, outbox.is_empty());
+            if dropped > 0 && policy != MemberPolicy::Lossy {
+                let span = Span { start: end, end: item.span.end };
+                let latest = (policy == MemberPolicy::Latest).then(|| last_frame(chunk, span));
+                let latest = latest.map(|span| Item { span, ..item });
+                outbox.miss(dropped, latest, &mut self.chunks);
+            }
             item.span.end = end;
             self.counters.dropped += dropped;
             self.counters.deliveries -= dropped;
@@ -67,10 +76,47 @@ impl Hub {
         }
     }
 
+    /// What becomes of the member if it does not read.
+    pub(super) fn member_policy(&self, slot: Slot) -> MemberPolicy {
+        let policy = self.route(slot).member_policy.unwrap_or(self.config.member_policy);
+        match (policy, self.seat(slot)) {
+            // Only who reads lines can be told in a text frame.
+            (MemberPolicy::Gap | MemberPolicy::Latest, Some((lane, _)))
+                if !self.lanes.lane(lane).encoding.reads_text() =>
+            {
+                MemberPolicy::Lossy
+            }
+            (policy, _) => policy,
+        }
+    }
+
     /// Whether the member loses frames instead of being closed.
     pub(super) fn is_lossy(&self, slot: Slot) -> bool {
-        let policy = self.route(slot).member_policy.unwrap_or(self.config.member_policy);
-        policy == MemberPolicy::Lossy
+        self.member_policy(slot) != MemberPolicy::Close
+    }
+
+    /// Tells a member that it missed something, or the newest of that; whether it did.
+    ///
+    /// At half of what it may owe, so that a member at its bound is not told of each frame.
+    pub(super) fn tell_missed(&mut self, slot: Slot, owed_max: usize) -> bool {
+        let outbox = self.conns[slot.index()].outbox.as_mut().expect("it owes");
+        if outbox.missed() == 0 || outbox.owed() > owed_max {
+            return false;
+        }
+        let (latest, missed) = outbox.make_up(&mut self.chunks);
+        // It was counted as dropped, and is not.
+        self.counters.dropped -= u64::from(latest);
+        self.counters.deliveries += u64::from(latest);
+        if self.member_policy(slot) == MemberPolicy::Gap {
+            let mut chunk = Chunk::reusing(self.chunks.buffer());
+            chunk.push_frame(Opcode::Text, gap(missed).as_bytes());
+            let (span, account) = (chunk.whole(), self.conns[slot.index()].account());
+            let id = self.chunks.hold(chunk, account);
+            let outbox = self.conns[slot.index()].outbox.as_mut().expect("it owes");
+            outbox.push(Item { chunk: id, span, framed: true }, 0, &mut self.chunks);
+            self.chunks.settle(id);
+        }
+        true
     }
 
     pub(super) fn start_owing(&mut self, slot: Slot) {
@@ -237,6 +283,20 @@ impl Hub {
             }
         }
     }
+}
+
+/// What a member is told that missed so many messages.
+pub(super) fn gap(missed: u64) -> String {
+    format!("{{\"type\":\"gap\",\"missed\":{missed}}}")
+}
+
+/// The last frame of a span of at least one.
+fn last_frame(chunk: &Chunk, span: Span) -> Span {
+    let (mut start, mut end) = (span.start, chunk.frame_end(span.start));
+    while end < span.end {
+        (start, end) = (end, chunk.frame_end(end));
+    }
+    Span { start, end }
 }
 
 /// How much of a span of frames fits into `room`, and how many frames do not.

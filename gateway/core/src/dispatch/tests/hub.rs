@@ -230,7 +230,7 @@ impl World {
         match told {
             Told::Ready { room } => self.hear_ready(at, room),
             Told::Said { room, batch, numbered } => self.hear_said(at, room, &batch, numbered),
-            Told::Gap { room, position } => {
+            Told::Gap { room, position, .. } => {
                 let from = self.view_mut(at, room).position.replace(position);
                 self.reference.gap(from.expect("who misses something was there"), position);
             }
