@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use gateway_core::counters::Counters;
+use gateway_core::handshake::Page;
 use gateway_core::hub;
 use gateway_core::id::ShardId;
 use gateway_core::route::Routes;
@@ -34,6 +35,11 @@ use crate::worker::{self, Addition, Ended, Mesh, Setup};
 
 pub use self::add::{AddError, RemoveError};
 
+/// What browsers see at `/`: a page to chat by.
+const PAGE: Page = Page {
+    media_type: "text/html; charset=utf-8",
+    body: include_str!("../web/index.html"),
+};
 /// Shards that can be added while a node runs, as long as there are ids.
 const SHARDS_SPARE: usize = 64;
 /// Descriptors of a shard that are not connections: a listener, a poller, and three of a worker's
@@ -253,6 +259,7 @@ fn prepare(
     let setup = Setup {
         hub: hub::Config {
             limits,
+            page: PAGE,
             routes: Arc::new(routes),
             member_policy: config.member_policy,
             seed,
