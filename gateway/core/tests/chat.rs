@@ -165,6 +165,24 @@ fn another_name_is_told_to_everyone() {
     world.assert_empty();
 }
 
+/// Each of a flood of questions was answered with a list of everyone.
+#[test]
+fn a_flood_of_questions_is_not_answered_without_end() {
+    let mut world = World::new();
+    let name = |n: usize| format!("{n:032}");
+    let crowd: Vec<_> = (0..200).map(|n| chatter(&mut world, &name(n), true)).collect();
+    let flood = masked(0x81, b"/who").repeat(10_000);
+    world.raw(crowd[0], &flood);
+    world.settle();
+    let answers = world.heard(crowd[0]);
+    let bytes = answers.iter().map(|frame| frame.payload.len()).sum::<usize>();
+    assert!((4 << 20..5 << 20).contains(&bytes), "{bytes} bytes");
+    assert_eq!(world.hub.counters().dropped as usize + answers.len(), 10_000);
+    world.say(crowd[0], "/who");
+    world.settle();
+    assert_eq!(world.heard(crowd[0]).len(), 1, "in the next turn it is answered again");
+}
+
 fn enter(node: &mut Node, shard: usize, name: &str) -> Client {
     let client = node.knock_with(shard, &request(name, true));
     node.settle();

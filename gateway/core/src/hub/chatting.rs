@@ -98,8 +98,13 @@ impl Hub {
         faces.map(|face| face.name.clone().unwrap_or_default()).collect()
     }
 
-    /// An answer to one member, in its encoding.
+    /// An answer to one member, in its encoding. Answers are longer than what asks for them: of
+    /// those beyond what a turn may read none is given, only counted.
     pub(super) fn notice(&mut self, slot: Slot, text: &str) {
+        if self.pending.direct.len() as usize > self.config.limits.turn_bytes_max {
+            self.counters.dropped += 1;
+            return;
+        }
         let Role::Member { lane, .. } = self.conns[slot.index()].role else { return };
         if self.lanes.lane(lane).encoding == Encoding::Chat {
             let mut json = Vec::new();
