@@ -1,23 +1,28 @@
 //! The command line: flags mirror the fields of [`Config`] one to one.
 
+mod addr;
 mod dashes;
 
+use std::convert::Infallible;
 use std::ffi::OsString;
-use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use gateway_core::handshake::Secret;
-use gateway_core::limits::Limits;
 
-use crate::config::{ADDR_DEFAULT, ADMIN_DEFAULT, AdminAddr, BATCH_DEFAULT, Config, RING_DEFAULT};
+use crate::config::{
+    ADDR_DEFAULT, ADMIN_DEFAULT, AdminAddr, BATCH_DEFAULT, Config, FileConfig, RING_DEFAULT,
+};
 use crate::plan::Numa;
 
-use dashes::doubled;
+use dashes::{Names, doubled};
 
 /// Weir, a WebSocket gateway: rooms on the kernel's floor.
 ///
-/// Without a command it serves.
+/// Without a command it serves. Each flag may also be an environment variable, which flags beat;
+/// both beat the file of --config. Long flags may have a single dash.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "weir", version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
@@ -36,30 +41,45 @@ enum Command {
 /// Flags of `weir serve`.
 #[derive(Args, Clone, Debug)]
 pub struct Serve {
+    /// Routes, namespaces and limits, in TOML of 1 MiB at most; the README shows all of it.
+    /// Default: what is built in.
+    #[arg(long, env = "WEIR_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Where clients connect: HOST:PORT, or :PORT for all addresses; port 0 picks a free one.
-    /// Also spelt --lb-addr. Default 127.0.0.1:9002, or all addresses of the port that the
-    /// environment's PORT names.
-    #[arg(long, alias = "lb-addr", env = "WEIR_ADDR", value_name = "HOST:PORT")]
-    pub addr: Option<String>,
+    /// Default 127.0.0.1:9002, or all addresses of the port that the environment's PORT names.
+    /// Both spellings may be given if they say the same.
+    #[arg(long, visible_alias = "lb-addr", env = "WEIR_ADDR", value_name = "HOST:PORT")]
+    pub addr: Vec<String>,
+    /// Not served yet: a node that is given one says so and does not start. It will be the port on
+    /// 127.0.0.1 of shard 0, and the next ones of the others.
+    #[arg(long, env = "WEIR_BASE_PORT", value_name = "N", hide = true)]
+    pub base_port: Option<u16>,
     /// Where operators look: /healthz, /readyz, /probes and /metrics; off for nowhere. Default
-    /// 127.0.0.1:9003, or nowhere if another program has that.
+    /// 127.0.0.1:9003, or nowhere if another program has that. Any but a loopback address shows
+    /// the node's numbers to the network.
     #[arg(long, env = "WEIR_ADMIN", value_name = "HOST:PORT|off")]
     pub admin: Option<String>,
-    /// The key that opens what changes state there (POST /drain), 16 bytes or more. Default: one
-    /// is made and printed at start.
-    #[arg(long, env = "WEIR_ADMIN_KEY", hide_env_values = true,
-          value_parser = secret, value_name = "KEY")]
+    /// The key that opens what changes state there (POST /drain), 1 to 1024 visible ASCII
+    /// characters. Default: one is made and shown in the log at start. Other users of this machine
+    /// may see flags, but not the environment.
+    #[arg(long, env = "WEIR_ADMIN_KEY", hide_env_values = true, value_name = "KEY",
+          value_parser = secret, allow_hyphen_values = true)]
     pub admin_key: Option<Secret>,
-    /// The token that opens routes that ask for one, such as /ws/chat/{room}. Without it they
-    /// refuse everyone.
-    #[arg(long, env = "WEIR_TOKEN", hide_env_values = true,
-          value_parser = secret, value_name = "TOKEN")]
+    /// The token that opens routes that ask for one, such as /ws/chat/{room}: 1 to 4096 visible
+    /// ASCII characters. Default: none, and they refuse everyone.
+    #[arg(long, env = "WEIR_TOKEN", hide_env_values = true, value_name = "TOKEN",
+          value_parser = secret, allow_hyphen_values = true)]
     pub token: Option<Secret>,
-    /// Seconds in which a drain tells everyone to go, 1 to 3600; then who does not read is cut.
-    /// More spreads those who come back elsewhere over more time.
-    #[arg(long, env = "WEIR_DRAIN_SECS", value_name = "SECS", default_value_t = 10,
-          value_parser = clap::value_parser!(u32).range(1..=3600))]
-    pub drain_secs: u32,
+    /// What this node is called in its log, 1 to 128 visible ASCII characters. Default: what the
+    /// environment's INSTANCE_ID says, or nothing.
+    #[arg(long, env = "WEIR_INSTANCE_ID", value_name = "NAME")]
+    pub instance_id: Option<String>,
+    /// Seconds in which a drain tells everyone to go, 0 to 3600; then who does not read is cut.
+    /// More spreads those who come back elsewhere over more time; 0 counts as 1. Default: what the
+    /// file's limits say, or 10.
+    #[arg(long, env = "WEIR_DRAIN_SECS", value_name = "SECS",
+          value_parser = clap::value_parser!(u32).range(0..=3600))]
+    pub drain_secs: Option<u32>,
     /// Shards, 1 to 1024: parts of the node with connections and rooms of their own. Default: one
     /// per physical core in the affinity mask, but no more than whole CPUs in the cgroup's quota
     /// (2.5 give 2). More spread load finer; each costs buffers, and rooms cross shards more often.
@@ -71,12 +91,12 @@ pub struct Serve {
     /// CPUs, which is warned of.
     #[arg(long, env = "WEIR_WORKERS", value_name = "N")]
     pub workers: Option<usize>,
-    /// NUMA nodes to use: auto spreads workers over all nodes in proportion to their cores and
-    /// groups shards by node, as does -1; a list such as 0,2 does so on these nodes only, which
-    /// keeps memory and traffic near at the price of the other cores; off takes cores by CPU
+    /// NUMA nodes to use: auto, or -1, spreads workers over all nodes in proportion to their cores
+    /// and groups shards by node; a number, or a list such as 0,2, does so on these nodes only,
+    /// which keeps memory and traffic near at the price of the other cores; off takes cores by CPU
     /// number.
     #[arg(long, env = "WEIR_NUMA", value_name = "auto|off|NODES", default_value_t = Numa::Auto,
-          allow_hyphen_values = true)]
+          allow_negative_numbers = true)]
     pub numa: Numa,
     /// Envelopes that a ring from one worker to another holds, 2 to 65536. More rides out longer
     /// bursts; fewer costs less memory for each pair of workers that speak, and makes a publisher
@@ -87,23 +107,22 @@ pub struct Serve {
     /// costs fewer looks; fewer lets a wide room hold up other shards for less time.
     #[arg(long, env = "WEIR_BATCH", value_name = "N", default_value_t = BATCH_DEFAULT)]
     pub batch: usize,
-    /// Connections served at a time, over all shards; clients beyond it are answered 503.
-    /// Default, and at most: what the descriptor limit (ulimit -n) allows.
+    /// Connections served at a time, over all shards, 1 or more; clients beyond it are answered
+    /// 503. Default, and at most: what the descriptor limit (ulimit -n) allows. Fewer bound memory.
     #[arg(long, env = "WEIR_MAX_CONNECTIONS", value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub max_connections: Option<u32>,
     /// How log lines on stderr are written.
     #[arg(long, env = "WEIR_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
-    /// Log each connection too.
-    #[arg(long, env = "WEIR_DEBUG")]
+    /// Log each connection too, two lines or more for each. The variable is true or false.
+    /// Default: only what concerns the node.
+    #[arg(long, env = "WEIR_DEBUG", value_parser = BoolishValueParser::new())]
     pub debug: bool,
-    /// Print what the node holds and does on stderr, a line each second.
-    #[arg(long, env = "WEIR_WATCH")]
+    /// Print what the node holds and does on stderr, a line each second. The variable is true or
+    /// false. Default: not.
+    #[arg(long, env = "WEIR_WATCH", value_parser = BoolishValueParser::new())]
     pub watch: bool,
-    /// For platforms that choose the port.
-    #[arg(skip = std::env::var("PORT").ok())]
-    port: Option<String>,
 }
 
 /// How log lines are written.
@@ -124,12 +143,7 @@ impl Cli {
     }
 
     fn try_read(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let command = Self::command();
-        let serve = command.find_subcommand("serve").expect("there is a command to serve");
-        let flags = command.get_arguments().chain(serve.get_arguments());
-        let names = flags.filter_map(clap::Arg::get_long_and_visible_aliases).flatten();
-        let names: Vec<_> = names.map(str::to_owned).chain(["lb-addr".to_owned()]).collect();
-        Self::try_parse_from(doubled(args, &names))
+        Self::try_parse_from(doubled(args, &Names::of(&Self::command())))
     }
 
     /// The flags of the command given, or of `serve`.
@@ -143,30 +157,21 @@ impl Cli {
 }
 
 impl Serve {
-    /// What to start the node with.
+    /// What to start the node with: these flags over what the file of `--config` says over the
+    /// defaults. `variable` gives the environment variables that are not flags of ours, `PORT` and
+    /// `INSTANCE_ID`, and `WEIR_LB_ADDR`; they count where no flag says otherwise.
     ///
     /// # Errors
-    /// If `--addr` is not an address or another value is out of bounds, in words that say what
-    /// would be right.
-    pub fn config(&self) -> Result<Config, String> {
-        let addr = match (&self.addr, &self.port) {
-            (Some(addr), _) => at("--addr", addr)?,
-            (None, Some(port)) => at("PORT", &format!(":{port}"))?,
-            (None, None) => ADDR_DEFAULT,
-        };
-        let admin = match self.admin.as_deref() {
-            None => Some(AdminAddr { addr: ADMIN_DEFAULT, asked: false }),
-            Some("off") => None,
-            Some(addr) => Some(AdminAddr { addr: at("--admin", addr)?, asked: true }),
-        };
-        let mut limits = Limits::default();
-        limits.drain_secs = self.drain_secs;
-        let config = Config {
-            addr,
-            admin,
+    /// If the file cannot be used, `--addr` is not an address or another value is out of bounds, in
+    /// words that say what would be right.
+    pub fn config(&self, variable: impl Fn(&str) -> Option<OsString>) -> Result<Config, String> {
+        let mut config = Config {
+            addr: self.listen(&variable)?,
+            base_port: self.base_port,
+            instance: self.instance(&variable)?,
+            admin: self.operators()?,
             admin_key: self.admin_key.clone(),
             token: self.token.clone(),
-            limits,
             shards: self.shards,
             workers: self.workers,
             numa: self.numa.clone(),
@@ -175,143 +180,63 @@ impl Serve {
             max_connections: self.max_connections,
             ..Config::default()
         };
+        if let Some(path) = &self.config {
+            FileConfig::read(path).map_err(|error| error.to_string())?.apply(&mut config);
+        }
+        if let Some(secs) = self.drain_secs {
+            config.limits.drain_secs = secs;
+        }
         config.check().map_err(|error| error.to_string())?;
         Ok(config)
     }
+
+    fn listen(&self, variable: impl Fn(&str) -> Option<OsString>) -> Result<SocketAddr, String> {
+        if let Some((first, others)) = self.addr.split_first() {
+            return match others.iter().find(|other| *other != first) {
+                Some(other) => Err(format!(
+                    "--addr {first} and {other}: --addr and --lb-addr are one flag; give one"
+                )),
+                None => addr::named("--addr", first),
+            };
+        }
+        if let Some(text) = words("WEIR_LB_ADDR", &variable)? {
+            return addr::named("--lb-addr", &text);
+        }
+        words("PORT", &variable)?.map_or(Ok(ADDR_DEFAULT), |port| {
+            let wrong = |_| format!("PORT {port}: give 0 to 65535, or --addr");
+            port.parse().map(addr::everywhere).map_err(wrong)
+        })
+    }
+
+    fn instance(
+        &self,
+        variable: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Option<String>, String> {
+        self.instance_id.clone().map_or_else(|| words("INSTANCE_ID", variable), |it| Ok(Some(it)))
+    }
+
+    fn operators(&self) -> Result<Option<AdminAddr>, String> {
+        Ok(match self.admin.as_deref() {
+            None => Some(AdminAddr { addr: ADMIN_DEFAULT, asked: false }),
+            Some("off") => None,
+            Some(text) => Some(AdminAddr { addr: addr::named("--admin", text)?, asked: true }),
+        })
+    }
+}
+
+/// An environment variable; one that is empty says nothing.
+fn words(
+    name: &str,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<Option<String>, String> {
+    let Some(value) = variable(name).filter(|value| !value.is_empty()) else { return Ok(None) };
+    value.into_string().map(Some).map_err(|_| format!("{name} is not UTF-8; give text"))
 }
 
 /// What is not to be shown by a `Debug` of the flags.
-fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
+fn secret(text: &str) -> Result<Secret, Infallible> {
     Ok(Secret::from(text.to_owned()))
 }
 
-/// The address that a setting names.
-fn at(setting: &str, addr: &str) -> Result<SocketAddr, String> {
-    resolve(addr).map_err(|error| {
-        format!("{setting} {addr}: {error}; give HOST:PORT, such as {ADDR_DEFAULT}, or :PORT")
-    })
-}
-
-/// `:PORT` means every address: of both families where the machine has IPv6.
-fn resolve(addr: &str) -> io::Result<SocketAddr> {
-    if let Some(port) = addr.strip_prefix(':') {
-        let invalid = |_| io::Error::new(io::ErrorKind::InvalidInput, "invalid port number");
-        let port = port.parse().map_err(invalid)?;
-        let every: SocketAddr = (Ipv6Addr::UNSPECIFIED, port).into();
-        let v6 = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::STREAM, None).is_ok();
-        return Ok(if v6 { every } else { (Ipv4Addr::UNSPECIFIED, port).into() });
-    }
-    let none = || io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    addr.to_socket_addrs()?.next().ok_or_else(none)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(line: &str) -> Result<Serve, clap::Error> {
-        Cli::try_read(line.split(' ').map(OsString::from)).map(Cli::serve)
-    }
-
-    #[test]
-    fn weir_alone_means_weir_serve() {
-        for line in ["weir", "weir serve"] {
-            let config = parse(line).unwrap().config().unwrap();
-            assert_eq!(config.addr, ADDR_DEFAULT);
-            assert_eq!((config.shards, config.workers, config.numa), (None, None, Numa::Auto));
-            assert_eq!((config.ring, config.batch), (RING_DEFAULT, BATCH_DEFAULT));
-        }
-        for line in ["weir --shards 3", "weir serve --shards 3"] {
-            assert_eq!(parse(line).unwrap().shards, Some(3));
-        }
-    }
-
-    #[test]
-    fn flags_become_fields() {
-        let line = "weir --shards 8 --workers 4 --numa 2,0 --ring 99 --batch 7 --max-connections 5";
-        let config = parse(line).unwrap().config().unwrap();
-        assert_eq!((config.shards, config.workers), (Some(8), Some(4)));
-        assert_eq!(config.numa, Numa::Nodes([0, 2].into()));
-        assert_eq!((config.ring, config.batch, config.max_connections), (99, 7, Some(5)));
-        assert_eq!(parse("weir --numa off").unwrap().numa, Numa::Off);
-    }
-
-    #[test]
-    fn a_value_out_of_bounds_is_told_what_would_be_right() {
-        for (line, told) in [
-            ("weir --shards 0", "--shards 0: give 1 to 1024"),
-            ("weir --shards 1025", "--shards 1025: give 1 to 1024"),
-            ("weir --workers 0", "--workers 0: give 1 to 1024"),
-            ("weir --shards 2 --workers 3", "give --shards 3 or more, or --workers 2 or fewer"),
-            ("weir --ring 1", "--ring 1: give 2 to 65536 envelopes"),
-            ("weir --batch 0", "--batch 0: give 1 to 65536 members"),
-        ] {
-            let error = parse(line).unwrap().config().expect_err(line);
-            assert!(error.contains(told), "{error}");
-        }
-        for nodes in ["", "all", "0,", "0-3", "-2"] {
-            let flags = ["weir".to_owned(), format!("--numa={nodes}")];
-            let error = Cli::try_parse_from(flags).expect_err(nodes).to_string();
-            assert!(error.contains("auto, off") && error.contains("0,2"), "{error}");
-        }
-    }
-
-    #[test]
-    fn what_other_systems_were_started_with_starts_this_one() {
-        let config = |line: &str| parse(line).expect(line).config().expect(line);
-        let first = config("weir -addr=:9002 -shards=32 -workers=8 -batch=32 -ring=2048");
-        assert_eq!((first.addr.port(), first.shards, first.workers), (9002, Some(32), Some(8)));
-        assert_eq!((first.batch, first.ring), (32, 2048));
-        assert_eq!(config("weir -shards=3 -lb-addr=:3005").addr.port(), 3005);
-        for numa in ["-numa -1", "-numa=-1", "--numa=-1"] {
-            assert_eq!(config(&format!("weir {numa}")).numa, Numa::Auto);
-        }
-        let error = parse("weir -shard=3").expect_err("it is misspelt").to_string();
-        assert!(error.contains("-s"), "{error}");
-    }
-
-    #[test]
-    fn secrets_are_not_shown() {
-        let line = "weir --token s3cret --admin-key 0123456789abcdef0";
-        let config = parse(line).expect(line).config().expect(line);
-        let shown = format!("{config:?}");
-        assert!(!shown.contains("s3cret") && !shown.contains("0123456789abcdef"), "{shown}");
-        assert_eq!(config.token.expect("it was given").expose(), "s3cret");
-    }
-
-    #[test]
-    fn the_admin_listener_is_somewhere_else_or_nowhere() {
-        let admin = |line: &str| parse(line).expect(line).config().map(|config| config.admin);
-        assert_eq!(admin("weir"), Ok(Some(AdminAddr { addr: ADMIN_DEFAULT, asked: false })));
-        assert_eq!(admin("weir --admin off"), Ok(None));
-        let given = admin("weir --admin 127.0.0.1:0").expect("an address").expect("somewhere");
-        assert!(given.asked && given.addr.port() == 0);
-        assert!(admin("weir --admin here").expect_err("no address").contains("--admin here"));
-    }
-
-    #[test]
-    fn addresses_may_be_short() {
-        let port = |line: &str| parse(line).unwrap().config().map(|config| config.addr.port());
-        assert_eq!(port("weir --addr :9100"), Ok(9100));
-        assert_eq!(port("weir --addr 127.0.0.1:0"), Ok(0));
-        assert!(parse("weir --addr [::1]:7").unwrap().config().unwrap().addr.is_ipv6());
-        for bad in [":", ":x", ":70000", "127.0.0.1", "9002"] {
-            let error = port(&format!("weir --addr {bad}")).expect_err(bad);
-            assert!(error.contains(bad) && error.contains("HOST:PORT"), "{error}");
-        }
-    }
-
-    #[test]
-    fn flags_that_make_no_sense_are_refused() {
-        for bad in [
-            "weir --shards many",
-            "weir --workers -1",
-            "weir --max-connections 0",
-            "weir --log-format xml",
-            "weir --bogus",
-            "weir dance",
-        ] {
-            assert_eq!(parse(bad).expect_err(bad).exit_code(), 2, "{bad}");
-        }
-    }
-}
+mod tests;

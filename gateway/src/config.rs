@@ -1,5 +1,9 @@
 //! What a node is started with, and the bounds of that.
 
+mod file;
+mod namespace;
+mod ports;
+
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 
@@ -9,7 +13,14 @@ use gateway_core::limits::Limits;
 use gateway_core::route::{RouteConfig, RouteError, Routes};
 use thiserror::Error;
 
+use crate::admin::{AdminKey, KeyError};
 use crate::plan::{Numa, PlanError, Request};
+
+pub use self::file::{FILE_BYTES_MAX, FileConfig, FileError};
+pub use self::namespace::{
+    HISTORY_BYTES_MAX, HISTORY_MESSAGES_MAX, HISTORY_SECS_MAX, NamespaceConfig, NamespaceError,
+};
+pub use self::ports::PortError;
 
 /// Configuration of one node. CLI flags mirror the fields down to
 /// `max_connections` one to one.
@@ -18,6 +29,11 @@ use crate::plan::{Numa, PlanError, Request};
 pub struct Config {
     /// Where clients connect; port 0 lets the system choose. Default `127.0.0.1:9002`.
     pub addr: SocketAddr,
+    /// If there is one, shard *i* also listens on `127.0.0.1`, port `base_port` + *i*, so that a
+    /// load balancer can choose shards itself. Default none. See [`shard_port`](Self::shard_port).
+    pub base_port: Option<u16>,
+    /// What this node is called in logs, 1 to 128 visible ASCII characters. Default nothing.
+    pub instance: Option<String>,
     /// Where operators look. Default `127.0.0.1:9003`, if that is free.
     pub admin: Option<AdminAddr>,
     /// The key that opens what changes state there. Default: one is made.
@@ -49,7 +65,11 @@ pub struct Config {
     pub limits: Limits,
     /// What is served. Default: [`Routes::builtin`].
     pub routes: Vec<RouteConfig>,
-    /// The token that opens routes that ask for one. Default none: then they refuse everyone.
+    /// What is kept of the rooms that routes open, by the names that routes give their families.
+    /// Default nothing, for those that are not named too. See [`rooms`](Self::rooms).
+    pub namespaces: Vec<NamespaceConfig>,
+    /// The token that opens routes that ask for one, 1 to 4,096 visible ASCII characters. Default
+    /// none: then they refuse everyone.
     pub token: Option<Secret>,
     /// What becomes of members that do not read as fast as their room speaks, where their route
     /// does not say so itself.
@@ -89,8 +109,14 @@ pub const BATCH_DEFAULT: usize = crate::turn::SLICE_DEFAULT;
 /// Bounds of [`Config::batch`]: at 65,536 sends a slice lasts a good part of a second.
 pub const BATCH: RangeInclusive<usize> = 1..=65_536;
 
+/// Bytes of [`Config::token`]: no request may show a longer one.
+pub const TOKEN_BYTES_MAX: usize = 4096;
+/// Bytes of [`Config::instance`]: a host's name and more.
+pub const INSTANCE_BYTES_MAX: usize = 128;
+
 /// Why a configuration makes no sense.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
+#[non_exhaustive]
 pub enum ConfigError {
     /// Shards, workers and nodes do not go together.
     #[error(transparent)]
@@ -101,6 +127,21 @@ pub enum ConfigError {
     /// The slice of a flush is out of bounds.
     #[error("--batch {0}: give {low} to {high} members", low = BATCH.start(), high = BATCH.end())]
     Batch(usize),
+    /// The ports of shards are not to be had.
+    #[error(transparent)]
+    Port(#[from] PortError),
+    /// No log could show the node's name in a word.
+    #[error("--instance-id {0:?}: give 1 to {INSTANCE_BYTES_MAX} visible ASCII characters")]
+    Instance(String),
+    /// No request could show the token, which is not told.
+    #[error("--token: give 1 to {TOKEN_BYTES_MAX} visible ASCII characters, or leave it out")]
+    Token,
+    /// No request could show the key, which is not told.
+    #[error("--admin-key: {0}")]
+    AdminKey(String),
+    /// The namespaces make no sense.
+    #[error(transparent)]
+    Namespace(#[from] NamespaceError),
     /// The routes make no sense.
     #[error(transparent)]
     Route(#[from] RouteError),
@@ -122,8 +163,29 @@ impl Config {
         if !BATCH.contains(&self.batch) {
             return Err(ConfigError::Batch(self.batch));
         }
-        Routes::new(&self.routes)?;
+        self.check_ports()?;
+        self.check_words()?;
+        let routes = Routes::new(&self.routes)?;
+        namespace::check(&self.namespaces, &routes)?;
         self.limits.check().map_err(ConfigError::Limits)
+    }
+
+    /// Names and secrets, which go through headers and logs.
+    fn check_words(&self) -> Result<(), ConfigError> {
+        let is_word = |text: &str, bytes_max| {
+            (1..=bytes_max).contains(&text.len())
+                && text.bytes().all(|byte| byte.is_ascii_graphic())
+        };
+        if let Some(instance) = self.instance.as_ref().filter(|it| !is_word(it, INSTANCE_BYTES_MAX))
+        {
+            return Err(ConfigError::Instance(instance.clone()));
+        }
+        if self.token.as_ref().is_some_and(|token| !is_word(token.expose(), TOKEN_BYTES_MAX)) {
+            return Err(ConfigError::Token);
+        }
+        let key = self.admin_key.as_ref().map(|key| AdminKey::given(key.expose().to_owned()));
+        let wrong = |error: KeyError| ConfigError::AdminKey(error.to_string());
+        key.transpose().map_err(wrong).map(|_| ())
     }
 
     /// What the plan is asked for; the quota is the machine's to say.
@@ -137,6 +199,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             addr: ADDR_DEFAULT,
+            base_port: None,
+            instance: None,
             admin: Some(AdminAddr { addr: ADMIN_DEFAULT, asked: false }),
             admin_key: None,
             shards: None,
@@ -147,6 +211,7 @@ impl Default for Config {
             max_connections: None,
             limits: Limits::default(),
             routes: Routes::builtin(),
+            namespaces: Vec::new(),
             token: None,
             member_policy: MemberPolicy::Close,
             store: false,
@@ -199,5 +264,30 @@ mod tests {
         assert!(text.starts_with("--workers 3: more than shards (2, by flag)"), "{text}");
         let text = wrong(|config| config.limits.read_bytes_max = 0);
         assert!(text.contains("read_bytes_max"), "{text}");
+    }
+
+    #[test]
+    fn a_secret_that_no_request_could_show_is_refused_and_not_told() {
+        for secret in ["", "two words", "caf\u{e9}", "line\n", &"x".repeat(TOKEN_BYTES_MAX + 1)] {
+            let secret = Secret::from(secret.to_owned());
+            let text = wrong(|config| config.token = Some(secret.clone()));
+            let told = "--token: give 1 to 4096 visible ASCII characters, or leave it out";
+            assert_eq!(text, told);
+            let text = wrong(|config| config.admin_key = Some(secret.clone()));
+            let told = "--admin-key: an admin key is 1 to 1024 visible ASCII characters";
+            assert!(text.starts_with(told), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_node_is_called_something_that_a_log_can_show() {
+        assert_eq!(wrong(|config| config.instance = Some("eu-1".to_owned())), "nothing");
+        for bad in ["", "a b", "a\n"] {
+            let text = wrong(|config| config.instance = Some(bad.to_owned()));
+            assert_eq!(
+                text,
+                format!("--instance-id {bad:?}: give 1 to 128 visible ASCII characters")
+            );
+        }
     }
 }

@@ -23,7 +23,7 @@ const EXIT_SECOND_SIGNAL: i32 = 130;
 fn main() -> ExitCode {
     // Bad usage ends here with clap's message and exit code 2.
     let flags = Cli::read(std::env::args_os()).serve();
-    let config = match flags.config() {
+    let config = match flags.config(|name| std::env::var_os(name)) {
         Ok(config) => config,
         Err(why) => Cli::command().error(ErrorKind::ValueValidation, why).exit(),
     };
@@ -50,7 +50,7 @@ fn serve(config: &Config, watches: bool) -> Result<(), String> {
     let watching = watches.then(|| watch(&server));
     warn_of_closed_routes(config);
     readiness.serve();
-    announce(&server, admin.as_ref());
+    announce(config, &server, admin.as_ref());
     let signal = runtime.block_on(async {
         tokio::select! {
             biased;
@@ -60,7 +60,8 @@ fn serve(config: &Config, watches: bool) -> Result<(), String> {
         }
     })?;
     readiness.drain();
-    info!(signal, connections = server.census().live(), "draining; a second signal exits at once");
+    let (connections, drain_secs) = (server.census().live(), config.limits.drain_secs);
+    info!(signal, connections, drain_secs, "draining; a second signal exits at once");
     server.drain();
     std::thread::spawn(move || {
         let signal = runtime.block_on(signals.next());
@@ -136,10 +137,11 @@ fn warn_of_closed_routes(config: &Config) {
 }
 
 /// Lines on stdout, for scripts that asked for port 0; everything else is on stderr.
-fn announce(server: &Server, admin: Option<&Admin>) {
+fn announce(config: &Config, server: &Server, admin: Option<&Admin>) {
     let addr = server.addr();
     let max_connections = server.max_connections();
-    info!(%addr, max_connections, version = env!("CARGO_PKG_VERSION"), "listening");
+    let instance = config.instance.as_deref();
+    info!(%addr, max_connections, instance, version = env!("CARGO_PKG_VERSION"), "listening");
     let mut out = std::io::stdout();
     // A closed stdout is nothing to die of.
     let _ = writeln!(out, "listening on ws://{addr}");

@@ -36,10 +36,8 @@ use crate::worker::{self, Addition, Ended, Mesh, Setup};
 pub use self::add::{AddError, RemoveError};
 
 /// What browsers see at `/`: a page to chat by.
-const PAGE: Page = Page {
-    media_type: "text/html; charset=utf-8",
-    body: include_str!("../web/index.html"),
-};
+const PAGE: Page =
+    Page { media_type: "text/html; charset=utf-8", body: include_str!("../web/index.html") };
 /// Shards that can be added while a node runs, as long as there are ids.
 const SHARDS_SPARE: usize = 64;
 /// Descriptors of a shard that are not connections: a listener, a poller, and three of a worker's
@@ -110,6 +108,9 @@ impl Server {
     /// If the configuration makes no sense, the address cannot be had or a thread not be made.
     pub fn start(config: &Config) -> Result<Self, StartError> {
         config.check()?;
+        if config.base_port.is_some() {
+            return Err(StartError::Config("--base-port is not served yet; leave it out"));
+        }
         let planned = machine::plan(config.request(), config.pin).map_err(ConfigError::Plan)?;
         planned.log();
         let shards = planned.workers.iter().map(|worker| worker.shards.len()).sum();
@@ -260,6 +261,7 @@ fn prepare(
         hub: hub::Config {
             limits,
             page: PAGE,
+            rooms: config.rooms(&routes),
             routes: Arc::new(routes),
             member_policy: config.member_policy,
             seed,

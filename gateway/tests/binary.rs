@@ -2,79 +2,18 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
+#[path = "support/process.rs"]
+mod process;
 mod support;
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use process::{Weir, command, run};
+use rustix::process::Signal;
 use support::{PATIENCE, connect, next, say, sync};
 use tokio_tungstenite::tungstenite::Message;
-
-/// A running `weir`, ended with the test.
-struct Weir {
-    child: Child,
-    addr: SocketAddr,
-    /// What it says after its first line.
-    lines: BufReader<ChildStdout>,
-}
-
-impl Weir {
-    /// Without a listener for operators, unless there are flags for one.
-    fn start(flags: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
-        command.env("WEIR_ADMIN", "off").args(flags).args(["--addr", "127.0.0.1:0"]);
-        let mut child =
-            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
-        let mut line = String::new();
-        let mut lines = BufReader::new(child.stdout.take().unwrap());
-        lines.read_line(&mut line).unwrap();
-        let addr = line.trim().strip_prefix("listening on ws://").expect("it says where");
-        Self { addr: addr.parse().unwrap(), child, lines }
-    }
-
-    /// Where operators look.
-    fn admin(&mut self) -> SocketAddr {
-        let mut line = String::new();
-        self.lines.read_line(&mut line).unwrap();
-        line.trim().strip_prefix("admin on http://").expect("it says where").parse().unwrap()
-    }
-
-    fn signal(&self, signal: Signal) {
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, signal).unwrap();
-    }
-
-    /// Waits for the end; gives the exit status and what was logged.
-    fn end(&mut self) -> (ExitStatus, String) {
-        const LOOK: Duration = Duration::from_millis(5);
-        let mut looks = PATIENCE.as_millis() / LOOK.as_millis();
-        let status = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                break status;
-            }
-            looks = looks.checked_sub(1).expect("it ends in time");
-            std::thread::sleep(LOOK);
-        };
-        let mut log = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-        (status, log)
-    }
-}
-
-impl Drop for Weir {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn run(flags: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_weir")).args(flags).output().unwrap()
-}
 
 #[tokio::test]
 async fn a_signal_says_1001_to_everyone_and_exits_0() {
@@ -148,16 +87,81 @@ fn two_nodes_never_share_a_port_unseen() {
 
 #[test]
 fn bad_flags_say_what_is_wrong_and_exit_2() {
-    for flags in [&["--shards", "0"][..], &["--nonsense"], &["--log-format", "xml"], &["dance"]] {
+    for (flags, told) in [
+        (&["--shards", "0"][..], "--shards 0: give 1 to 1024"),
+        (&["-shards=2", "-workers=3"], "--workers 3: more than shards"),
+        (&["-ring=1"], "--ring 1: give 2 to 65536 envelopes"),
+        (&["-batch=0"], "--batch 0: give 1 to 65536 members"),
+        (&["-numa", "-2"], "give auto, off, or the numbers of NUMA nodes"),
+        (&["-max-connections=0"], "--max-connections"),
+        (&["--addr", "nowhere"], "--addr nowhere: "),
+        (&["-addr=:1", "-lb-addr=:2"], "--addr :1 and :2"),
+        (&["-admin=here"], "--admin here: "),
+        (&["-base-port=65535", "-shards=3"], "--base-port 65535: give 1 to 65533"),
+        (&["-base-port=9001", "-shards=3"], "shard 1 would listen on port 9002 like --addr"),
+        (&["-drain-secs=3601"], "3601 is not in 0..=3600"),
+        (&["-token="], "--token: give 1 to 4096 visible ASCII characters"),
+        (&["-admin-key=two words"], "--admin-key: an admin key is 1 to 1024 visible ASCII"),
+        (&["-instance-id="], "--instance-id \"\": give 1 to 128 visible ASCII characters"),
+        (&["-log-format=xml"], "possible values: text, json"),
+        (&["-watch=yes"], "--watch"),
+        (&["-shard=3"], "a similar argument exists: '--shards'"),
+        (&["--nonsense"], "--nonsense"),
+        (&["dance"], "dance"),
+    ] {
         let output = run(flags);
         assert_eq!(output.status.code(), Some(2), "{flags:?}");
         let said = String::from_utf8(output.stderr).unwrap();
-        assert!(said.contains(flags[0]), "{said}");
+        assert!(said.contains(told) && !said.contains("words"), "{flags:?}: {said}");
+        assert!(output.stdout.is_empty(), "{flags:?}: it did not serve");
     }
-    let output = run(&["--addr", "nowhere"]);
-    assert_eq!(output.status.code(), Some(2));
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("nowhere") && said.contains("HOST:PORT"), "{said}");
+}
+
+/// The lines that the systems before were started with, but for their ports.
+#[test]
+fn lines_that_others_wrote_start_it() {
+    for line in [
+        "-addr=127.0.0.1:0 -shards=32 -workers=8 -batch=32 -ring=2048",
+        "-addr=:0 -shards=32 -workers=8 -batch=32 -ring=2048",
+        "-shards=3 -lb-addr=:0",
+        "-addr=:0 -shards=2 -numa -1",
+        "-addr=:0 -shards=2 -numa=-1 -max-connections=100",
+        "serve -addr :0 -shards 2 -drain-secs 0 -debug -log-format json",
+    ] {
+        let flags: Vec<_> = line.split(' ').collect();
+        let mut weir = Weir::start_as_written(&flags);
+        weir.signal(Signal::TERM);
+        let (status, log) = weir.end();
+        assert_eq!(status.code(), Some(0), "{line}: {log}");
+        assert!(!log.contains("ERROR"), "{line}: {log}");
+    }
+}
+
+#[test]
+fn the_node_is_called_by_its_name_in_the_log() {
+    for (flags, variables, named) in [
+        (&["-instance-id=us-2"][..], &[("INSTANCE_ID", "eu-1")][..], "instance=\"us-2\""),
+        (&[], &[("INSTANCE_ID", "eu-1")], "instance=\"eu-1\""),
+        (&[], &[("INSTANCE_ID", "eu-1"), ("WEIR_INSTANCE_ID", "us-2")], "instance=\"us-2\""),
+    ] {
+        let mut weir = Weir::start_with(flags, variables);
+        weir.signal(Signal::TERM);
+        let (_, log) = weir.end();
+        assert!(log.contains(named), "{log}");
+    }
+}
+
+#[test]
+fn secrets_are_in_no_help_and_no_error() {
+    for flags in [&["--help"][..], &["-h"], &["--bogus"], &["-shards=0"], &["--token"]] {
+        let mut weir = command();
+        weir.env("WEIR_TOKEN", "s3cret").env("WEIR_ADMIN_KEY", "s3cret").env("WEIR_RING", "77");
+        let output = weir.args(flags).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).unwrap();
+        assert!(!said.contains("s3cret"), "{flags:?}: {said}");
+        assert!(!flags.contains(&"--help") || said.contains("WEIR_RING=77"), "others are shown");
+    }
 }
 
 #[tokio::test]
@@ -280,13 +284,12 @@ async fn the_token_opens_the_chat_route_and_without_one_a_warning_names_it() {
 #[test]
 fn the_environment_is_heard_and_flags_beat_it() {
     let weir = |flags: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
-        let output = command.env("WEIR_SHARDS", "0").env("PORT", "none").args(flags).output();
+        let output = command().env("WEIR_SHARDS", "0").env("PORT", "none").args(flags).output();
         let output = output.unwrap();
         assert_eq!(output.status.code(), Some(2), "{flags:?}");
         String::from_utf8(output.stderr).unwrap()
     };
-    assert!(weir(&[]).contains("PORT :none"));
+    assert!(weir(&[]).contains("PORT none: give 0 to 65535"));
     assert!(weir(&["--addr", ":0"]).contains("--shards 0"));
     assert!(weir(&["--addr", ":0", "--shards", "2000"]).contains("--shards 2000"));
 }

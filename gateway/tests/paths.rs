@@ -131,7 +131,8 @@ async fn a_plain_get_says_what_this_is() {
     let node = node(|_| {});
     let page = answer(&node, "GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
     assert!(page.starts_with("HTTP/1.1 200 OK\r\n"), "{page}");
-    assert!(page.contains("Content-Type: text/plain") && page.contains("/ws/{room}"), "{page}");
+    assert!(page.contains("Content-Type: text/html; charset=utf-8\r\n"), "{page}");
+    assert!(page.contains("<title>Weir") && page.contains("wscat"), "{page}");
 }
 
 #[tokio::test]

@@ -185,8 +185,9 @@ pub struct Page {
 impl Page {
     /// Appends a response of 200 with the page, after which the connection is to be closed.
     pub fn write_response(&self, out: &mut Vec<u8>) {
-        // Who upgrades the node is not to see the page of before.
-        let headers = "Cache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\n";
+        // Who upgrades the node is not to see the page of before, nor in a frame of others.
+        let headers = "Cache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\n\
+                       Content-Security-Policy: frame-ancestors 'none'\r\n";
         write_response(out, "200 OK", self.media_type, headers, &[self.body]);
     }
 }

@@ -129,8 +129,8 @@ impl Hub {
         self.close_raw(now, room, None);
     }
 
-    /// Closes members who cannot be told that they missed something, unless they may miss it; others
-    /// are told, if it is known how much that was.
+    /// Closes members who cannot be told that they missed something, unless they may miss it;
+    /// others are told, if it is known how much that was.
     fn close_raw(&mut self, now: Now, room: RoomKey, missed: Option<u64>) {
         let lanes = self.lanes.of(room);
         let lanes = [Encoding::Raw, Encoding::Line, Encoding::Chat].map(|it| lanes[it.index()]);

@@ -1,0 +1,46 @@
+//! A node that serves the page, and is replaced by another one at the same address.
+
+use std::net::SocketAddr;
+
+use gateway::server::Server;
+
+use crate::support::node;
+
+/// What the chat route asks for.
+pub(crate) const TOKEN: &str = "open-sesame";
+
+/// Where people go.
+pub(crate) struct Served {
+    addr: SocketAddr,
+    node: Option<Server>,
+}
+
+/// Serves on a port of its own.
+pub(crate) fn serve() -> Served {
+    let node = start(0);
+    Served { addr: node.addr(), node: Some(node) }
+}
+
+impl Served {
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Closes everyone with 1001 and ends; then another node is there. Meanwhile nobody is.
+    pub(crate) async fn restart(&mut self) {
+        let node = self.node.take().expect("there is always one");
+        node.drain();
+        let ended = tokio::task::spawn_blocking(move || node.join()).await;
+        ended.expect("it does not panic").expect("it was asked to end");
+        self.node = Some(start(self.addr.port()));
+    }
+}
+
+fn start(port: u16) -> Server {
+    node(|config| {
+        config.addr.set_port(port);
+        (config.shards, config.workers) = (Some(2), Some(1));
+        (config.limits.drain_secs, config.limits.close_secs) = (1, 1);
+        config.token = Some(TOKEN.to_owned().into());
+    })
+}
