@@ -49,7 +49,8 @@ impl Server {
         let mut command = Command::new(&shared.weir);
         let shards = shards.to_string();
         command.args(["serve", "--addr", "127.0.0.1:0", "--shards", &shards]);
-        command.args(["--workers", &shards]);
+        // Only one address is said, then: where clients connect.
+        command.args(["--workers", &shards, "--admin", "off"]);
         Self::start(name, command, shared)
     }
 
