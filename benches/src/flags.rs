@@ -34,8 +34,8 @@ pub(crate) enum Command {
 /// What every question takes.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Shared {
-    /// The program to measure: told `serve --addr 127.0.0.1:0 --shards 1 --workers 1`, it says
-    /// where it is
+    /// The program to measure: told `serve --addr 127.0.0.1:0 --shards 1 --workers 1
+    /// --admin off`, it says where it is
     #[arg(long, value_name = "PATH")]
     pub(crate) weir: PathBuf,
     /// Rounds of cells; ratios are taken within a round
@@ -221,4 +221,7 @@ pub(crate) struct Serve {
     /// As above
     #[arg(long, default_value_t = 1)]
     pub(crate) workers: u16,
+    /// As above: it has no listener for operators
+    #[arg(long, default_value = "off")]
+    pub(crate) admin: String,
 }
