@@ -213,7 +213,7 @@ fn the_example_of_the_readme_is_a_file_that_works() {
     let mut config = Config::default();
     FileConfig::parse(Path::new("README.md"), example).unwrap().apply(&mut config);
     config.check().unwrap();
-    assert_ne!(config.routes, Config::default().routes);
+    assert_ne!(config.routes.len(), Config::default().routes.len());
     assert!(!config.namespaces.is_empty());
     let keys = ["include_sender", "policy", "presence", "message_bytes_max", "[limits.transit]"];
     assert!(keys.iter().all(|key| example.contains(key)), "it has all keys of a route");

@@ -18,6 +18,13 @@ pub struct Counters {
     pub messages: u64,
     /// Messages handed to a member's socket or outbox, echoes included.
     pub deliveries: u64,
+    /// Connections closed because their route's middleware or handler panicked, and panics of it
+    /// when they had gone.
+    pub panics: u64,
+    /// Times that a connection was read from more slowly, because its middleware said so.
+    pub slowed: u64,
+    /// Orders of the program carried out: on each shard that one was given to.
+    pub orders: u64,
     /// Messages a lossy member missed.
     pub dropped: u64,
     /// Connections that came from another shard.
@@ -43,6 +50,9 @@ impl Counters {
         self.cut += other.cut;
         self.messages += other.messages;
         self.deliveries += other.deliveries;
+        self.panics += other.panics;
+        self.slowed += other.slowed;
+        self.orders += other.orders;
         self.dropped += other.dropped;
         self.moved_in += other.moved_in;
         self.moved_out += other.moved_out;

@@ -1,11 +1,14 @@
 //! What happens to a shard, and what a shard asks for.
 
+use std::sync::Arc;
+
 use crate::close::CloseCode;
 use crate::dispatch::{Answer, Inquiry};
 use crate::envelope::{Command, Delivery};
 use crate::frozen::Frozen;
 use crate::handshake::Secret;
 use crate::id::ShardId;
+use crate::order::Order;
 use crate::route::RouteId;
 use crate::slot::Slot;
 
@@ -56,9 +59,11 @@ pub enum Event<'a> {
     Authenticated {
         /// Which question.
         ticket: Ticket,
-        /// Whether it is.
-        granted: bool,
+        /// Who it is, if it is let in.
+        granted: Option<Grant>,
     },
+    /// The program wants something done.
+    Order(Order),
     /// From another shard to a home here.
     Command(Command),
     /// From a home on another shard.
@@ -147,6 +152,14 @@ pub struct Ticket {
     pub(crate) generation: u32,
 }
 
+/// A client is let in.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Grant {
+    /// Who it is, for orders that name a user, and its name where people chat, unless it asks for
+    /// another.
+    pub user: Option<Arc<str>>,
+}
+
 /// Why a connection ended. The first reason that applies is the one that counts.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum CloseReason {
@@ -174,11 +187,17 @@ pub enum CloseReason {
     Overloaded,
     /// It missed messages of its room that nobody remembers; it was closed with 1013.
     Gap,
+    /// Its route's middleware or handler panicked; it was closed with 1011.
+    Panic,
+    /// It sent more than its route's rate allows; it was closed with 1008.
+    Flood,
+    /// The program closed it with this code.
+    Told(CloseCode),
 }
 
 impl CloseReason {
     /// All names, in the order of [`index`](Self::index).
-    pub const NAMES: [&'static str; 12] = [
+    pub const NAMES: [&'static str; 15] = [
         "peer",
         "ended",
         "reset",
@@ -191,6 +210,9 @@ impl CloseReason {
         "handshake_timeout",
         "overloaded",
         "gap",
+        "panic",
+        "flood",
+        "told",
     ];
 
     /// Which row of the counters this is.
@@ -209,6 +231,9 @@ impl CloseReason {
             Self::HandshakeTimeout => 9,
             Self::Overloaded => 10,
             Self::Gap => 11,
+            Self::Panic => 12,
+            Self::Flood => 13,
+            Self::Told(_) => 14,
         }
     }
 

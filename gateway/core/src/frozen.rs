@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::chunk::Chunk;
 use crate::encoding::Encoding;
 use crate::envelope::{Pin, RoomName};
+use crate::hub::Known;
 use crate::id::Author;
 use crate::position::Position;
 use crate::route::RouteId;
@@ -22,7 +23,9 @@ pub struct Frozen {
     pub(crate) route: RouteId,
     /// How it is called, if it chats.
     pub(crate) name: Option<Arc<str>>,
-    /// Its room, or nothing for an echo.
+    /// Who it is, and the rooms that it was put into beside its own.
+    pub(crate) known: Known,
+    /// Its room, or nothing for an echo, and where a handler serves it.
     pub(crate) room: Option<RoomName>,
     pub(crate) encoding: Encoding,
     /// Up to where it heard its room; nothing if it was not a member yet.
@@ -48,7 +51,7 @@ pub struct Frozen {
 
 impl Frozen {
     /// What this program writes and understands.
-    pub const VERSION: u16 = 1;
+    pub const VERSION: u16 = 2;
 
     /// Whether its client was answered, and messages may flow.
     #[must_use]

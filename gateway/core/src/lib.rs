@@ -20,6 +20,7 @@ pub mod envelope;
 pub mod event;
 pub mod frame;
 pub mod frozen;
+pub mod handler;
 pub mod handshake;
 pub mod hub;
 pub mod id;
@@ -29,7 +30,9 @@ pub mod limits;
 pub mod log;
 mod mask;
 pub mod message;
+pub mod middleware;
 pub mod mutant;
+pub mod order;
 mod outbox;
 pub mod position;
 #[cfg(feature = "probe")]

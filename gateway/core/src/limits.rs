@@ -52,6 +52,11 @@ pub struct Limits {
     /// Payloads of at least this many bytes are shared as they are instead of being appended
     /// to a lane's buffer.
     pub share_bytes_min: usize,
+    /// Rooms that a program may put a connection into, beside the one that its path names.
+    pub rooms_max: usize,
+    /// Bytes that handlers of a shard may say between two flushes, each message with 64 more;
+    /// beyond it they are told so. 64 MiB are a thousand small messages to each of a thousand.
+    pub handler_bytes_max: usize,
     /// Seconds of silence after which a client is sent a ping; 0 turns pings off.
     pub ping_secs: u32,
     /// Seconds a client has for any answer to a ping before it is closed.
@@ -106,6 +111,8 @@ impl Default for Limits {
             read_bytes_max: 256 << 10,
             cork_bytes_max: 16 << 10,
             share_bytes_min: 64 << 10,
+            rooms_max: 1024,
+            handler_bytes_max: 64 << 20,
             ping_secs: 25,
             pong_secs: 8,
             close_secs: 5,
@@ -134,11 +141,14 @@ impl Limits {
         // What one turn can say: all that was unfinished, completed, and all that it reads.
         let bounds = [self.inbound_bytes_max, self.message_bytes_max, self.turn_bytes_max];
         let bounds = bounds.into_iter().chain([self.read_bytes_max, self.handshake_bytes_max]);
+        let bounds = bounds.chain([self.handler_bytes_max]);
         let says = bounds.map(|bytes| bytes as u64).fold(0, u64::saturating_add);
         // Headers of the smallest frames double what is read.
         if says.saturating_add(self.turn_bytes_max as u64) >= TURN_SAYS_BYTES_MAX {
-            return Err("inbound_bytes_max, message_bytes_max, turn_bytes_max and read_bytes_max \
-                        must stay below 4 GiB together");
+            return Err(
+                "inbound_bytes_max, message_bytes_max, turn_bytes_max, read_bytes_max and \
+                        handler_bytes_max must stay below 4 GiB together",
+            );
         }
         if self.read_bytes_max == 0 || self.turn_bytes_max == 0 {
             return Err("read_bytes_max and turn_bytes_max must be at least 1");

@@ -22,7 +22,7 @@ pub const FILE_BYTES_MAX: usize = 1 << 20;
 ///
 /// Three kinds of tables may be in it, all of them optional: `[[route]]`, `[[namespace]]` and
 /// `[limits]`. The README has one with all keys.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct FileConfig {
     /// Instead of all built-in ones, if the file has any.
     routes: Option<Vec<RouteConfig>>,

@@ -1,6 +1,6 @@
 //! What the hub asks for, carried out: interests, ends, questions, moves, and places.
 
-use gateway_core::event::{CloseReason, Effect, Event};
+use gateway_core::event::{CloseReason, Effect, Event, Grant};
 use gateway_core::frozen::Frozen;
 use gateway_core::id::ShardId;
 use gateway_core::slot::Slot;
@@ -46,7 +46,7 @@ impl<N: Net> Turn<N> {
                 Effect::Release { slot, reason } => self.release(slot, reason, others),
                 Effect::Ship { slot, to, frozen } => self.ship(now, slot, to, frozen, others),
                 Effect::Authenticate { ticket, token, .. } => {
-                    let granted = self.auth.opens(&token);
+                    let granted = self.auth.opens(&token).then(Grant::default);
                     self.hub.handle(now, Event::Authenticated { ticket, granted });
                 }
                 Effect::Inquire(inquiry) => {

@@ -468,7 +468,11 @@ impl Ears {
             | CloseReason::Reset
             | CloseReason::Answered(_)
             | CloseReason::HandshakeTimeout => None,
-            CloseReason::Protocol(_) | CloseReason::Inbound => {
+            CloseReason::Protocol(_)
+            | CloseReason::Inbound
+            | CloseReason::Panic
+            | CloseReason::Flood
+            | CloseReason::Told(_) => {
                 self.complain(id, &format!("it did nothing wrong and was closed for {reason:?}"));
                 None
             }

@@ -93,6 +93,11 @@ impl Dispatch {
         self.close_if_empty(room);
     }
 
+    /// The room of this name, if anyone here is in it.
+    pub(crate) fn find(&self, namespace: Namespace, name: &str) -> Option<RoomKey> {
+        self.names.get(namespace, name)
+    }
+
     /// Where members here are.
     pub(crate) fn position(&self, room: RoomKey) -> Position {
         self.sides[room.index()].position

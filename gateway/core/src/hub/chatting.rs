@@ -1,10 +1,9 @@
 //! Members that chat: they have names, hear who is there, and may type commands.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::{Hub, Role};
-use crate::chat::{self, LISTED_MAX, Line};
+use crate::chat::{self, LISTED_MAX};
 use crate::dispatch::RoomKey;
 use crate::encoding::Encoding;
 use crate::envelope::{Change, Face};
@@ -22,11 +21,8 @@ use crate::transmit::Part;
 const CHATTING: [Encoding; 2] = [Encoding::Line, Encoding::Chat];
 
 /// What members of a room have not been told of who is there.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct News {
-    room: RoomKey,
-    /// When they are told: what comes until then is told with it.
-    due: Tick,
     joined: Vec<Arc<str>>,
     left: Vec<Arc<str>>,
 }
@@ -42,39 +38,40 @@ impl Hub {
         payload: Payload<'_>,
     ) {
         let room = self.lanes.lane(lane).room;
-        let text = std::str::from_utf8(payload.as_slice()).ok();
-        let Some(text) = text.filter(|_| kind == frame::Kind::Text) else {
-            return self.notice(slot, "only text is spoken here");
-        };
-        let name = self.names.get(&slot).cloned().unwrap_or_default();
-        match Line::of(text) {
-            Line::Plain => self.publish(now, slot, room, kind, payload, None),
-            Line::Say(text) => self.chat_line(now, slot, room, &text),
-            Line::Me(deed) => self.chat_line(now, slot, room, &format!("* {name} {deed}")),
-            Line::Nick(wanted) => self.rename_chatter(now, slot, room, &name, wanted),
-            Line::Who => self.tell_who(slot, room),
-            Line::Help => self.notice(slot, chat::HELP),
-            Line::Unknown(command) => {
-                let command: String = command.chars().take(32).collect();
-                self.notice(slot, &format!("/{command} is no command; /help lists them"));
-            }
+        match kind {
+            frame::Kind::Text => self.publish(now, slot, room, kind, payload, None),
+            frame::Kind::Binary => self.notice(slot, "only text is spoken here"),
         }
     }
 
-    fn chat_line(&mut self, now: Now, slot: Slot, room: RoomKey, text: &str) {
-        let payload = Payload::Whole(text.as_bytes());
-        self.publish(now, slot, room, frame::Kind::Text, payload, None);
+    /// The room of a member that has a name.
+    fn chat_room(&self, slot: Slot) -> Option<RoomKey> {
+        match self.conns[slot.index()].role {
+            Role::Member { lane, .. } if self.names.contains_key(&slot) => {
+                Some(self.lanes.lane(lane).room)
+            }
+            Role::Member { .. }
+            | Role::Waiting { .. }
+            | Role::Handled
+            | Role::Echo
+            | Role::Nothing => None,
+        }
     }
 
-    fn rename_chatter(&mut self, now: Now, slot: Slot, room: RoomKey, old: &str, wanted: &str) {
+    /// A member wants another name.
+    pub(super) fn rename_chatter(&mut self, now: Now, slot: Slot, wanted: &str) {
+        let Some(room) = self.chat_room(slot) else { return };
+        let old = self.names.get(&slot).cloned().unwrap_or_default();
         let name = match chat::name(wanted) {
             Ok(name) => name,
             Err(why) => return self.notice(slot, &format!("{why}; /nick NAME")),
         };
-        if *name == *old {
+        if name == old {
             return self.notice(slot, "that is your name already");
         }
-        self.chat_line(now, slot, room, &format!("* {old} is now {name}"));
+        let line = format!("* {old} is now {name}");
+        let payload = Payload::Whole(line.as_bytes());
+        self.publish(now, slot, room, frame::Kind::Text, payload, None);
         let before = self.face(slot);
         self.names.insert(slot, name);
         let after = self.face(slot);
@@ -83,7 +80,9 @@ impl Hub {
         self.dispatch.hide(room, before);
     }
 
-    fn tell_who(&mut self, slot: Slot, room: RoomKey) {
+    /// A member wants to hear who is there.
+    pub(super) fn tell_who(&mut self, slot: Slot) {
+        let Some(room) = self.chat_room(slot) else { return };
         let count = self.dispatch.presence_count(room);
         let mut names = self.names_in(room);
         names.sort_unstable();
@@ -105,8 +104,7 @@ impl Hub {
             self.counters.dropped += 1;
             return;
         }
-        let Role::Member { lane, .. } = self.conns[slot.index()].role else { return };
-        if self.lanes.lane(lane).encoding == Encoding::Chat {
+        if self.encoding_of(slot) == Encoding::Chat {
             let mut json = Vec::new();
             chat::notice(&mut json, text);
             return self.direct_frame(slot, Opcode::Text, &json);
@@ -142,13 +140,11 @@ impl Hub {
         if CHATTING.iter().all(|encoding| lanes[encoding.index()].is_none()) {
             return;
         }
-        let at = self.news.iter().position(|news| news.room == room);
-        let at = at.unwrap_or_else(|| {
-            let due = Tick(now.tick().0 + 1);
-            self.news.push_back(News { room, due, joined: Vec::new(), left: Vec::new() });
-            self.news.len() - 1
+        let news = self.news.entry(room).or_insert_with(|| {
+            // What comes until then is told with it.
+            self.news_due.push_back((Tick(now.tick().0 + 1), room));
+            News::default()
         });
-        let news = &mut self.news[at];
         let list = if change.joined { &mut news.joined } else { &mut news.left };
         if list.len() < LISTED_MAX {
             list.push(Arc::clone(name));
@@ -157,29 +153,30 @@ impl Hub {
 
     /// When somebody is to be told who is there.
     pub(super) fn news_due(&self) -> Tick {
-        self.news.front().map_or(Tick::NEVER, |news| news.due)
+        self.news_due.front().map_or(Tick::NEVER, |&(due, _)| due)
     }
 
     pub(super) fn tell_news(&mut self, now: Now) {
         while self.news_due() <= now.tick() {
-            let Some(news) = self.news.pop_front() else { return };
-            self.tell_list(&news);
+            let Some((_, room)) = self.news_due.pop_front() else { return };
+            let news = self.news.remove(&room).unwrap_or_default();
+            self.tell_list(room, &news);
         }
     }
 
-    fn tell_list(&mut self, news: &News) {
-        let lanes = self.lanes.of(news.room);
+    fn tell_list(&mut self, room: RoomKey, news: &News) {
+        let lanes = self.lanes.of(room);
         let lanes: Vec<_> = CHATTING.iter().filter_map(|it| lanes[it.index()]).collect();
         // They may all have gone, and the room with them.
         if lanes.is_empty() {
             return;
         }
         let mut json = Vec::new();
-        match self.dispatch.presence_count(news.room) {
+        match self.dispatch.presence_count(room) {
             count if count > LISTED_MAX => {
                 chat::count(&mut json, count, &news.joined, &news.left);
             }
-            _ => chat::list(&mut json, &mut self.names_in(news.room)),
+            _ => chat::list(&mut json, &mut self.names_in(room)),
         }
         for lane in lanes {
             self.fill(lane);
@@ -212,6 +209,3 @@ impl Hub {
         }
     }
 }
-
-/// Rooms whose members are to be told who is there, the one due first in front.
-pub(super) type AllNews = VecDeque<News>;

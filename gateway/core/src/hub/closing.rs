@@ -1,7 +1,9 @@
 //! How connections end: each exactly once, with a reason, and with a last word where possible.
 
+use std::borrow::Cow;
+
 use super::conn::{Joining, Leaving, Transit};
-use super::{Conn, Hub, Role, Stage};
+use super::{Conn, Hub, Role, Stage, places};
 use crate::close::CloseCode;
 use crate::event::{CloseReason, Effect};
 use crate::frame::Opcode;
@@ -35,18 +37,20 @@ impl Hub {
         slot: Slot,
         reason: CloseReason,
         code: Option<CloseCode>,
-        text: &'static str,
+        text: impl Into<Cow<'static, str>>,
     ) {
         match self.conns[slot.index()].role {
             Role::Member { lane, seat } if !self.lanes.lane(lane).is_idle() => {
                 self.lanes.lane_mut(lane).hush(seat, slot);
+                self.hush_places(slot);
             }
+            Role::Handled => self.hush_places(slot),
             Role::Member { .. } | Role::Waiting { .. } | Role::Echo | Role::Nothing => {
                 self.leave(slot);
             }
         }
         self.set_closing(now, slot, reason);
-        self.farewell(slot, code, text);
+        self.farewell(slot, code, text.into());
     }
 
     /// Closes because the peer cannot be understood or borne; what it still sends is dropped.
@@ -182,6 +186,7 @@ impl Hub {
         let mut due = std::mem::take(&mut self.scratch.due);
         self.deadlines.sweep(now.tick(), &mut due);
         self.tell_news(now);
+        self.read_the_slowed(now);
         self.go_on_draining(now);
         for slot in due.drain(..) {
             let conn = &self.conns[slot.index()];
@@ -234,10 +239,11 @@ impl Hub {
 
     /// Takes the connection out of its room, or off its way into it.
     pub(super) fn leave(&mut self, slot: Slot) {
+        self.leave_places(slot);
         let conn = &mut self.conns[slot.index()];
         let transit = conn.transit.take();
         match std::mem::replace(&mut conn.role, Role::Nothing) {
-            Role::Nothing | Role::Echo => {}
+            Role::Nothing | Role::Echo | Role::Handled => {}
             Role::Waiting { room } => {
                 if let Some(Transit::Joining(Joining { pin: Some(pin), .. })) = transit.as_deref() {
                     self.pins.remove(pin);
@@ -260,13 +266,14 @@ impl Hub {
         }
     }
 
-    fn vacate(&mut self, slot: Slot, id: LaneId, seat: u32) {
+    pub(super) fn vacate(&mut self, slot: Slot, id: LaneId, seat: u32) {
         let lane = self.lanes.lane_mut(id);
         lane.floors.retain(|floor| floor.slot != slot);
         // Only a lane that has fallen silent gives up its room.
         lane.departed += 1;
         if let Some(moved) = lane.leave(seat) {
-            self.conns[moved.index()].sit(id, seat);
+            let Self { conns, extras, .. } = self;
+            places::reseat(&mut conns[moved.index()], extras, moved, id, seat);
         }
         self.settle_lane(id);
     }
@@ -279,6 +286,7 @@ impl Hub {
         self.leave(slot);
         self.stop_owing(slot);
         self.deadlines.clear(slot);
+        self.note_gone(slot, reason);
         let conn = self.vacate_slot(slot);
         self.refused -= u32::from(conn.refused);
         let reason = conn.reason.unwrap_or(reason);
@@ -292,7 +300,11 @@ impl Hub {
         let free = Conn::free(conn.generation.wrapping_add(1));
         let conn = std::mem::replace(conn, free);
         self.forget_author(conn.author, slot);
+        self.forget_extra(slot);
         self.names.remove(&slot);
+        if conn.edged {
+            self.forget_at_edge(&conn);
+        }
         self.inbound -= conn.session.held_bytes() + conn.head_bytes();
         self.live -= 1;
         conn

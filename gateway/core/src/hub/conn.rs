@@ -36,6 +36,8 @@ pub(super) enum Stage {
 pub(super) enum Role {
     Nothing,
     Echo,
+    /// A handler of the program, which may put it into rooms.
+    Handled,
     /// It will be a member when the room is heard, from where it has to be heard.
     Waiting {
         room: RoomKey,
@@ -87,6 +89,12 @@ pub(super) struct Conn {
     pub(super) echoes: bool,
     /// Its room's messages wait for a ring: it is not read from.
     pub(super) stalled: bool,
+    /// It sends more than it may: it is not read from for a while.
+    pub(super) slowed: bool,
+    /// Its route has middleware or a handler.
+    pub(super) edged: bool,
+    /// Its handler was told that it is open, and is to be told when it has gone.
+    pub(super) greeted: bool,
 }
 
 /// What is only needed while a connection is on its way.
@@ -146,6 +154,9 @@ impl Conn {
             writes: false,
             echoes: false,
             stalled: false,
+            slowed: false,
+            edged: false,
+            greeted: false,
         }
     }
 

@@ -3,7 +3,7 @@
 use super::offer::{PIECES_MAX, offer, send_corked};
 use super::owing::Kept;
 use super::rounds::{Airborne, Mail, Missed};
-use super::{Conn, Hub, Stage};
+use super::{Conn, Hub, Stage, places};
 use crate::chunk::{Chunk, Span};
 use crate::chunks::{Account, ChunkId};
 use crate::close;
@@ -52,6 +52,10 @@ impl Hub {
             // Nothing is half said now: who leaves for another shard may go.
             self.depart(now);
             self.hear(now);
+            if self.config.shard.is_none() && self.dispatch.waiting() > 0 {
+                // Somebody said something about having gone.
+                self.exchange(now, &mut Nobody);
+            }
             if self.pending.is_empty() {
                 break;
             }
@@ -67,6 +71,7 @@ impl Hub {
         }
         let done = self.flush_retries(now, left, out)
             && self.flush_direct(now, left, out)
+            && self.flush_orders(now, left, out)
             && self.flush_missed(now, left, out)
             && self.flush_lanes(now, left, out)
             && self.flush_farewells(now, left, out);
@@ -77,9 +82,14 @@ impl Hub {
 
     fn begin_round(&mut self) {
         self.round.begin(&mut self.pending);
+        self.handler_bytes = 0;
         if !self.pending.direct.is_empty() {
             let direct = std::mem::take(&mut self.pending.direct);
             self.round.direct = Some(self.chunks.hold(direct, Account::Rooms));
+        }
+        if !self.pending.orders.is_empty() {
+            let orders = std::mem::take(&mut self.pending.orders);
+            self.round.orders = Some(self.chunks.hold(orders, Account::Rooms));
         }
         for index in 0..self.pending.lanes.len() {
             let lane = self.pending.lanes[index];
@@ -124,6 +134,32 @@ impl Hub {
         }
     }
 
+    /// What the program sends: as many as it is for owe from the same chunk.
+    fn flush_orders(&mut self, now: Now, left: &mut usize, out: &mut impl Transmit) -> bool {
+        let Some(id) = self.round.orders else { return true };
+        while let Some(&Mail { slot, generation, span, framed }) =
+            self.round.order_mails.get(self.round.ordered)
+        {
+            if *left == 0 {
+                return false;
+            }
+            *left -= 1;
+            self.round.ordered += 1;
+            let conn = &self.conns[slot.index()];
+            if conn.generation == generation
+                && !conn.said_goodbye
+                && let Some(sent) = self.try_send(slot, id, &[span], span.len(), out)
+                && sent < span.len()
+            {
+                let kept = Kept { sent, framed, lossy: false };
+                self.keep(now, slot, id, &[span], kept);
+            }
+        }
+        self.round.orders = None;
+        self.chunks.settle(id);
+        true
+    }
+
     /// What members missed, each encoded for itself: what one does not take is charged before the
     /// next one is looked at.
     fn flush_missed(&mut self, now: Now, left: &mut usize, out: &mut impl Transmit) -> bool {
@@ -140,19 +176,21 @@ impl Hub {
     }
 
     fn catch_up(&mut self, now: Now, missed: &Missed, out: &mut impl Transmit) {
-        let Missed { slot, epoch, ref batch, .. } = *missed;
-        let Some((lane, _)) = self.seat(slot) else { return };
-        let (room, encoding) = (self.lanes.lane(lane).room, self.lanes.lane(lane).encoding);
+        let Missed { slot, room, epoch, ref batch, .. } = *missed;
+        let Some(lane) = self.lane_at(slot, room) else { return };
+        let encoding = self.lanes.lane(lane).encoding;
         let author = self.conns[slot.index()].author;
         let own = self.hears_itself(slot) || self.config.mutants.has(Mutant::OwnRecovered);
         let mut chunk = Chunk::reusing(self.chunks.buffer());
+        let mut json = std::mem::take(&mut self.scratch.json);
         for (meta, words) in batch.iter().filter(|(meta, _)| own || meta.author != author) {
-            let mut json = Vec::new();
+            json.clear();
             if encoding == Encoding::Chat {
                 self.encode_chat(&mut json, room, &meta, words);
             }
             encoding.push(&mut chunk, epoch, &meta, words, &json);
         }
+        self.scratch.json = json;
         self.counters.deliveries += u64::from(chunk.frames());
         let whole = chunk.whole();
         let id = self.chunks.hold(chunk, Account::Rooms);
@@ -178,9 +216,9 @@ impl Hub {
     }
 
     fn land(&mut self, Airborne { lane: id, chunk, flight }: Airborne) {
-        let Self { lanes, conns, .. } = self;
+        let Self { lanes, conns, extras, .. } = self;
         let lane = lanes.lane_mut(id);
-        lane.land(|slot, seat| conns[slot.index()].sit(id, seat));
+        lane.land(|slot, seat| places::reseat(&mut conns[slot.index()], extras, slot, id, seat));
         self.chunks.settle(chunk);
         let skips = flight.into_skips();
         let useful = (1..=SKIPS_KEPT_MAX).contains(&skips.capacity());
@@ -281,7 +319,7 @@ impl Hub {
 
     /// Last words, after everything else that was said to their connections.
     fn flush_farewells(&mut self, now: Now, left: &mut usize, out: &mut impl Transmit) -> bool {
-        while let Some(&farewell) = self.round.farewells.get(self.round.said) {
+        while let Some(farewell) = self.round.farewells.get(self.round.said).cloned() {
             if *left == 0 {
                 return false;
             }
@@ -297,7 +335,7 @@ impl Hub {
                 self.leave(farewell.slot);
             }
             if let Some(code) = farewell.code {
-                let payload = close::payload(code, farewell.text);
+                let payload = close::payload(code, &farewell.text);
                 let mut chunk = Chunk::reusing(self.chunks.buffer());
                 chunk.push_frame(Opcode::Close, payload.as_slice());
                 let (whole, generation) = (chunk.whole(), farewell.generation);

@@ -23,8 +23,12 @@ impl Hub {
             while let Some(told) = self.dispatch.poll() {
                 self.hear_one(now, told);
             }
-            let Some(who) = self.seated.pop_front() else { return };
-            self.receive_what_waited(now, who);
+            if let Some(who) = self.seated.pop_front() {
+                self.receive_what_waited(now, who);
+                continue;
+            }
+            let Some(gone) = self.gone.pop_front() else { return };
+            self.tell_closed(now, &gone);
         }
     }
 
@@ -101,10 +105,7 @@ impl Hub {
         if self.underway_bytes <= self.config.limits.underway_bytes_max / 2 {
             self.decongest();
         }
-        let who = unanswered.who;
-        if self.present(who).is_none() {
-            return;
-        }
+        let Some(who) = unanswered.who.filter(|&who| self.present(who).is_some()) else { return };
         self.conns[who.slot.index()].unanswered -= 1;
         if let Some(position) = position {
             self.acknowledge(who.slot, unanswered.publish, position);
@@ -194,7 +195,7 @@ impl Hub {
     pub(super) fn seat(&self, slot: Slot) -> Option<(crate::lanes::LaneId, u32)> {
         match self.conns[slot.index()].role {
             Role::Member { lane, seat } => Some((lane, seat)),
-            Role::Waiting { .. } | Role::Echo | Role::Nothing => None,
+            Role::Waiting { .. } | Role::Handled | Role::Echo | Role::Nothing => None,
         }
     }
 }

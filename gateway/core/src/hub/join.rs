@@ -71,6 +71,10 @@ impl Hub {
         let mut home = home.map(|(home, members)| (home, small.saturating_sub(members)));
         for who in waiting {
             let slot = who.slot;
+            if self.waits_for_place(slot, room) {
+                self.enter_place(slot, room);
+                continue;
+            }
             match &mut home {
                 Some((to, places)) if *places > 0 && self.may_follow(slot) => {
                     *places -= 1;
@@ -93,12 +97,19 @@ impl Hub {
     /// The room is heard here: asks for what came since the connection heard it, or joins.
     fn enter_room(&mut self, now: Now, slot: Slot) {
         let conn = &mut self.conns[slot.index()];
-        let Role::Waiting { .. } = conn.role else { return };
+        let Role::Waiting { room } = conn.role else { return };
         let joining = conn.joining().expect("who waits is joining");
         match joining.since {
             None => self.sit_down(now, slot, &Recovered::nothing()),
-            Some(_) if self.recoveries < RECOVERIES_MAX => self.ask_for_past(slot),
-            Some(_) => self.askers.push_back(self.who(slot)),
+            Some(_) => self.queue_for_past(slot, room),
+        }
+    }
+
+    /// Asks for what a connection missed of a room, now or when fewer do.
+    pub(super) fn queue_for_past(&mut self, slot: Slot, room: RoomKey) {
+        match self.recoveries < RECOVERIES_MAX {
+            true => self.ask_for_past(slot, room),
+            false => self.askers.push_back((self.who(slot), room)),
         }
     }
 
@@ -116,6 +127,12 @@ impl Hub {
         let waits = self.present(who).is_some_and(|conn| conn.role == Role::Waiting { room });
         if waits {
             self.sit_down(now, who.slot, &Recovered { batch: Some(Arc::clone(batch)), complete });
+        } else if self.present(who).is_some()
+            && let Some(since) = self.asks_from(who.slot, room)
+        {
+            self.sit_in_place(who.slot, room);
+            let recovered = Recovered { batch: Some(Arc::clone(batch)), complete };
+            self.catch_up_later(now, who.slot, room, since, &recovered);
         }
         // Else it is finished when that is sent.
         if self.pending.missed.len() == before {
@@ -123,7 +140,7 @@ impl Hub {
         }
     }
 
-    fn ask_of(&self, slot: Slot) -> u64 {
+    pub(super) fn ask_of(&self, slot: Slot) -> u64 {
         u64::from(self.conns[slot.index()].generation) << 32 | u64::from(slot.0)
     }
 
@@ -162,26 +179,53 @@ impl Hub {
             let face = self.face(slot);
             self.dispatch.show(room, face);
         }
-        match (since, &recovered.batch) {
-            (Some(_), Some(batch)) if recovered.complete && !batch.is_empty() => {
-                let Who { slot, generation } = self.who(slot);
-                let (epoch, batch) = (self.dispatch.position(room).epoch, Arc::clone(batch));
-                self.pending.missed.push_back(Missed { slot, generation, epoch, batch });
-            }
-            // Who has just subscribed was told so already.
-            (Some(since), _) if !recovered.complete && !is_new => {
-                self.missed(now, slot, room, since);
-            }
-            _ => {}
+        // Who has just subscribed, and missed something, was told so already.
+        if let Some(since) = since.filter(|_| recovered.complete || !is_new) {
+            self.tell_past(now, slot, room, since, recovered);
         }
         let who = self.who(slot);
         self.seated.push_back(who);
     }
 
+    /// A connection that was put into a room heard it elsewhere, up to `since`.
+    fn catch_up_later(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        room: RoomKey,
+        since: Position,
+        recovered: &Recovered,
+    ) {
+        if recovered.complete {
+            self.keep_floor(slot, room, since.offset);
+        }
+        self.tell_past(now, slot, room, since, recovered);
+    }
+
+    /// Tells what came since a position, or that some of it is lost.
+    fn tell_past(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        room: RoomKey,
+        since: Position,
+        recovered: &Recovered,
+    ) {
+        match &recovered.batch {
+            Some(batch) if recovered.complete && !batch.is_empty() => {
+                let Who { slot, generation } = self.who(slot);
+                let (epoch, batch) = (self.dispatch.position(room).epoch, Arc::clone(batch));
+                self.pending.missed.push_back(Missed { slot, generation, room, epoch, batch });
+            }
+            _ if !recovered.complete => self.missed(now, slot, room, since),
+            _ => {}
+        }
+    }
+
     /// A member that was further on than the room is here hears nothing until it gets there.
     fn keep_floor(&mut self, slot: Slot, room: RoomKey, offset: Offset) {
         if offset > self.dispatch.position(room).offset
-            && let Some((lane, _)) = self.seat(slot)
+            && let Some(lane) = self.lane_at(slot, room)
         {
             self.lanes.lane_mut(lane).set_floor(slot, offset);
         }
@@ -191,19 +235,21 @@ impl Hub {
     pub(super) fn finish_recovery(&mut self) {
         self.recoveries = self.recoveries.checked_sub(1).expect("a recovery ends once");
         while self.recoveries < RECOVERIES_MAX
-            && let Some(who) = self.askers.pop_front()
+            && let Some((who, room)) = self.askers.pop_front()
         {
             // It may have gone, or its room with it.
             if self.present(who).is_some() {
-                self.ask_for_past(who.slot);
+                self.ask_for_past(who.slot, room);
             }
         }
     }
 
-    fn ask_for_past(&mut self, slot: Slot) {
+    fn ask_for_past(&mut self, slot: Slot, room: RoomKey) {
         let ask = self.ask_of(slot);
         let conn = &mut self.conns[slot.index()];
-        let Role::Waiting { room } = conn.role else { return };
+        if conn.role != (Role::Waiting { room }) {
+            return self.ask_for_place(slot, room);
+        }
         let Some(joining) = conn.joining() else { return };
         let (since, pin) = (joining.since.expect("it was there before"), joining.pin.take());
         self.recoveries += 1;

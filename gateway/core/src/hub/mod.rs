@@ -7,12 +7,15 @@
 mod chatting;
 mod closing;
 mod conn;
+mod edge;
 mod flush;
 mod hear;
 mod join;
 mod moving;
 mod offer;
+mod orders;
 mod owing;
+mod places;
 #[cfg(feature = "probe")]
 mod probing;
 #[cfg(not(feature = "probe"))]
@@ -48,14 +51,17 @@ use probing as adapter;
 #[cfg(not(feature = "probe"))]
 use raw_only as adapter;
 
-use chatting::AllNews;
+use chatting::News;
 use closing::Drain;
 use conn::{Conn, Role, Stage};
+use edge::{Edges, Gone, Slowed};
 use moving::Evacuation;
+use places::Extra;
 use rounds::{Pending, Round};
 
 pub use crate::dispatch::Sequencing;
 pub use flush::Flush;
+pub(crate) use places::Known;
 
 /// What becomes of a member that does not read as fast as its room speaks.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -134,7 +140,7 @@ pub struct Hub {
     joining: BTreeMap<RoomKey, Vec<Who>>,
     /// Recoveries under way, and who waits for one of them to end.
     recoveries: usize,
-    askers: VecDeque<Who>,
+    askers: VecDeque<(Who, RoomKey)>,
     /// Connections that have just joined, whose first messages may wait.
     seated: VecDeque<Who>,
     /// Connections that are not read from because their room's messages wait.
@@ -149,7 +155,21 @@ pub struct Hub {
     authors: BTreeMap<Author, Vec<Slot>>,
     /// How members that chat are called.
     names: BTreeMap<Slot, Arc<str>>,
-    news: AllNews,
+    /// What members of rooms have not been told of who is there, and when they are.
+    news: BTreeMap<RoomKey, News>,
+    news_due: VecDeque<(Tick, RoomKey)>,
+    /// By route: what is asked about messages, if anything.
+    edges: Edges,
+    /// What few connections have.
+    extras: BTreeMap<Slot, Extra>,
+    users: BTreeMap<Arc<str>, Vec<Slot>>,
+    /// Connections that are read from more slowly, and when the next of them is read again.
+    slowed: BTreeMap<Slot, Slowed>,
+    slowed_until: Tick,
+    /// Connections that have gone and whose handlers are to be told.
+    gone: VecDeque<Gone>,
+    /// Bytes that handlers have said since the last round began.
+    handler_bytes: usize,
     /// Messages on their way to a home, by their number.
     unanswered: BTreeMap<u64, Unanswered>,
     /// What they cost, and who is not read from until that is less.
@@ -186,7 +206,8 @@ struct Who {
 /// Whose message it is, and by which number it knows it.
 #[derive(Clone, Copy, Debug)]
 struct Unanswered {
-    who: Who,
+    /// Nobody, if the program said it.
+    who: Option<Who>,
     publish: Option<u64>,
     bytes: usize,
 }
@@ -247,7 +268,15 @@ impl Hub {
             evacuating: None,
             authors: BTreeMap::new(),
             names: BTreeMap::new(),
-            news: AllNews::new(),
+            news: BTreeMap::new(),
+            news_due: VecDeque::new(),
+            edges: edge::edges(config.routes.iter(), config.shard.unwrap_or_default()),
+            extras: BTreeMap::new(),
+            users: BTreeMap::new(),
+            slowed: BTreeMap::new(),
+            slowed_until: Tick::NEVER,
+            gone: VecDeque::new(),
+            handler_bytes: 0,
             unanswered: BTreeMap::new(),
             underway_bytes: 0,
             congested: Vec::new(),
@@ -286,6 +315,7 @@ impl Hub {
             Event::Drain => self.handle_drain(now),
             Event::Answer(answer) => self.dispatch.answer(now.tick(), answer),
             Event::Authenticated { ticket, granted } => self.authenticated(now, ticket, granted),
+            Event::Order(order) => self.carry_out(now, order),
             Event::Command(command) => self.dispatch.command(now.tick(), command),
             Event::Delivery(delivery) => self.dispatch.deliver(now.tick(), delivery),
             Event::Thawed { slot, frozen } => self.thaw(now, slot, *frozen),
@@ -316,7 +346,7 @@ impl Hub {
     pub fn poll_timeout(&self) -> Option<Now> {
         let next = self.deadlines.next().min(self.dispatch.next_expiry());
         let next = next.min(self.evacuation_resumes()).min(self.news_due());
-        let next = next.min(self.drain_resumes());
+        let next = next.min(self.drain_resumes()).min(self.slowed_until);
         (next != Tick::NEVER).then(|| next.start())
     }
 
@@ -343,16 +373,23 @@ impl Hub {
     #[must_use]
     pub fn may_read(&mut self, slot: Slot) -> bool {
         let Some(conn) = self.conn(slot).filter(|conn| conn.reads) else { return false };
-        let Role::Member { lane, .. } = conn.role else { return true };
         if conn.stage == Stage::Closing {
             return true;
         }
+        let full = self.underway_bytes > self.config.limits.underway_bytes_max;
+        let lane = match conn.role {
+            Role::Member { lane, .. } => lane,
+            Role::Handled if full => {
+                self.congest(slot);
+                return false;
+            }
+            Role::Handled | Role::Waiting { .. } | Role::Echo | Role::Nothing => return true,
+        };
         let room = self.lanes.lane(lane).room;
         if self.dispatch.is_stalled(room) {
             self.stall(slot, room);
             return false;
         }
-        let full = self.underway_bytes > self.config.limits.underway_bytes_max;
         if full && self.dispatch.publishes_later(room) {
             self.congest(slot);
             return false;
@@ -439,6 +476,12 @@ impl Hub {
         &self.config.limits
     }
 
+    /// What it serves.
+    #[must_use]
+    pub fn routes(&self) -> &Routes {
+        &self.config.routes
+    }
+
     fn accept(&mut self, now: Now, slot: Slot, full: bool) {
         let limits = &self.config.limits;
         while self.conns.len() <= slot.index() {
@@ -493,7 +536,8 @@ impl Hub {
         let open_echo = conn.echoes && conn.stage == Stage::Open;
         let full = open_echo && (owes || self.echoes_paused);
         // Who is closing publishes nothing any more, but may say goodbye.
-        let waits = conn.stage != Stage::Closing && (conn.stalled || conn.transit.is_some());
+        let waits = conn.stalled || conn.slowed || conn.transit.is_some();
+        let waits = waits && conn.stage != Stage::Closing;
         let (read, write) = (!conn.ended && !full && !waits, owes);
         if (read, write) != (conn.reads, conn.writes) {
             (conn.reads, conn.writes) = (read, write);

@@ -9,6 +9,7 @@ use crate::event::Effect;
 use crate::frozen::Frozen;
 use crate::id::ShardId;
 use crate::outbox::Item;
+use crate::route::Kind;
 use crate::slot::Slot;
 use crate::time::{Now, Tick};
 
@@ -49,7 +50,7 @@ impl Hub {
     /// Remembers that a connection is to go, if it can.
     pub(super) fn start_leaving(&mut self, slot: Slot, to: ShardId) {
         let Some(conn) = self.conn(slot) else { return };
-        let movable = matches!(conn.role, Role::Member { .. } | Role::Echo);
+        let movable = matches!(conn.role, Role::Member { .. } | Role::Handled | Role::Echo);
         if conn.stage != Stage::Open || conn.transit.is_some() || !movable {
             return;
         }
@@ -75,10 +76,12 @@ impl Hub {
     /// The room's past is kept: the connection may go.
     pub(super) fn pinned(&mut self, pin: Pin) {
         let Some(who) = self.pins.remove(&pin) else { return };
-        if self.present(who).is_some()
-            && let Some(leaving) = self.conns[who.slot.index()].leaving()
-        {
-            leaving.pinned = true;
+        if self.present(who).is_none() {
+            return;
+        }
+        match self.conns[who.slot.index()].leaving() {
+            Some(leaving) if leaving.pin == Some(pin) => leaving.pinned = true,
+            Some(_) | None => self.place_pinned(who.slot, pin),
         }
     }
 
@@ -91,10 +94,12 @@ impl Hub {
             let Some(conn) = self.present(who) else { continue };
             // What it published is in order only if all of it was sequenced before it publishes
             // more.
-            let Role::Member { lane, .. } = conn.role else { continue };
             if conn.unanswered > 0 {
                 continue;
             }
+            let role = conn.role;
+            self.pin_places(now, who);
+            let Role::Member { lane, .. } = role else { continue };
             let leaving = self.conns[who.slot.index()].leaving();
             let Some(leaving) = leaving.filter(|leaving| leaving.pin.is_none()) else { continue };
             let pin = self.dispatch.pin(now.tick(), self.lanes.lane(lane).room);
@@ -116,10 +121,11 @@ impl Hub {
             return true;
         }
         let conn = &mut self.conns[who.slot.index()];
-        let echoes = conn.role == Role::Echo;
+        let is_member = matches!(conn.role, Role::Member { .. });
+        let unanswered = conn.role == Role::Handled && conn.unanswered > 0;
         let Some(leaving) = conn.leaving() else { return true };
         let to = leaving.to;
-        if !leaving.pinned && !echoes {
+        if is_member && !leaving.pinned || unanswered || !self.places_may_leave(who.slot) {
             return false;
         }
         self.ship(now, who.slot, to);
@@ -187,6 +193,7 @@ impl Hub {
             author: self.conns[slot.index()].author,
             route: self.conns[slot.index()].route,
             name: self.names.get(&slot).cloned(),
+            known: Default::default(),
             room: None,
             encoding: Encoding::default(),
             since: None,
@@ -202,6 +209,7 @@ impl Hub {
             settled: false,
         };
         self.freeze_place(slot, &mut frozen);
+        self.freeze_extra(slot, &mut frozen);
         if self.conns[slot.index()].owes() {
             self.tell_missed(slot, usize::MAX);
         }
@@ -244,7 +252,7 @@ impl Hub {
                 frozen.response = joining.response.take();
                 frozen.settled = true;
             }
-            Role::Echo | Role::Nothing => {}
+            Role::Handled | Role::Echo | Role::Nothing => {}
         }
     }
 
@@ -263,9 +271,16 @@ impl Hub {
         let conn = &mut self.conns[slot.index()];
         conn.author = frozen.author;
         conn.route = frozen.route;
+        conn.edged = self.edges[frozen.route.index()].is_some();
         conn.stage = Stage::Open;
-        conn.echoes = frozen.room.is_none();
-        conn.role = if conn.echoes { Role::Echo } else { Role::Nothing };
+        let handled = self.config.routes.get(frozen.route).kind == Kind::Handled;
+        conn.greeted = handled;
+        conn.echoes = frozen.room.is_none() && !handled;
+        conn.role = match conn.echoes {
+            true => Role::Echo,
+            false if handled => Role::Handled,
+            false => Role::Nothing,
+        };
         conn.session = frozen.session;
         conn.head = frozen.rest;
         conn.pinged = frozen.pinged;
@@ -286,6 +301,7 @@ impl Hub {
         if let Some(outbox) = &mut self.conns[slot.index()].outbox {
             outbox.pong = frozen.pong;
         }
+        self.thaw_extra(slot, frozen.known);
         match frozen.room {
             None => self.update_interest(slot),
             Some(room) => {

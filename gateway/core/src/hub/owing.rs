@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 
+use super::places::Extra;
 use super::{Conn, Hub, MemberPolicy, Role, Stage};
 use crate::chunk::{Chunk, Span};
 use crate::chunks::{Account, ChunkId};
@@ -44,7 +45,8 @@ impl Hub {
         self.update_interest(slot);
         self.rank(slot);
         let conn = &self.conns[slot.index()];
-        let member = conn.stage == Stage::Open && matches!(conn.role, Role::Member { .. });
+        let member = matches!(conn.role, Role::Member { .. } | Role::Handled);
+        let member = member && conn.stage == Stage::Open;
         if member && !how.lossy && self.is_slow(slot) {
             self.close_slow(now, slot);
         }
@@ -126,8 +128,17 @@ impl Hub {
         }
         conn.outbox = Some(Box::default());
         self.chunks.charge(conn.account(), OUTBOX_COST_BYTES);
-        if let Role::Member { lane, seat } = conn.role {
-            self.lanes.lane_mut(lane).mark_owing(seat, true);
+        self.mark_owing(slot, true);
+    }
+
+    /// In all of its lanes what is said to it is queued, or sent again.
+    fn mark_owing(&mut self, slot: Slot, owes: bool) {
+        let Self { conns, lanes, extras, .. } = self;
+        if let Role::Member { lane, seat } = conns[slot.index()].role {
+            lanes.lane_mut(lane).mark_owing(seat, owes);
+        }
+        for (lane, seat) in extras.get(&slot).into_iter().flat_map(Extra::seats) {
+            lanes.lane_mut(lane).mark_owing(seat, owes);
         }
     }
 
@@ -136,9 +147,7 @@ impl Hub {
         let conn = &mut self.conns[slot.index()];
         let Some(mut outbox) = conn.outbox.take() else { return };
         self.chunks.discharge(conn.account(), OUTBOX_COST_BYTES);
-        if let Role::Member { lane, seat } = conn.role {
-            self.lanes.lane_mut(lane).mark_owing(seat, false);
-        }
+        self.mark_owing(slot, false);
         self.debts.remove(&(outbox.ranked, Reverse(slot)));
         outbox.clear(&mut self.chunks);
     }

@@ -1,9 +1,11 @@
 //! What arrives: upgrade requests, then messages, into what is to be said.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::adapter;
 use super::conn::{Joining, Transit};
+use super::edge::Stop;
 use super::join::Subscription;
 use super::rounds::{Farewell, Mail};
 use super::{Config, Hub, Role, Stage, Who};
@@ -11,10 +13,10 @@ use crate::chat;
 use crate::chunk::{Chunk, Span};
 use crate::close::CloseCode;
 use crate::encoding::Encoding;
-use crate::event::{CloseReason, Effect, Ticket};
+use crate::event::{CloseReason, Effect, Grant, Ticket};
 use crate::frame::Opcode;
 use crate::handshake::{self, Refusal, Request, Secret};
-use crate::route::{Auth, Kind, RouteId};
+use crate::route::{Auth, Kind, Route, RouteId};
 use crate::session::Input;
 use crate::slot::Slot;
 use crate::time::Now;
@@ -94,8 +96,12 @@ impl Hub {
     }
 
     fn accept_request(&mut self, now: Now, slot: Slot, accepted: Accepted, token: Option<Secret>) {
-        self.conns[slot.index()].route = accepted.route;
-        let Some(token) = token else { return self.admit(now, slot, accepted) };
+        let conn = &mut self.conns[slot.index()];
+        conn.route = accepted.route;
+        conn.edged = self.edges[accepted.route.index()].is_some();
+        let Some(token) = token else {
+            return self.admit(now, slot, accepted, None);
+        };
         let patience = now.tick().after_secs(self.config.limits.handshake_secs.max(1));
         self.deadlines.set(slot, patience);
         let conn = &mut self.conns[slot.index()];
@@ -108,7 +114,7 @@ impl Hub {
     }
 
     /// Whether a client that has shown a token is let in.
-    pub(super) fn authenticated(&mut self, now: Now, ticket: Ticket, granted: bool) {
+    pub(super) fn authenticated(&mut self, now: Now, ticket: Ticket, granted: Option<Grant>) {
         let Ticket { slot, generation } = ticket;
         let who = Who { slot, generation };
         if self.present(who).is_none() {
@@ -118,23 +124,23 @@ impl Hub {
         let asking = transit.take_if(|transit| matches!(**transit, Transit::Asking(_)));
         // It was answered, or refused because nobody did.
         let Some(Transit::Asking(accepted)) = asking.map(|asking| *asking) else { return };
-        if !granted {
+        let Some(Grant { user }) = granted else {
             return self.refuse(now, slot, &Refusal::wrong_token());
-        }
-        self.admit(now, slot, accepted);
+        };
+        self.admit(now, slot, accepted, user);
         self.update_interest(slot);
-        if self.conns[slot.index()].role == Role::Echo {
+        if matches!(self.conns[slot.index()].role, Role::Echo | Role::Handled) {
             self.seated.push_back(who);
         }
     }
 
-    fn admit(&mut self, now: Now, slot: Slot, accepted: Accepted) {
+    fn admit(&mut self, now: Now, slot: Slot, accepted: Accepted, user: Option<Arc<str>>) {
         let Accepted { response, route, name, nick, encoding, subscription } = accepted;
-        let Some(namespace) = self.config.routes.get(route).namespace else {
-            self.direct_raw(slot, |out| out.extend_from_slice(&response));
-            self.conns[slot.index()].role = Role::Echo;
-            self.conns[slot.index()].echoes = true;
-            return self.open(now, slot);
+        let Route { kind, namespace, .. } = *self.config.routes.get(route);
+        let nick = nick.or_else(|| user.clone().filter(|user| chat::name(user).is_ok()));
+        self.know_user(slot, user);
+        let (Kind::Room | Kind::Chat, Some(namespace)) = (kind, namespace) else {
+            return self.serve_alone(now, slot, &response, kind, name);
         };
         if self.dispatch.backlog() > self.config.limits.commands_waiting_max {
             // The rooms' homes do not keep up, and it would wait behind all the others.
@@ -143,7 +149,7 @@ impl Hub {
         if let Some(name) = subscription.author {
             self.rename(slot, name);
         }
-        if self.config.routes.get(route).kind == Kind::Chat {
+        if kind == Kind::Chat {
             let author = self.conns[slot.index()].author;
             self.names.insert(slot, nick.unwrap_or_else(|| Self::guest(author)));
         }
@@ -155,6 +161,19 @@ impl Hub {
             stays: false,
         };
         self.join(now, slot, namespace, &name, joining);
+    }
+
+    /// Answers a connection that no room's members share: an echo, or one that a handler serves.
+    fn serve_alone(&mut self, now: Now, slot: Slot, response: &[u8], kind: Kind, name: String) {
+        self.direct_raw(slot, |out| out.extend_from_slice(response));
+        let conn = &mut self.conns[slot.index()];
+        conn.echoes = kind == Kind::Echo;
+        conn.role = if conn.echoes { Role::Echo } else { Role::Handled };
+        self.open(now, slot);
+        if kind == Kind::Handled {
+            self.extras.entry(slot).or_default().param = name.into();
+            self.tell_opened(now, slot);
+        }
     }
 
     /// Messages flow from now on.
@@ -189,15 +208,15 @@ impl Hub {
         let outcome = loop {
             match session.next(&mut bytes, message_bytes_max) {
                 Ok(Some(Input::Message { kind, payload })) => {
-                    if let Err(error) = self.message(now, slot, kind, payload) {
-                        break Some(Err(error));
+                    if let Err(stop) = self.message(now, slot, kind, payload) {
+                        break Some(Err(stop));
                     }
                 }
                 Ok(Some(Input::Ping(control))) => self.pong(slot, &control),
                 Ok(Some(Input::Pong(_))) => {}
                 Ok(Some(Input::Close(closing))) => break Some(Ok(closing)),
                 Ok(None) => break None,
-                Err(error) => break Some(Err(error)),
+                Err(error) => break Some(Err(error.into())),
             }
         };
         self.inbound = self.inbound + session.held_bytes() - held;
@@ -213,10 +232,27 @@ impl Hub {
                 let code = closing.code.unwrap_or(CloseCode::NORMAL);
                 self.start_closing(now, slot, CloseReason::Peer(closing.code), Some(code), "");
             }
-            Some(Err(error)) => {
+            Some(Err(stop)) => self.stop(now, slot, stop, bytes),
+        }
+    }
+
+    /// Nothing more is taken from a connection; `rest` came behind what it said last.
+    fn stop(&mut self, now: Now, slot: Slot, stop: Stop, rest: &mut [u8]) {
+        match stop {
+            Stop::Protocol(error) => {
                 let code = error.code();
                 self.fail(now, slot, CloseReason::Protocol(code), code, error.reason());
             }
+            Stop::Panic => self.close_panicked(now, slot),
+            Stop::Flood => {
+                let (reason, code) = (CloseReason::Flood, CloseCode::POLICY);
+                self.fail(now, slot, reason, code, "too many messages");
+            }
+            Stop::Close(code, text) => {
+                self.close_as_told(now, slot, code, text);
+                self.await_goodbye(slot, rest);
+            }
+            Stop::Closing => self.await_goodbye(slot, rest),
         }
     }
 
@@ -280,8 +316,8 @@ impl Hub {
             && last.slot == slot
             && last.generation == generation
             && last.framed == framed
+            && last.span.end == start
         {
-            assert_eq!(last.span.end, start, "direct bytes are addressed as they come");
             last.span.end = end;
             return;
         }
@@ -289,7 +325,12 @@ impl Hub {
         self.pending.mails.push(Mail { slot, generation, span, framed });
     }
 
-    pub(super) fn farewell(&mut self, slot: Slot, code: Option<CloseCode>, text: &'static str) {
+    pub(super) fn farewell(
+        &mut self,
+        slot: Slot,
+        code: Option<CloseCode>,
+        text: Cow<'static, str>,
+    ) {
         let generation = self.conns[slot.index()].generation;
         self.pending.farewells.push(Farewell { slot, generation, code, text });
     }
@@ -337,7 +378,7 @@ impl Answer {
         let served = |encoding: &Encoding| match route.kind {
             Kind::Room => *encoding != Encoding::Chat,
             Kind::Chat => matches!(encoding, Encoding::Raw | Encoding::Chat),
-            Kind::Echo => *encoding == Encoding::Raw,
+            Kind::Echo | Kind::Handled => *encoding == Encoding::Raw,
         };
         let mut offered = request.subprotocols().filter_map(Encoding::of_subprotocol);
         let picked = offered.find(served);
@@ -346,7 +387,7 @@ impl Answer {
         let (encoding, nick) = match (route.kind, picked) {
             (Kind::Chat, Some(Encoding::Chat)) => (Encoding::Chat, chat::name_in(request.query())?),
             (Kind::Chat, _) => (Encoding::Line, chat::name_in(request.query())?),
-            (Kind::Room | Kind::Echo, picked) => (picked.unwrap_or_default(), None),
+            (Kind::Room | Kind::Echo | Kind::Handled, picked) => (picked.unwrap_or_default(), None),
         };
         let subscription = adapter::subscription(&request, encoding)?;
         let accepted = Accepted { response, route: id, name, nick, encoding, subscription };

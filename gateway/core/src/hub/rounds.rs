@@ -1,5 +1,6 @@
 //! What is to be said, in two halves: one that fills while events come, one that is being sent.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use crate::chunk::Chunk;
 use crate::chunk::Span;
 use crate::chunks::ChunkId;
 use crate::close::CloseCode;
+use crate::dispatch::RoomKey;
 use crate::lane::Flight;
 use crate::lanes::LaneId;
 use crate::message::Batch;
@@ -21,6 +23,9 @@ pub(super) struct Pending {
     /// Bytes for one connection each: responses, echoes, pings and pongs.
     pub(super) direct: Chunk,
     pub(super) mails: Vec<Mail>,
+    /// What the program sends, each message to any number of connections.
+    pub(super) orders: Chunk,
+    pub(super) order_mails: Vec<Mail>,
     /// What members missed; encoded when it is sent, one after the other.
     pub(super) missed: VecDeque<Missed>,
     /// Lanes that have something to say, each once.
@@ -32,6 +37,7 @@ impl Pending {
     pub(super) fn is_empty(&self) -> bool {
         self.retries.is_empty()
             && self.mails.is_empty()
+            && self.order_mails.is_empty()
             && self.missed.is_empty()
             && self.lanes.is_empty()
             && self.farewells.is_empty()
@@ -52,22 +58,23 @@ pub(super) struct Mail {
 pub(super) struct Missed {
     pub(super) slot: Slot,
     pub(super) generation: u32,
+    pub(super) room: RoomKey,
     pub(super) epoch: Epoch,
     pub(super) batch: Arc<Batch>,
 }
 
 /// The last word to one connection; without a code it was said already, or cannot be.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Farewell {
     pub(super) slot: Slot,
     pub(super) generation: u32,
     pub(super) code: Option<CloseCode>,
-    pub(super) text: &'static str,
+    pub(super) text: Cow<'static, str>,
 }
 
 /// One pass of the flush over what was pending when it began, in this order: outboxes that may
-/// go on, direct bytes (a response comes before anything its room says), what was missed, lanes,
-/// last words.
+/// go on, direct bytes (a response comes before anything its room says), what the program sends,
+/// what was missed, lanes, last words.
 #[derive(Debug, Default)]
 pub(super) struct Round {
     pub(super) retries: Vec<Slot>,
@@ -75,6 +82,9 @@ pub(super) struct Round {
     pub(super) direct: Option<ChunkId>,
     pub(super) mails: Vec<Mail>,
     pub(super) mailed: usize,
+    pub(super) orders: Option<ChunkId>,
+    pub(super) order_mails: Vec<Mail>,
+    pub(super) ordered: usize,
     pub(super) missed: VecDeque<Missed>,
     /// Lanes that took off when the round began, and have not landed.
     pub(super) flights: VecDeque<Airborne>,
@@ -97,12 +107,14 @@ impl Round {
         assert!(!self.active, "a round begins when the one before is done");
         self.retries.clear();
         self.mails.clear();
+        self.order_mails.clear();
         self.farewells.clear();
         std::mem::swap(&mut self.retries, &mut pending.retries);
         std::mem::swap(&mut self.mails, &mut pending.mails);
+        std::mem::swap(&mut self.order_mails, &mut pending.order_mails);
         std::mem::swap(&mut self.missed, &mut pending.missed);
         std::mem::swap(&mut self.farewells, &mut pending.farewells);
-        (self.retried, self.mailed, self.said) = (0, 0, 0);
+        (self.retried, self.mailed, self.ordered, self.said) = (0, 0, 0, 0);
         self.active = true;
     }
 }

@@ -1,6 +1,7 @@
 //! Messages: from whoever says them into what each lane of the room says.
 
-use super::{Hub, Role, Unanswered};
+use super::edge::Stop;
+use super::{Hub, Role, Unanswered, Who, places};
 use crate::body::Body;
 use crate::chunk::{Chunk, Span};
 use crate::dispatch::{Published, RoomKey};
@@ -12,7 +13,7 @@ use crate::lanes::LaneId;
 use crate::message::{ENTRY_COST_BYTES, Meta, Words};
 use crate::mutant::Mutant;
 use crate::position::{Epoch, Offset, Position};
-use crate::route;
+use crate::route::{self, Namespace};
 use crate::session::{Payload, ProtocolError};
 use crate::slot::Slot;
 use crate::time::Now;
@@ -25,14 +26,30 @@ impl Hub {
         slot: Slot,
         kind: Kind,
         payload: Payload<'_>,
-    ) -> Result<(), ProtocolError> {
+    ) -> Result<(), Stop> {
         self.counters.messages += 1;
+        match self.conns[slot.index()].edged {
+            true => self.message_at_edge(now, slot, kind, payload),
+            false => self.serve(now, slot, kind, payload).map_err(Stop::from),
+        }
+    }
+
+    /// Does with a message what its route is for.
+    pub(super) fn serve(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        kind: Kind,
+        payload: Payload<'_>,
+    ) -> Result<(), ProtocolError> {
         match self.conns[slot.index()].role {
             Role::Member { lane, .. } if self.route(slot).kind == route::Kind::Chat => {
                 self.chat(now, slot, lane, kind, payload);
             }
             Role::Member { lane, .. } => return self.say(now, slot, lane, kind, payload),
-            Role::Echo => self.echo(slot, kind, payload),
+            Role::Echo => self.say_to(slot, kind, payload),
+            // Its handler has served it, or its middleware did not want that.
+            Role::Handled => {}
             Role::Nothing | Role::Waiting { .. } => {
                 unreachable!("only who is open and joined is understood")
             }
@@ -40,7 +57,8 @@ impl Hub {
         Ok(())
     }
 
-    fn echo(&mut self, slot: Slot, kind: Kind, payload: Payload<'_>) {
+    /// A message for one connection alone.
+    pub(super) fn say_to(&mut self, slot: Slot, kind: Kind, payload: Payload<'_>) {
         let start = self.pending.direct.len();
         self.prepare_direct();
         match self.large(payload) {
@@ -61,40 +79,79 @@ impl Hub {
         payload: Payload<'_>,
         publish: Option<u64>,
     ) {
+        let author = self.conns[slot.index()].author;
+        self.publish_payload(now, author, Some((slot, publish)), room, kind, payload);
+    }
+
+    fn publish_payload(
+        &mut self,
+        now: Now,
+        author: Author,
+        by: Option<(Slot, Option<u64>)>,
+        room: RoomKey,
+        kind: Kind,
+        payload: Payload<'_>,
+    ) {
         match self.large(payload) {
-            Ok(body) => self.publish_words(now, slot, room, kind, Words::Body(&body), publish),
+            Ok(body) => self.publish_words(now, author, by, room, kind, Words::Body(&body)),
             Err(payload) => {
                 let words = Words::Bytes(payload.as_slice());
-                self.publish_words(now, slot, room, kind, words, publish);
+                self.publish_words(now, author, by, room, kind, words);
             }
         }
     }
 
-    fn publish_words(
+    /// Publishes to a room that a program names, of which the connection need not be a member.
+    pub(super) fn publish_in(
         &mut self,
         now: Now,
-        slot: Slot,
+        author: Author,
+        by: Option<Slot>,
+        (namespace, name): (Namespace, &str),
+        kind: Kind,
+        payload: Payload<'_>,
+    ) {
+        // It is there as long as it speaks; what is under way keeps the room.
+        let (room, _) = self.dispatch.enter(namespace, name);
+        self.publish_payload(now, author, by.map(|slot| (slot, None)), room, kind, payload);
+        if let Some(slot) = by
+            && self.dispatch.is_stalled(room)
+            && !self.conns[slot.index()].stalled
+        {
+            self.stall(slot, room);
+        }
+        self.dispatch.leave(room);
+    }
+
+    /// Publishes words, `by` a connection of this shard that is told of their place, or by nobody.
+    pub(super) fn publish_words(
+        &mut self,
+        now: Now,
+        author: Author,
+        by: Option<(Slot, Option<u64>)>,
         room: RoomKey,
         kind: Kind,
         words: Words<'_>,
-        publish: Option<u64>,
     ) {
-        let author = self.conns[slot.index()].author;
         match self.dispatch.publish(now.tick(), room, author, kind, words) {
             Published::Said { prev, position } => {
                 let (offset, origin) = (position.offset, ShardId::default());
                 let meta = Meta { prev, offset, author, origin, id: 0, kind };
                 self.append(room, position.epoch, &meta, words);
-                self.acknowledge(slot, publish, position);
+                if let Some((slot, publish)) = by {
+                    self.acknowledge(slot, publish, position);
+                }
             }
             Published::Waits { id } => {
-                self.conns[slot.index()].unanswered += 1;
-                let who = self.who(slot);
-                let mut publish = publish;
-                if self.config.mutants.has(Mutant::EarlyAck) {
-                    let Position { epoch, offset } = self.dispatch.position(room);
-                    let position = Position { epoch, offset: offset.next() };
-                    self.acknowledge(slot, publish.take(), position);
+                let mut publish = by.and_then(|(_, publish)| publish);
+                let who = by.map(|(slot, _)| self.who(slot));
+                if let Some(Who { slot, .. }) = who {
+                    self.conns[slot.index()].unanswered += 1;
+                    if self.config.mutants.has(Mutant::EarlyAck) {
+                        let Position { epoch, offset } = self.dispatch.position(room);
+                        let position = Position { epoch, offset: offset.next() };
+                        self.acknowledge(slot, publish.take(), position);
+                    }
                 }
                 let bytes = words.len() + ENTRY_COST_BYTES;
                 self.underway_bytes += bytes;
@@ -104,7 +161,7 @@ impl Hub {
     }
 
     /// A payload that is shared as it is, where that saves a large copy.
-    fn large<'a>(&self, payload: Payload<'a>) -> Result<Body, Payload<'a>> {
+    pub(super) fn large<'a>(&self, payload: Payload<'a>) -> Result<Body, Payload<'a>> {
         let bytes = payload.as_slice();
         if bytes.len() < self.config.limits.share_bytes_min {
             return Err(payload);
@@ -193,31 +250,28 @@ impl Hub {
         if conn.author != author && !stranger {
             return None;
         }
-        match conn.role {
-            Role::Member { lane, seat } if lane == id => Some((slot, seat)),
-            Role::Member { .. } | Role::Waiting { .. } | Role::Echo | Role::Nothing => None,
-        }
+        Some((slot, self.seat_in(slot, id)?))
     }
 
     /// Excludes an author that was born elsewhere, or is on several connections.
     fn exclude_others(&mut self, id: LaneId, author: Author, span: Span) {
-        let Some(slots) = self.authors.get(&author) else { return };
+        let Self { authors, conns, extras, lanes, config, .. } = self;
+        let Some(slots) = authors.get(&author) else { return };
         for &slot in slots {
-            if let Role::Member { lane, seat } = self.conns[slot.index()].role
-                && lane == id
-                && !self.hears_itself(slot)
+            let conn = &conns[slot.index()];
+            if let Some(seat) = places::seat_in(conn, extras, slot, id)
+                && !config.routes.get(conn.route).includes_sender
             {
-                self.lanes.lane_mut(id).skip(seat, Skip { slot, span, frames: 1 });
+                lanes.lane_mut(id).skip(seat, Skip { slot, span, frames: 1 });
             }
         }
     }
 
     /// Members that were further on than the room hear nothing until it gets there.
     pub(super) fn keep_floors(&mut self, id: LaneId, offset: Offset, span: Span) {
-        let Self { lanes, conns, .. } = self;
-        lanes.lane_mut(id).keep_floors(offset, span, |slot| match conns[slot.index()].role {
-            Role::Member { lane, seat } if lane == id => Some(seat),
-            Role::Member { .. } | Role::Waiting { .. } | Role::Echo | Role::Nothing => None,
+        let Self { lanes, conns, extras, .. } = self;
+        lanes.lane_mut(id).keep_floors(offset, span, |slot| {
+            places::seat_in(&conns[slot.index()], extras, slot, id)
         });
     }
 

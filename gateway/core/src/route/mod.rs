@@ -2,11 +2,16 @@
 
 mod pattern;
 
+use std::sync::Arc;
+
 use thiserror::Error;
 
+use crate::handler::Mount;
 use crate::handshake::{Refusal, decode_segment};
 use crate::hub::MemberPolicy;
+use crate::id::ShardId;
 use crate::limits::Limits;
+use crate::middleware::{Commands, Edge, Layer};
 
 use pattern::Pattern;
 
@@ -44,6 +49,8 @@ pub enum Kind {
     Chat,
     /// Everything comes back to its sender, and nobody else is there.
     Echo,
+    /// A [`Handler`](crate::handler::Handler) of the program that uses the gateway.
+    Handled,
 }
 
 /// What a client has to show.
@@ -56,8 +63,8 @@ pub enum Auth {
     Bearer,
 }
 
-/// What an operator says of a route.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+/// What an operator, or a program, says of a route.
+#[derive(Clone, Debug, Default)]
 pub struct RouteConfig {
     /// The path: segments that are compared letter by letter, and at most one `{room}`, which
     /// takes the room's name. Without it the route is one room.
@@ -76,6 +83,35 @@ pub struct RouteConfig {
     /// Payload bytes of a message, at most those of [`Limits::message_bytes_max`], which is also
     /// the default.
     pub message_bytes_max: Option<usize>,
+    /// What is done around each message, the outermost layer first.
+    pub middleware: Vec<Arc<dyn Layer>>,
+    /// What serves it, if that is a handler.
+    pub handler: Option<Arc<dyn Mount>>,
+}
+
+impl RouteConfig {
+    /// A route that a handler serves. The rooms that it names are those of the namespace.
+    #[must_use]
+    pub fn handled(
+        path: impl Into<String>,
+        namespace: impl Into<String>,
+        handler: impl Mount + 'static,
+    ) -> Self {
+        Self {
+            path: path.into(),
+            namespace: Some(namespace.into()),
+            kind: Kind::Handled,
+            handler: Some(Arc::new(handler)),
+            ..Self::default()
+        }
+    }
+
+    /// With one more layer of middleware, within those that it has.
+    #[must_use]
+    pub fn with(mut self, layer: impl Layer + 'static) -> Self {
+        self.middleware.push(Arc::new(layer));
+        self
+    }
 }
 
 /// Why a table of routes makes no sense. `path` is that of the route to be changed.
@@ -90,10 +126,19 @@ pub struct RouteError {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct RouteId(u16);
 
+impl RouteId {
+    /// The route's place in its table.
+    #[inline]
+    pub(crate) fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
 /// One route.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Route {
     pattern: Pattern,
+    path: String,
     /// What serves it.
     pub kind: Kind,
     /// The family of rooms, unless it is an echo.
@@ -106,10 +151,12 @@ pub struct Route {
     pub member_policy: Option<MemberPolicy>,
     /// Payload bytes of a message; beyond it, 1009.
     pub message_bytes_max: usize,
+    middleware: Vec<Arc<dyn Layer>>,
+    handler: Option<Arc<dyn Mount>>,
 }
 
 /// A table of routes.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Routes {
     /// The most literal first.
     routes: Vec<Route>,
@@ -145,7 +192,8 @@ impl Routes {
                 includes_sender: true,
                 message_bytes_max: Some(CHAT_BYTES_MAX),
                 ..chat
-            },
+            }
+            .with(Commands),
             echo,
         ]
     }
@@ -175,9 +223,14 @@ impl Routes {
     fn route(&mut self, config: &RouteConfig) -> Result<Route, String> {
         let pattern = Pattern::parse(&config.path)?;
         let namespace = match (config.kind, &config.namespace) {
-            (Kind::Room | Kind::Chat, Some(name)) => Some(self.enroll(name, config.auth)?),
+            (Kind::Room | Kind::Chat | Kind::Handled, Some(name)) => {
+                Some(self.enroll(name, config.auth)?)
+            }
             (Kind::Room | Kind::Chat, None) => {
                 return Err("a room needs a namespace; name one".to_owned());
+            }
+            (Kind::Handled, None) => {
+                return Err("a handler needs a namespace for its rooms; name one".to_owned());
             }
             (Kind::Echo, None) if pattern.room().is_some() => {
                 return Err("an echo has no room; write the path without {room}".to_owned());
@@ -187,10 +240,15 @@ impl Routes {
                 return Err("an echo has no rooms; leave the namespace out".to_owned());
             }
         };
+        if (config.kind == Kind::Handled) != config.handler.is_some() {
+            let why = "a handler and the kind that has one go together; give both or neither";
+            return Err(why.to_owned());
+        }
         if config.message_bytes_max == Some(0) {
             return Err("message_bytes_max is 0; give at least 1".to_owned());
         }
         Ok(Route {
+            path: pattern.to_string(),
             pattern,
             kind: config.kind,
             namespace,
@@ -198,6 +256,8 @@ impl Routes {
             includes_sender: config.includes_sender,
             member_policy: config.member_policy,
             message_bytes_max: config.message_bytes_max.unwrap_or(usize::MAX),
+            middleware: config.middleware.clone(),
+            handler: config.handler.clone(),
         })
     }
 
@@ -268,8 +328,16 @@ impl Routes {
 impl Route {
     /// Its path as it was written.
     #[must_use]
-    pub fn path(&self) -> String {
-        self.pattern.to_string()
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// What is asked about messages on this shard; nothing if there is neither middleware nor a
+    /// handler.
+    pub(crate) fn edge(&self, shard: ShardId) -> Option<Edge> {
+        let chain: Vec<_> = self.middleware.iter().map(|layer| layer.layer(shard)).collect();
+        let handler = self.handler.as_ref().map(|mount| mount.mount(shard));
+        (!chain.is_empty() || handler.is_some()).then_some(Edge { chain, handler })
     }
 }
 
@@ -280,7 +348,7 @@ mod tests {
     fn found(path: &str) -> (String, String) {
         let routes = Routes::default();
         let (id, name) = routes.find(path, &Limits::default()).expect(path);
-        (routes.get(id).path(), name)
+        (routes.get(id).path().to_owned(), name)
     }
 
     /// Why a table of these routes makes no sense.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use gateway_core::dispatch::{Answer, Inquiry};
 use gateway_core::envelope::{Command, Delivery, Post, RoomName, Term};
-use gateway_core::event::{CloseReason, Effect, Event};
+use gateway_core::event::{CloseReason, Effect, Event, Grant};
 use gateway_core::hub::{Config, Flush, Hub};
 use gateway_core::id::ShardId;
 use gateway_core::slot::Slot;
@@ -290,6 +290,7 @@ impl Node {
                 }
                 Effect::Authenticate { ticket, token, .. } => {
                     let granted = token.expose() == TOKEN;
+                    let granted = granted.then(Grant::default);
                     let event = Event::Authenticated { ticket, granted };
                     self.shards[shard].hub.handle(self.now, event);
                 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use gateway_core::event::{CloseReason, Effect, Event, Ticket};
+use gateway_core::event::{CloseReason, Effect, Event, Grant, Ticket};
 use gateway_core::hub::{Config, Flush, Hub, MemberPolicy};
 use gateway_core::limits::Limits;
 use gateway_core::route::{RouteConfig, Routes};
@@ -202,6 +202,7 @@ impl World {
     /// Tells the hub what was found out about tokens.
     pub(crate) fn decide(&mut self) {
         for (ticket, granted) in std::mem::take(&mut self.asked) {
+            let granted = granted.then(Grant::default);
             self.hub.handle(self.now, Event::Authenticated { ticket, granted });
         }
         self.settle();

@@ -60,6 +60,7 @@ fn route(table: &Table<'_>, limits: &Limits) -> Result<RouteConfig, Wrong> {
             1..=limits.message_bytes_max as u64,
             Unit::Bytes,
         )?,
+        ..RouteConfig::default()
     })
 }
 
