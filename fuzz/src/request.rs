@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use gateway_core::handshake::{Refusal, Request, decode_segment, head_end};
+use gateway_core::handshake::{Refusal, Request, head_end, percent_decode};
 use gateway_core::limits::Limits;
 
 pub(crate) fn check(data: &[u8], limits: &Limits) {
@@ -36,10 +36,14 @@ fn check_target(request: &Request<'_>, limits: &Limits) {
     assert!(!path.is_empty() && !path.contains(['?', '#', ' ']), "{path:?} is a path");
     check_refusal(&Refusal::not_found(path));
     for segment in path.split('/') {
-        match decode_segment(segment, limits.room_name_bytes_max) {
+        match percent_decode(segment, "the name", limits.room_name_bytes_max) {
             Ok(name) => check_name(&name, limits.room_name_bytes_max),
             Err(refusal) => check_refusal(&refusal),
         }
+    }
+    match request.query().parameter("name", limits.room_name_bytes_max) {
+        Ok(name) => check_name(&name.unwrap_or_default(), limits.room_name_bytes_max),
+        Err(refusal) => check_refusal(&refusal),
     }
 }
 
@@ -50,7 +54,7 @@ fn check_name(name: &str, bytes_max: usize) {
     for byte in name.bytes() {
         write!(encoded, "%{byte:02x}").expect("a string takes all");
     }
-    assert_eq!(decode_segment(&encoded, bytes_max).as_deref(), Ok(name));
+    assert_eq!(percent_decode(&encoded, "the name", bytes_max).as_deref(), Ok(name));
 }
 
 /// The headers of a handshake are there, each once and with its value.

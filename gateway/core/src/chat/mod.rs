@@ -8,7 +8,7 @@ mod slash;
 
 use std::sync::Arc;
 
-use crate::handshake::{Refusal, decode_segment};
+use crate::handshake::{Query, Refusal};
 
 pub(crate) use slash::{HELP, Line};
 
@@ -41,11 +41,8 @@ pub(crate) fn name(raw: &str) -> Result<Arc<str>, &'static str> {
 }
 
 /// The name that a request's query asks for, if it does.
-pub(crate) fn name_in(query: Option<&str>) -> Result<Option<Arc<str>>, Refusal> {
-    let mut pairs = query.unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='));
-    let Some((_, raw)) = pairs.find(|(key, _)| *key == "name") else { return Ok(None) };
-    // In queries a plus is a space.
-    let decoded = decode_segment(&raw.replace('+', "%20"), NAME_BYTES_MAX)?;
+pub(crate) fn name_in(query: Query<'_>) -> Result<Option<Arc<str>>, Refusal> {
+    let Some(decoded) = query.parameter("name", NAME_BYTES_MAX)? else { return Ok(None) };
     match name(&decoded) {
         Ok(name) => Ok(Some(name)),
         Err(_) if decoded.trim().is_empty() => Ok(None),
@@ -131,10 +128,12 @@ mod tests {
 
     #[test]
     fn names_come_from_the_query_and_are_bounded() {
-        let name = |query: &str| name_in(Some(query)).map(|name| name.map(|name| name.to_string()));
+        let name =
+            |raw: &str| name_in(Query::new(raw)).map(|name| name.map(|name| name.to_string()));
         assert_eq!(name("name=ann"), Ok(Some("ann".to_owned())));
         assert_eq!(name("a=b&name=an%20n+x&name=c"), Ok(Some("an n x".to_owned())));
         assert_eq!(name("name="), Ok(None));
+        assert_eq!(name("name"), Ok(None));
         assert_eq!(name("nick=ann"), Ok(None));
         for bad in ["name=%00", "name=%2Fwho", "name=%ff"] {
             assert!(name(bad).is_err(), "{bad}");

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
+use super::percent::percent_decode;
 use super::request::Request;
 use super::response::Refusal;
-use super::unescape;
 
 /// Bytes of a token. RFC 6750 names no bound; those in use are a few hundred.
 const TOKEN_BYTES_MAX: usize = 4 << 10;
@@ -71,10 +71,10 @@ impl Request<'_> {
     }
 
     fn queried(&self) -> Result<Option<String>, Refusal> {
-        let pairs = self.query().unwrap_or_default().split('&');
-        let tokens = pairs.filter_map(|pair| pair.split_once('='));
-        let tokens = tokens.filter(|(name, _)| *name == PARAMETER).map(|(_, token)| token);
-        only(tokens, "access_token parameters")?.map(decode).transpose()
+        let token = self.query().only(PARAMETER)?;
+        // A plus stays what it is: tokens have them (RFC 6750 §2.1), and never a space.
+        let decode = |raw| percent_decode(raw, PARAMETER, TOKEN_BYTES_MAX);
+        token.map(decode).transpose()
     }
 }
 
@@ -85,16 +85,6 @@ fn only<T>(mut all: impl Iterator<Item = T>, what: &str) -> Result<Option<T>, Re
         return Err(Refusal::bad_request(format!("there are several {what}; send one")));
     }
     Ok(first)
-}
-
-fn decode(raw: &str) -> Result<String, Refusal> {
-    let mut decoded = Vec::with_capacity(raw.len());
-    let mut rest = raw.as_bytes();
-    while let Some((&byte, mut after)) = rest.split_first() {
-        decoded.push(if byte == b'%' { unescape(&mut after)? } else { byte });
-        rest = after;
-    }
-    String::from_utf8(decoded).map_err(|_| Refusal::bad_request("access_token is not UTF-8"))
 }
 
 #[cfg(test)]
@@ -126,6 +116,11 @@ mod tests {
     }
 
     #[test]
+    fn a_plus_of_a_token_in_the_query_is_no_space() {
+        assert_eq!(bearer("/?access_token=a+b/c%2B==", ""), Ok(Some("a+b/c+==".to_owned())));
+    }
+
+    #[test]
     fn who_shows_nothing_of_the_kind_has_no_token() {
         for (target, headers) in [
             ("/", ""),
@@ -146,12 +141,23 @@ mod tests {
             ("/?access_token=a&access_token=b", ""),
             ("/?access_token=%zz", ""),
             ("/?access_token=%ff", ""),
+            ("/?access_token=%00", ""),
             ("/?access_token=", ""),
+            ("/?access_token", ""),
         ] {
             assert!(bearer(target, headers).is_err(), "{target} {headers}");
         }
-        let long = format!("Authorization: Bearer {}\r\n", "x".repeat(TOKEN_BYTES_MAX + 1));
-        assert!(bearer("/", &long).is_err());
+        let long = "x".repeat(TOKEN_BYTES_MAX + 1);
+        assert!(bearer("/", &format!("Authorization: Bearer {long}\r\n")).is_err());
+        assert!(bearer(&format!("/?access_token={long}"), "").is_err());
+    }
+
+    #[test]
+    fn a_refusal_does_not_repeat_the_token() {
+        for token in ["s3cret%zz", "s3cret%ff", "s3cret%00", "s3cret&access_token=s3cret"] {
+            let why = bearer(&format!("/?access_token={token}"), "").expect_err(token);
+            assert!(why.contains(PARAMETER) && !why.contains("s3cret"), "{why}");
+        }
     }
 
     #[test]

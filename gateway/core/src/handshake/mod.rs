@@ -1,12 +1,16 @@
 //! The opening handshake of RFC 6455 §4.2: an HTTP request in, an upgrade or a refusal out.
 
 mod credentials;
+mod percent;
+mod query;
 mod request;
 mod response;
 
 use memchr::memchr_iter;
 
 pub use self::credentials::Secret;
+pub use self::percent::percent_decode;
+pub use self::query::Query;
 pub use self::request::Request;
 pub use self::response::{Page, Refusal, Status, Upgrade};
 
@@ -27,44 +31,6 @@ pub fn head_end(bytes: &[u8], from: usize) -> Option<usize> {
             _ => None,
         }
     })
-}
-
-/// Percent-decodes one segment of a path, RFC 3986 §2.1, up to `bytes_max` bytes of result.
-///
-/// # Errors
-/// 400 for a bad escape, and for a result that is too long, is not UTF-8, or holds a control
-/// character.
-pub fn decode_segment(raw: &str, bytes_max: usize) -> Result<String, Refusal> {
-    let mut decoded = Vec::with_capacity(raw.len().min(bytes_max));
-    let mut rest = raw.as_bytes();
-    while let Some((&byte, mut after)) = rest.split_first() {
-        let byte = if byte == b'%' { unescape(&mut after)? } else { byte };
-        if decoded.len() == bytes_max {
-            let why = format!("a segment of the path is longer than {bytes_max} bytes; shorten it");
-            return Err(Refusal::bad_request(why));
-        }
-        decoded.push(byte);
-        rest = after;
-    }
-    let Ok(segment) = String::from_utf8(decoded) else {
-        return Err(Refusal::bad_request("a segment of the path is not UTF-8 when decoded"));
-    };
-    if segment.contains(char::is_control) {
-        return Err(Refusal::bad_request("a segment of the path has a control character"));
-    }
-    Ok(segment)
-}
-
-/// Takes the two digits that follow a percent sign.
-fn unescape(rest: &mut &[u8]) -> Result<u8, Refusal> {
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    if let [high, low, after @ ..] = *rest
-        && let (Some(high), Some(low)) = (digit(*high), digit(*low))
-    {
-        *rest = after;
-        return Ok((high << 4 | low) as u8);
-    }
-    Err(Refusal::bad_request("a `%` in the path is not followed by two hex digits; write it %25"))
 }
 
 #[cfg(test)]
@@ -96,48 +62,5 @@ mod tests {
             assert_eq!(head_end(bytes, 0), None, "{bytes:?}");
             assert_eq!(head_end(bytes, bytes.len()), None, "{bytes:?}");
         }
-    }
-
-    #[test]
-    fn segments_are_decoded() {
-        for (raw, decoded) in [
-            ("", ""),
-            ("lobby", "lobby"),
-            ("caf%C3%A9", "café"),
-            ("caf%c3%a9", "café"),
-            ("a+b%20c%2Fd%25", "a+b c/d%"),
-            ("é", "é"),
-        ] {
-            assert_eq!(decode_segment(raw, 255).as_deref(), Ok(decoded), "{raw}");
-        }
-    }
-
-    #[test]
-    fn segments_that_are_no_names_are_refused() {
-        for (raw, word) in [
-            ("%", "hex"),
-            ("a%2", "hex"),
-            ("%GG", "hex"),
-            ("%+1", "hex"),
-            ("%\u{e9}1", "hex"),
-            ("%FF", "UTF-8"),
-            ("%C3", "UTF-8"),
-            ("%00", "control"),
-            ("a%0Ab", "control"),
-            ("%7F", "control"),
-            ("%C2%85", "control"),
-        ] {
-            let refusal = decode_segment(raw, 255).expect_err(raw);
-            assert_eq!(refusal.status, Status::BadRequest);
-            assert!(refusal.why().contains(word), "{raw}: {}", refusal.why());
-        }
-    }
-
-    #[test]
-    fn a_segment_is_bounded_by_what_it_decodes_to() {
-        assert_eq!(decode_segment("%C3%A9", 2).as_deref(), Ok("é"));
-        assert_eq!(decode_segment("abc", 3).as_deref(), Ok("abc"));
-        let refusal = decode_segment("abcd", 3).expect_err("too long");
-        assert!(refusal.why().contains("3 bytes"));
     }
 }

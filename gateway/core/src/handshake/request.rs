@@ -3,6 +3,7 @@
 use httparse::{EMPTY_HEADER, Header};
 use memchr::memchr_iter;
 
+use super::query::Query;
 use super::response::{Refusal, Status, Upgrade};
 use crate::limits::Limits;
 
@@ -62,10 +63,10 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// What follows the first question mark, if there is one.
+    /// What follows the first question mark.
     #[must_use]
-    pub fn query(&self) -> Option<&'a str> {
-        local_part(self.target).split_once('?').map(|(_, query)| query)
+    pub fn query(&self) -> Query<'a> {
+        Query::new(local_part(self.target).split_once('?').map_or("", |(_, query)| query))
     }
 
     /// Whether the method is GET.
@@ -309,10 +310,10 @@ mod tests {
         assert!(!refusal.why().contains(char::is_control), "{:?}", refusal.why());
     }
 
-    fn target_of(target: &str) -> (String, Option<String>) {
+    fn target_of(target: &str) -> (String, String) {
         let head = head(&format!("GET {target} HTTP/1.1"), &plain());
         let request = Request::parse(head.as_bytes(), &Limits::default()).unwrap();
-        (request.path().to_owned(), request.query().map(str::to_owned))
+        (request.path().to_owned(), request.query().0.to_owned())
     }
 
     #[test]
@@ -478,21 +479,20 @@ mod tests {
     #[test]
     fn targets_are_reduced_to_path_and_query() {
         for (target, path, query) in [
-            ("/", "/", None),
-            ("/ws/lobby", "/ws/lobby", None),
-            ("/ws/lobby?a=b?c", "/ws/lobby", Some("a=b?c")),
-            ("/?", "/", Some("")),
-            ("//ws", "//ws", None),
-            ("/a://b/c", "/a://b/c", None),
-            ("http://localhost:8080/ws/lobby?x", "/ws/lobby", Some("x")),
-            ("WS://localhost/ws/lobby", "/ws/lobby", None),
-            ("wss://localhost", "/", None),
-            ("https://localhost?x=/y", "/", Some("x=/y")),
-            ("ftp://localhost/ws", "ftp://localhost/ws", None),
-            ("*", "*", None),
+            ("/", "/", ""),
+            ("/ws/lobby", "/ws/lobby", ""),
+            ("/ws/lobby?a=b?c", "/ws/lobby", "a=b?c"),
+            ("/?", "/", ""),
+            ("//ws", "//ws", ""),
+            ("/a://b/c", "/a://b/c", ""),
+            ("http://localhost:8080/ws/lobby?x", "/ws/lobby", "x"),
+            ("WS://localhost/ws/lobby", "/ws/lobby", ""),
+            ("wss://localhost", "/", ""),
+            ("https://localhost?x=/y", "/", "x=/y"),
+            ("ftp://localhost/ws", "ftp://localhost/ws", ""),
+            ("*", "*", ""),
         ] {
-            let expected = (path.to_owned(), query.map(str::to_owned));
-            assert_eq!(target_of(target), expected, "{target}");
+            assert_eq!(target_of(target), (path.to_owned(), query.to_owned()), "{target}");
         }
     }
 

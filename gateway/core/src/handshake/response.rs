@@ -1,6 +1,7 @@
 //! What a request is answered: an upgrade, a page, or a refusal that says what to do.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use data_encoding::BASE64;
 use sha1_smol::Sha1;
@@ -149,6 +150,11 @@ impl Refusal {
     pub fn too_large() -> Self {
         let why = "the request's head is too large; send fewer or shorter headers";
         Self::new(Status::HeadTooLarge, why)
+    }
+
+    /// 400: `what` has more than `bytes_max` bytes.
+    pub(crate) fn too_long(what: impl fmt::Display, bytes_max: usize) -> Self {
+        Self::bad_request(format!("{what} is longer than {bytes_max} bytes; shorten it"))
     }
 
     pub(crate) fn bad_request(why: impl Into<Cow<'static, str>>) -> Self {

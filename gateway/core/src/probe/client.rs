@@ -2,7 +2,7 @@
 
 use super::{Fields, Malformed, put, put_kind};
 use crate::frame::Kind;
-use crate::handshake::Refusal;
+use crate::handshake::{Query, Refusal};
 use crate::position::{Epoch, Offset, Position};
 
 const PUBLISH: u8 = 1;
@@ -26,8 +26,7 @@ impl Subscribe {
     /// # Errors
     /// 400 for what is no decimal number of 64 bits (62 for `as`), for a parameter that is there
     /// twice, and for half a position.
-    pub fn parse(query: Option<&str>) -> Result<Self, Refusal> {
-        let query = query.unwrap_or_default();
+    pub fn parse(query: Query<'_>) -> Result<Self, Refusal> {
         let since = match (number(query, "epoch")?, number(query, "offset")?) {
             (None, None) => None,
             (Some(epoch), Some(offset)) => {
@@ -49,14 +48,8 @@ impl Subscribe {
 }
 
 /// The number that a query gives under this name, if it does.
-fn number(query: &str, name: &str) -> Result<Option<u64>, Refusal> {
-    let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    let mut values = pairs.filter(|(key, _)| *key == name).map(|(_, value)| value);
-    let Some(value) = values.next() else { return Ok(None) };
-    if values.next().is_some() {
-        let why = format!("`{name}` is in the query several times; give it once");
-        return Err(Refusal::bad_request(why));
-    }
+fn number(query: Query<'_>, name: &str) -> Result<Option<u64>, Refusal> {
+    let Some(value) = query.only(name)? else { return Ok(None) };
     // `parse` takes a plus sign too, which is a space in most queries.
     match value.parse() {
         Ok(number) if !value.starts_with('+') => Ok(Some(number)),

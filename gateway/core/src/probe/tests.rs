@@ -3,6 +3,7 @@
 use super::client::NAMES;
 use super::*;
 use crate::frame::{self, Opcode};
+use crate::handshake::Query;
 
 const AT: Position = Position { epoch: Epoch(0x0102_0304_0506_0708), offset: Offset(9) };
 
@@ -298,7 +299,6 @@ fn what_is_malformed_is_said_in_the_way_of_errors() {
 #[test]
 fn a_query_says_where_a_client_was_and_who_it_is() {
     let at = |epoch, offset| Some(Position { epoch: Epoch(epoch), offset: Offset(offset) });
-    assert_eq!(Subscribe::parse(None), Ok(Subscribe::default()));
     for (query, since, author) in [
         ("", None, None),
         ("&&", None, None),
@@ -309,7 +309,8 @@ fn a_query_says_where_a_client_was_and_who_it_is() {
         ("epoch=007&offset=18446744073709551615", at(7, u64::MAX), None),
         ("as=4611686018427387903", None, Some(NAMES - 1)),
     ] {
-        assert_eq!(Subscribe::parse(Some(query)), Ok(Subscribe { since, author }), "{query}");
+        let asked = Subscribe::parse(Query::new(query));
+        assert_eq!(asked, Ok(Subscribe { since, author }), "{query}");
     }
 }
 
@@ -331,7 +332,7 @@ fn a_query_that_could_be_meant_in_another_way_is_refused_with_what_to_do() {
         ("as=1&as=1", "`as`", "once"),
         ("epoch=1&offset=1&epoch", "`epoch`", "once"),
     ] {
-        let refusal = Subscribe::parse(Some(query)).expect_err(query);
+        let refusal = Subscribe::parse(Query::new(query)).expect_err(query);
         assert_eq!(refusal.status as u16, 400, "{query}");
         for part in [name, advice] {
             assert!(refusal.why().contains(part), "{query}: {:?} has no {part}", refusal.why());

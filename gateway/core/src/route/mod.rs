@@ -7,7 +7,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::handler::Mount;
-use crate::handshake::{Refusal, decode_segment};
+use crate::handshake::{Refusal, percent_decode};
 use crate::hub::MemberPolicy;
 use crate::id::ShardId;
 use crate::limits::Limits;
@@ -285,7 +285,8 @@ impl Routes {
     /// A segment is decoded before it is compared, so that `/ws/simpl%65` is `/ws/simple`.
     ///
     /// # Errors
-    /// 404 for a path that nothing serves, 400 for a segment that is not one.
+    /// 404 for a path that nothing serves, 400 for a segment that is not one, and for a name of
+    /// more than `room_name_bytes_max`.
     pub fn find(&self, path: &str, limits: &Limits) -> Result<(RouteId, String), Refusal> {
         let not_found = || Refusal::not_found(path);
         let segments = pattern::segments(path).ok_or_else(not_found)?;
@@ -293,12 +294,16 @@ impl Routes {
         if !self.routes.iter().any(|route| route.pattern.len() == count) {
             return Err(not_found());
         }
-        let decode = |segment| decode_segment(segment, limits.room_name_bytes_max);
+        // Which segment is a name is not known yet; the others may be as long as a route says.
+        let decode = |raw: &str| percent_decode(raw, "a segment of the path", raw.len());
         let mut segments = segments.map(decode).collect::<Result<Vec<_>, _>>()?;
         let found = self.routes.iter().position(|route| route.pattern.takes(&segments));
         let index = found.ok_or_else(not_found)?;
         let room = self.routes[index].pattern.room();
         let name = room.map_or_else(String::new, |at| segments.swap_remove(at));
+        if name.len() > limits.room_name_bytes_max {
+            return Err(Refusal::too_long("the room's name", limits.room_name_bytes_max));
+        }
         Ok((RouteId(index as u16), name))
     }
 
@@ -400,7 +405,27 @@ mod tests {
         let longest = "x".repeat(limits.room_name_bytes_max);
         assert_eq!(found(&format!("/ws/{longest}")).1, longest);
         let refusal = Routes::default().find(&format!("/ws/{longest}x"), &limits);
-        assert_eq!(refusal.expect_err("too long").status as u16, 400);
+        let refusal = refusal.expect_err("too long");
+        assert_eq!(refusal.status as u16, 400);
+        assert_eq!(refusal.why(), "the room's name is longer than 255 bytes; shorten it");
+    }
+
+    /// It was refused as a name that is too long, and its route never found.
+    #[test]
+    fn a_literal_segment_may_be_longer_than_a_name() {
+        let limits = Limits::default();
+        let literal = "x".repeat(limits.room_name_bytes_max + 1);
+        let long = format!("/{literal}/{{room}}");
+        let namespace = Some("long".to_owned());
+        let config = RouteConfig { path: long.clone(), namespace, ..RouteConfig::default() };
+        let routes = Routes::new(&[config]).expect("it makes sense");
+        for spelt in [literal.clone(), literal.replacen('x', "%78", 1)] {
+            let (id, name) =
+                routes.find(&format!("/{spelt}/lobby"), &limits).expect("it is served");
+            assert_eq!((routes.get(id).path(), name), (long.clone(), "lobby".to_owned()));
+        }
+        let other = routes.find(&format!("/{literal}x/lobby"), &limits);
+        assert_eq!(other.expect_err("nothing serves it").status as u16, 404);
     }
 
     #[test]
