@@ -9,8 +9,12 @@ use gateway_core::event::Event;
 #[cfg(feature = "probe")]
 use gateway_core::hub::{Config, Hub, MemberPolicy};
 use gateway_core::id::ShardId;
+#[cfg(feature = "probe")]
+use gateway_core::slot::Slot;
 use gateway_core::time::Now;
 use nodes::Node;
+#[cfg(feature = "probe")]
+use world::frames;
 use world::{World, masked, request};
 
 fn tick(node: &mut Node, secs: f64) {
@@ -20,6 +24,30 @@ fn tick(node: &mut Node, secs: f64) {
         shard.hub.handle(now, Event::Tick);
     }
     node.settle();
+}
+
+/// A request for the lobby by `weir.probe.v1`, with this query.
+#[cfg(feature = "probe")]
+fn probing(query: &str) -> Vec<u8> {
+    let mut asks = request(&format!("/ws/lobby{query}"));
+    asks.truncate(asks.len() - 2);
+    asks.extend_from_slice(b"Sec-WebSocket-Protocol: weir.probe.v1\r\n\r\n");
+    asks
+}
+
+/// The epoch of the lobby, which a new member is told.
+#[cfg(feature = "probe")]
+fn epoch_told(world: &mut World, listener: Slot) -> u64 {
+    use gateway_core::probe::ToClient;
+    world.raw(listener, &probing(""));
+    world.settle();
+    let got = std::mem::take(&mut world.wire(listener).got);
+    let end = gateway_core::handshake::head_end(&got, 0).expect("it is answered");
+    let (told, _) = frames(&got[end..]);
+    match ToClient::decode(&told[0].payload) {
+        Ok(ToClient::Subscribed { position, .. }) => position.epoch.0,
+        other => panic!("it is told where it is first, not {other:?}"),
+    }
 }
 
 /// who is moved after its ping is closed with "no pong" at once.
@@ -120,9 +148,7 @@ fn a_lossy_member_owes_no_more_than_its_bound() {
     let mut world = World::with(world::small_outbox(), MemberPolicy::Lossy);
     let other = world.connect("/ws/lobby");
     let slot = world.accept();
-    let mut asks = String::from_utf8(request("/ws/lobby")).unwrap();
-    asks = asks.replace("\r\n\r\n", "\r\nSec-WebSocket-Protocol: weir.probe.v1\r\n\r\n");
-    world.raw(slot, asks.as_bytes());
+    world.raw(slot, &probing(""));
     world.settle();
     let _ = other;
     world.wire(slot).window = 0;
@@ -151,15 +177,7 @@ fn many_recoveries_in_one_turn_are_survived() {
     (world.hub, world.slice) = (hub, 64);
     let author = world.connect("/ws/lobby");
     let listener = world.accept();
-    let probe = |query: &str| {
-        let asks = String::from_utf8(request(&format!("/ws/lobby{query}"))).unwrap();
-        asks.replace("\r\n\r\n", "\r\nSec-WebSocket-Protocol: weir.probe.v1\r\n\r\n").into_bytes()
-    };
-    world.raw(listener, &probe(""));
-    world.settle();
-    let got = &world.wire(listener).got;
-    let frame = got.len() - 18; // tag, epoch, offset, recovered
-    let epoch = u64::from_le_bytes(got[frame + 1..frame + 9].try_into().unwrap());
+    let epoch = epoch_told(&mut world, listener);
     world.end(listener);
     // Two shared messages of 30 MiB, each in two pieces.
     for _ in 0..2 {
@@ -172,7 +190,7 @@ fn many_recoveries_in_one_turn_are_survived() {
     for _ in 0..80 {
         let slot = world.accept();
         world.wire(slot).window = 0;
-        world.raw(slot, &probe(&format!("?epoch={epoch}&offset=0")));
+        world.raw(slot, &probing(&format!("?epoch={epoch}&offset=0")));
     }
     world.settle();
 }
@@ -208,19 +226,11 @@ fn many_movers_that_missed_a_large_message_are_survived() {
 fn members_that_are_ahead_cost_no_memory_for_each_message() {
     let mut world = World::new();
     let author = world.connect("/ws/lobby");
-    let probe = |query: &str| {
-        let asks = String::from_utf8(request(&format!("/ws/lobby{query}"))).unwrap();
-        asks.replace("\r\n\r\n", "\r\nSec-WebSocket-Protocol: weir.probe.v1\r\n\r\n").into_bytes()
-    };
     let listener = world.accept();
-    world.raw(listener, &probe(""));
-    world.settle();
-    let got = &world.wire(listener).got;
-    let frame = got.len() - 18;
-    let epoch = u64::from_le_bytes(got[frame + 1..frame + 9].try_into().unwrap());
+    let epoch = epoch_told(&mut world, listener);
     for _ in 0..500 {
         let slot = world.accept();
-        world.raw(slot, &probe(&format!("?epoch={epoch}&offset=99999999")));
+        world.raw(slot, &probing(&format!("?epoch={epoch}&offset=99999999")));
     }
     world.settle();
     let words = masked(0x82, b"x").repeat(10_000);
