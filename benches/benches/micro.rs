@@ -7,17 +7,16 @@
 //! `publish` asks what one more member of a room costs beside its `send`. Sketch: one entry of
 //! the lane's array and one of the connections', two cache lines in order, so about 5 ns.
 
+mod alone;
+
 use std::hint::black_box;
 use std::io::{self, Read, Write};
 
+use alone::{Alone, frame};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use gateway_core::event::Event;
-use gateway_core::hub::{Config, Flush, Hub};
 use gateway_core::limits::Limits;
 use gateway_core::session::{Input, Session};
 use gateway_core::slot::Slot;
-use gateway_core::time::Now;
-use gateway_core::transmit::{Part, Sent, Transmit};
 use tokio_tungstenite::tungstenite::WebSocket;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
@@ -29,8 +28,6 @@ const MEMBERS: usize = 1000;
 
 /// Bytes of a published message.
 const PAYLOAD_BYTES: usize = 512;
-
-const NOW: Now = Now(1);
 
 criterion_group!(micro, read, publish);
 criterion_main!(micro);
@@ -83,71 +80,16 @@ fn publish(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements((MEMBERS * burst) as u64));
         let frames = frame(PAYLOAD_BYTES).repeat(burst);
         group.bench_function(BenchmarkId::new("weir", burst), |bencher| {
-            let (mut hub, mut wires) = room();
+            let mut room = Alone::with(1 + MEMBERS, "/ws/bench");
             let mut scratch = vec![0; frames.len()];
             bencher.iter(|| {
                 scratch.copy_from_slice(&frames);
-                wires.sent = 0;
-                turn(&mut hub, &mut wires, Event::Received { slot: Slot(0), bytes: &mut scratch });
-                assert_eq!(wires.sent, MEMBERS * burst * (PAYLOAD_BYTES + 4));
+                room.receive(Slot(0), &mut scratch);
+                assert_eq!(room.finish(), MEMBERS * burst * (PAYLOAD_BYTES + 4));
             });
         });
     }
     group.finish();
-}
-
-/// A room of a publisher in slot 0 and its members.
-fn room() -> (Hub, Wires) {
-    let (mut hub, mut wires) = (Hub::new(Config::default()), Wires { sent: 0 });
-    for slot in (0..=MEMBERS).map(Slot::from) {
-        let mut request = *b"GET /ws/bench HTTP/1.1\r\nHost: weir\r\nUpgrade: websocket\r\n\
-            Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-        turn(&mut hub, &mut wires, Event::Accepted { slot });
-        turn(&mut hub, &mut wires, Event::Received { slot, bytes: &mut request });
-    }
-    (hub, wires)
-}
-
-fn turn(hub: &mut Hub, wires: &mut Wires, event: Event<'_>) {
-    hub.handle(NOW, event);
-    while hub.flush(NOW, usize::MAX, wires) == Flush::More {}
-    while let Some(effect) = hub.poll_effect() {
-        black_box(effect);
-    }
-}
-
-/// A client's binary message.
-fn frame(payload_bytes: usize) -> Vec<u8> {
-    let mut frame = match u8::try_from(payload_bytes) {
-        Ok(short @ 0..=125) => vec![0x82, 0x80 | short],
-        _ => {
-            let len = u16::try_from(payload_bytes).expect("the payloads here are short");
-            [&[0x82, 0x80 | 126][..], &len.to_be_bytes()].concat()
-        }
-    };
-    let key = [0x37, 0xfa, 0x21, 0x3d];
-    frame.extend_from_slice(&key);
-    frame.extend((0..payload_bytes).map(|index| index as u8 ^ key[index % 4]));
-    frame
-}
-
-/// Sockets that take everything.
-struct Wires {
-    sent: usize,
-}
-
-impl Transmit for Wires {
-    fn send(&mut self, _slot: Slot, bytes: &[u8]) -> Sent {
-        self.sent += black_box(bytes).len();
-        Sent::Wrote(bytes.len())
-    }
-
-    fn send_parts(&mut self, _slot: Slot, parts: &[Part<'_>]) -> Sent {
-        let len = black_box(parts).iter().map(Part::len).sum();
-        self.sent += len;
-        Sent::Wrote(len)
-    }
 }
 
 /// A stream that holds the same bytes again and again.

@@ -25,8 +25,8 @@ pub(crate) fn bench(flags: &Bench) -> Result<ExitCode> {
 /// Names the measures that failed.
 pub(crate) fn measure_all(measure: Measure, args: &[OsString]) -> Result<()> {
     let build = packages::ensure(false)?;
-    if measure == Measure::Micro {
-        return Invocation::cargo(["bench", "-p", "benches"]).args(args).run();
+    if let Some(alone) = of_the_core(measure) {
+        return alone.args(args).run();
     }
     // Apart, so that the server has the features that `cargo xtask run` gives it.
     Invocation::cargo(["build", "--release", "-p", "gateway", "--bin", "weir"])
@@ -46,6 +46,16 @@ pub(crate) fn measure_all(measure: Measure, args: &[OsString]) -> Result<()> {
     Ok(())
 }
 
+/// The bench of functions, which needs no server; its flags are to follow.
+fn of_the_core(measure: Measure) -> Option<Invocation> {
+    let bench = Invocation::cargo(["bench", "-p", "benches", "--bench"]).arg(name(measure));
+    match measure {
+        Measure::Micro => Some(bench),
+        Measure::Instructions => Some(bench.arg("--")),
+        Measure::Fanout | Measure::Echo | Measure::Idle | Measure::All => None,
+    }
+}
+
 fn weir_bench(name: &str) -> Result<Invocation> {
     let target = workspace::target_dir()?;
     let [weir, bench] =
@@ -57,7 +67,11 @@ fn weir_bench(name: &str) -> Result<Invocation> {
 fn questions(measure: Measure) -> Vec<String> {
     match measure {
         Measure::All => vec![name(Measure::Fanout), name(Measure::Echo), name(Measure::Idle)],
-        Measure::Fanout | Measure::Echo | Measure::Idle | Measure::Micro => vec![name(measure)],
+        Measure::Fanout
+        | Measure::Echo
+        | Measure::Idle
+        | Measure::Instructions
+        | Measure::Micro => vec![name(measure)],
     }
 }
 
@@ -70,7 +84,7 @@ fn names() -> String {
     let lines = Measure::value_variants().iter().map(|measure| {
         let value = measure.to_possible_value().expect("no measure is hidden");
         let help = value.get_help().expect("each measure has a sentence");
-        format!("  {:<8}{help}\n", value.get_name())
+        format!("  {:<14}{help}\n", value.get_name())
     });
     format!("cargo xtask bench NAME [ARGS], where NAME is one of\n{}", lines.collect::<String>())
 }
@@ -86,9 +100,17 @@ mod tests {
     }
 
     #[test]
+    fn benches_of_the_core_take_flags_of_their_own() {
+        let line = |measure| of_the_core(measure).map(|bench| bench.arg("--rounds").to_string());
+        let told = "cargo bench -p benches --bench instructions -- --rounds";
+        assert_eq!(line(Measure::Instructions).as_deref(), Some(told));
+        assert_eq!(line(Measure::Echo), None);
+    }
+
+    #[test]
     fn the_list_names_each_measure_with_its_sentence() {
         let names = names();
-        assert!(names.contains("  fanout  What does one more member of a room cost?\n"));
+        assert!(names.contains("  fanout        What does one more member of a room cost?\n"));
         assert_eq!(names.lines().count(), 1 + Measure::value_variants().len());
     }
 }

@@ -102,6 +102,8 @@ pub(crate) enum Measure {
     Idle,
     /// All of the above, one after the other
     All,
+    /// How many instructions does the core spend on a delivery, and on an echo? (needs valgrind)
+    Instructions,
     /// Criterion's benches of single functions
     Micro,
 }
