@@ -13,7 +13,9 @@ use crate::position::Offset;
 impl Dispatch {
     /// Sends what waits, as far as it may go.
     pub(super) fn flush_sides(&mut self, post: &mut impl Post) {
-        self.full.clear();
+        if !self.full.is_empty() {
+            self.full.clear();
+        }
         let mut busy = std::mem::take(&mut self.busy_sides);
         for room in busy.drain(..) {
             let Some(side) = self.sides.get_mut(room.index()).filter(|side| side.busy) else {

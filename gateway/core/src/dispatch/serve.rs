@@ -18,7 +18,9 @@ struct Shared {
 
 impl Dispatch {
     pub(super) fn serve_homes(&mut self, post: &mut impl Post) {
-        self.full.clear();
+        if !self.full.is_empty() {
+            self.full.clear();
+        }
         let mut busy = std::mem::take(&mut self.busy_homes);
         for index in busy.drain(..) {
             // A home may have gone, and another have come in its place.

@@ -34,7 +34,7 @@ pub(super) enum Stop {
     Protocol(ProtocolError),
     Panic,
     Flood,
-    Close(CloseCode, Cow<'static, str>),
+    Close(Box<(CloseCode, Cow<'static, str>)>),
     /// Its handler has closed it already.
     Closing,
 }
@@ -64,6 +64,7 @@ pub(super) struct Slowed {
 
 impl Hub {
     /// Asks the route's edge about a message and does as it says.
+    #[inline(never)]
     pub(super) fn message_at_edge(
         &mut self,
         now: Now,
@@ -110,7 +111,7 @@ impl Hub {
             Verdict::Rename(wanted) => self.rename_chatter(now, slot, &wanted),
             Verdict::Who => self.tell_who(slot),
             Verdict::Drop => {}
-            Verdict::Close(code, text) => return Err(Stop::Close(code, text)),
+            Verdict::Close(code, text) => return Err(Stop::Close(Box::new((code, text)))),
             Verdict::Flood => return Err(Stop::Flood),
         }
         Ok(())

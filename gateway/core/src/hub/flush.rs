@@ -40,7 +40,7 @@ impl Hub {
     /// Events may be handled between two calls: what they add is said after what is being said.
     pub fn flush(&mut self, now: Now, budget: usize, out: &mut impl Transmit) -> Flush {
         let mut left = budget.max(1);
-        if self.config.shard.is_none() {
+        if self.config.shard.is_none() && !self.round.active {
             self.exchange(now, &mut Nobody);
         }
         loop {

@@ -158,6 +158,8 @@ pub struct Hub {
     /// What members of rooms have not been told of who is there, and when they are.
     news: BTreeMap<RoomKey, News>,
     news_due: VecDeque<(Tick, RoomKey)>,
+    /// By route: payload bytes of a message.
+    message_bytes_max: Vec<usize>,
     /// By route: what is asked about messages, if anything.
     edges: Edges,
     /// What few connections have.
@@ -236,6 +238,12 @@ fn policies(config: &Config) -> Vec<RoomPolicy> {
     policies
 }
 
+/// Payload bytes of a message, by route: no more than the node allows.
+fn message_bytes_max(config: &Config) -> Vec<usize> {
+    let limit = config.limits.message_bytes_max;
+    config.routes.iter().map(|route| route.message_bytes_max.min(limit)).collect()
+}
+
 impl Hub {
     /// An empty hub.
     ///
@@ -270,6 +278,7 @@ impl Hub {
             names: BTreeMap::new(),
             news: BTreeMap::new(),
             news_due: VecDeque::new(),
+            message_bytes_max: message_bytes_max(&config),
             edges: edge::edges(config.routes.iter(), config.shard.unwrap_or_default()),
             extras: BTreeMap::new(),
             users: BTreeMap::new(),

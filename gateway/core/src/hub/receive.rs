@@ -22,6 +22,7 @@ use crate::slot::Slot;
 use crate::time::Now;
 
 impl Hub {
+    #[inline]
     pub(super) fn receive(&mut self, now: Now, slot: Slot, bytes: &mut [u8]) {
         let Some(conn) = self.conns.get_mut(slot.index()) else { return };
         match conn.stage {
@@ -200,6 +201,7 @@ impl Hub {
         self.start_closing(now, slot, CloseReason::Answered(status), None, "");
     }
 
+    #[inline(always)]
     fn receive_frames(&mut self, now: Now, slot: Slot, mut bytes: &mut [u8]) {
         // The session is eight bytes: it leaves its place while the hub is changed by its inputs.
         let mut session = std::mem::take(&mut self.conns[slot.index()].session);
@@ -237,6 +239,7 @@ impl Hub {
     }
 
     /// Nothing more is taken from a connection; `rest` came behind what it said last.
+    #[cold]
     fn stop(&mut self, now: Now, slot: Slot, stop: Stop, rest: &mut [u8]) {
         match stop {
             Stop::Protocol(error) => {
@@ -248,7 +251,8 @@ impl Hub {
                 let (reason, code) = (CloseReason::Flood, CloseCode::POLICY);
                 self.fail(now, slot, reason, code, "too many messages");
             }
-            Stop::Close(code, text) => {
+            Stop::Close(told) => {
+                let (code, text) = *told;
                 self.close_as_told(now, slot, code, text);
                 self.await_goodbye(slot, rest);
             }
@@ -257,8 +261,9 @@ impl Hub {
     }
 
     /// Payload bytes of a message of this connection.
+    #[inline]
     fn message_bytes_max(&self, slot: Slot) -> usize {
-        self.config.limits.message_bytes_max.min(self.route(slot).message_bytes_max)
+        self.message_bytes_max[self.conns[slot.index()].route.index()]
     }
 
     /// After our close frame only the peer's is of interest.

@@ -422,7 +422,7 @@ mod tests {
         for spelt in [literal.clone(), literal.replacen('x', "%78", 1)] {
             let (id, name) =
                 routes.find(&format!("/{spelt}/lobby"), &limits).expect("it is served");
-            assert_eq!((routes.get(id).path(), name), (long.clone(), "lobby".to_owned()));
+            assert_eq!((routes.get(id).path(), &*name), (&*long, "lobby"));
         }
         let other = routes.find(&format!("/{literal}x/lobby"), &limits);
         assert_eq!(other.expect_err("nothing serves it").status as u16, 404);
