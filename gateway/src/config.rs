@@ -6,6 +6,7 @@ mod ports;
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use gateway_core::handshake::Secret;
 use gateway_core::hub::MemberPolicy;
@@ -14,7 +15,9 @@ use gateway_core::route::{RouteConfig, RouteError, Routes};
 use thiserror::Error;
 
 use crate::admin::{AdminKey, KeyError};
+use crate::auth::Auth;
 use crate::plan::{Numa, PlanError, Request};
+use crate::sequencer::Sequencer;
 
 pub use self::file::{FILE_BYTES_MAX, FileConfig, FileError};
 pub use self::namespace::{
@@ -68,6 +71,10 @@ pub struct Config {
     /// What is kept of the rooms that routes open, by the names that routes give their families.
     /// Default nothing, for those that are not named too. See [`rooms`](Self::rooms).
     pub namespaces: Vec<NamespaceConfig>,
+    /// Who decides about tokens, if not `token` alone. Default none.
+    pub auth: Option<Arc<dyn Auth>>,
+    /// Who gives messages their places, if not each room's home itself. Default none.
+    pub sequencer: Option<Arc<dyn Sequencer>>,
     /// The token that opens routes that ask for one, 1 to 4,096 visible ASCII characters. Default
     /// none: then they refuse everyone.
     pub token: Option<Secret>,
@@ -212,6 +219,8 @@ impl Default for Config {
             limits: Limits::default(),
             routes: Routes::builtin(),
             namespaces: Vec::new(),
+            auth: None,
+            sequencer: None,
             token: None,
             member_policy: MemberPolicy::Close,
             store: false,

@@ -131,7 +131,7 @@ fn warn_of_closed_routes(config: &Config) {
     let Ok(routes) = Routes::new(&config.routes) else { return };
     let closed = routes.iter().filter(|route| route.auth == Auth::Bearer);
     let closed: Vec<_> = closed.map(|route| route.path()).collect();
-    if config.token.is_none() && !closed.is_empty() {
+    if config.token.is_none() && config.auth.is_none() && !closed.is_empty() {
         warn!(routes = closed.join(" "), "refusing everyone there until a --token is given");
     }
 }

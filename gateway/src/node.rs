@@ -117,6 +117,26 @@ impl Node {
         self.state(shard) == LEAVING
     }
 
+    /// Whether the shard serves or is leaving.
+    pub(crate) fn has(&self, shard: ShardId) -> bool {
+        self.state(shard) != ABSENT
+    }
+
+    /// One of the shards that serve, the same for each number as long as none comes or goes.
+    pub(crate) fn any_serving(&self, number: u64) -> Option<ShardId> {
+        let serving = u64::from(self.serving.load(Ordering::Relaxed)).max(1);
+        let picked = (number % serving) as usize;
+        let mut all = self.all().filter(|&shard| self.is_serving(shard));
+        let first = all.next()?;
+        // Shards may have gone since they were counted.
+        Some(std::iter::once(first).chain(all).nth(picked).unwrap_or(first))
+    }
+
+    /// All workers, ascending.
+    pub(crate) fn all_workers(&self) -> impl Iterator<Item = WorkerId> + use<> {
+        (u16::MIN..=u16::MAX).map(WorkerId).take(self.doorbells.len())
+    }
+
     /// Shards that serve, ascending.
     pub(crate) fn serving(&self) -> Vec<ShardId> {
         self.all().filter(|&shard| self.is_serving(shard)).collect()

@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 
 use gateway_core::counters::Counters;
 use gateway_core::handshake::Page;
-use gateway_core::hub;
+use gateway_core::hub::{self, Sequencing};
 use gateway_core::id::ShardId;
 use gateway_core::route::Routes;
 use gateway_registry::census::{Capacity, Census};
@@ -25,11 +25,13 @@ use crate::admin;
 use crate::admin::stats::{self, Stats};
 use crate::auth::OneToken;
 use crate::config::{Config, ConfigError};
+use crate::handle::Handle;
 use crate::machine;
 #[cfg(target_os = "linux")]
 use crate::net::MemfdStore;
 use crate::net::listen::{self, Options};
 use crate::node::Node;
+use crate::orders::Mailboxes;
 use crate::plan::SHARDS_MAX;
 use crate::worker::{self, Addition, Ended, Mesh, Setup};
 
@@ -92,6 +94,7 @@ pub struct Server {
     node: Arc<Node>,
     workers: Vec<Worker>,
     ended: mpsc::UnboundedReceiver<usize>,
+    handle: Handle,
     /// The id of the next shard to be added: none is used twice.
     next: u16,
 }
@@ -122,7 +125,13 @@ impl Server {
         let (setup, node) = prepare(config, max_connections, doorbells, shards)?;
         let (tell_ended, ended) = mpsc::unbounded_channel();
         let next = u16::try_from(shards).expect("shards have ids");
-        let mut server = Self { addr, max_connections, node, workers: Vec::new(), ended, next };
+        let orders = ports
+            .iter()
+            .map(|port| Arc::new(Mailbox::new(Mailboxes::capacity(), Arc::clone(port.doorbell()))));
+        let orders = Mailboxes::new(orders);
+        let handle = handle(&setup, &node, &orders);
+        let workers = Vec::new();
+        let mut server = Self { addr, max_connections, node, workers, ended, handle, next };
         let mut listeners = listeners.into_iter();
         let plans = planned.workers.into_iter().zip(ports);
         let plans = plans.map(|(planned, port)| {
@@ -131,6 +140,7 @@ impl Server {
             worker::Plan {
                 node: Arc::clone(&server.node),
                 additions: Arc::new(mailbox),
+                orders: orders.clone(),
                 cpu: planned.cpu,
                 shards: shards.zip(&mut listeners).collect(),
                 setup: setup.clone(),
@@ -178,6 +188,12 @@ impl Server {
     pub fn stats(&self) -> stats::Source {
         let node = Arc::clone(&self.node);
         Arc::new(move || Stats::gather(&node.census, node.tallies()))
+    }
+
+    /// What gives orders to the node while it runs: to connections, users and rooms.
+    #[must_use]
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
     }
 
     /// Tells all shards to stop accepting and to close everyone with 1001.
@@ -264,10 +280,15 @@ fn prepare(
             rooms: config.rooms(&routes),
             routes: Arc::new(routes),
             member_policy: config.member_policy,
+            sequencing: match config.sequencer {
+                Some(_) => Sequencing::Engine,
+                None => Sequencing::Local,
+            },
             seed,
             ..hub::Config::default()
         },
-        auth: Arc::new(OneToken::new(config.token.clone())),
+        auth: config.auth.clone().unwrap_or_else(|| Arc::new(OneToken::new(config.token.clone()))),
+        sequencer: config.sequencer.clone(),
         ring: config.ring,
         batch: config.batch,
         #[cfg(target_os = "linux")]
@@ -279,6 +300,11 @@ fn prepare(
             .map(Arc::new),
     };
     Ok((setup, Arc::new(Node::new(seed, census, doorbells, shards_max))))
+}
+
+fn handle(setup: &Setup, node: &Arc<Node>, orders: &Mailboxes) -> Handle {
+    let hub::Config { routes, limits, .. } = &setup.hub;
+    Handle::new(Arc::clone(node), orders.clone(), Arc::clone(routes), limits.clone())
 }
 
 fn capacities(config: &Config) -> Capacities {

@@ -25,6 +25,7 @@ use tracing::debug;
 use crate::auth::{Auth, OneToken};
 use crate::net::{Batch, Net, Ready};
 use crate::others::{Arrival, Others};
+use crate::sequencer::Sequencer;
 
 use notes::Notes;
 
@@ -57,6 +58,7 @@ pub struct Turn<N> {
     exchanged: bool,
     notes: Notes,
     auth: Arc<dyn Auth>,
+    sequencer: Option<Arc<dyn Sequencer>>,
     /// Connections that the system lost on their way to another shard.
     lost: u64,
 }
@@ -80,6 +82,7 @@ impl<N: Net> Turn<N> {
             exchanged: true,
             notes: Notes::default(),
             auth: Arc::new(OneToken::default()),
+            sequencer: None,
             lost: 0,
         }
     }
@@ -88,6 +91,13 @@ impl<N: Net> Turn<N> {
     #[must_use]
     pub fn with_auth(mut self, auth: Arc<dyn Auth>) -> Self {
         self.auth = auth;
+        self
+    }
+
+    /// Has this one give messages their places, where the hub does not do so itself.
+    #[must_use]
+    pub fn with_sequencer(mut self, sequencer: Option<Arc<dyn Sequencer>>) -> Self {
+        self.sequencer = sequencer;
         self
     }
 
@@ -124,6 +134,19 @@ impl<N: Net> Turn<N> {
         // turn that finds nothing to do says that there is nothing.
         self.settled = idle && !busy && self.exchanged;
         if idle && !busy { Poll::Pending } else { Poll::Ready(Ok(())) }
+    }
+
+    /// Tells the hub something that came neither from a socket nor from another shard. The next
+    /// turn says what follows from it.
+    pub fn tell(&mut self, now: Now, event: Event<'_>) {
+        self.hub.handle(now, event);
+        self.settled = false;
+    }
+
+    /// Whether so much is on its way to other shards that nothing more is to be published here.
+    #[must_use]
+    pub fn is_congested(&self) -> bool {
+        self.hub.underway_bytes() > self.hub.limits().underway_bytes_max
     }
 
     /// Stops accepting and says goodbye to everyone; the shard is done when it is empty.

@@ -2,7 +2,9 @@
 
 mod desk;
 mod link;
+mod orders;
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::net::TcpListener;
@@ -22,11 +24,14 @@ use tracing::{error, info, warn};
 
 use self::desk::Desk;
 use self::link::{Link, Order, Parcel};
+use self::orders::{Departed, Errands};
 use crate::auth::Auth;
 use crate::clock::{Alarm, Clock};
 use crate::machine;
 use crate::net::Net;
 use crate::node::Node;
+use crate::orders::Mailboxes;
+use crate::sequencer::Sequencer;
 use crate::shard::{TURNS_MAX, report};
 use crate::turn::Turn;
 use crate::turn::notes::Rarely;
@@ -52,6 +57,15 @@ pub(crate) struct Addition {
     pub(crate) reply: mpsc::Sender<Result<(), NotAdded>>,
 }
 
+thread_local! {
+    static IS_WORKER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is a worker's, on which nobody may wait for a shard.
+pub(crate) fn is_this() -> bool {
+    IS_WORKER.get()
+}
+
 /// Why a worker did not add a shard.
 #[derive(Debug)]
 pub(crate) enum NotAdded {
@@ -66,6 +80,7 @@ pub(crate) struct Plan {
     pub(crate) node: Arc<Node>,
     pub(crate) port: Port,
     pub(crate) additions: Arc<Mailbox<Addition>>,
+    pub(crate) orders: Mailboxes,
     pub(crate) cpu: Option<usize>,
     /// The shards that it has from the beginning.
     pub(crate) shards: Vec<(ShardId, TcpListener)>,
@@ -77,6 +92,7 @@ pub(crate) struct Plan {
 pub(crate) struct Setup {
     pub(crate) hub: hub::Config,
     pub(crate) auth: Arc<dyn Auth>,
+    pub(crate) sequencer: Option<Arc<dyn Sequencer>>,
     /// Envelopes that a ring holds.
     pub(crate) ring: usize,
     /// Members served per slice of a flush, and envelopes taken from the mesh at a time.
@@ -89,7 +105,8 @@ impl Setup {
     fn turn(&self, shard: ShardId, listener: TcpListener) -> io::Result<Turn<ShardNet>> {
         let config = hub::Config { shard: Some(shard), store: self.store(), ..self.hub.clone() };
         let turn = Turn::new(self.net(listener)?, Hub::new(config), self.batch);
-        Ok(turn.with_auth(Arc::clone(&self.auth)))
+        let turn = turn.with_auth(Arc::clone(&self.auth));
+        Ok(turn.with_sequencer(self.sequencer.clone()))
     }
 
     /// A shard's sockets, to which large payloads go uncopied from where they are kept.
@@ -125,6 +142,7 @@ impl Plan {
     /// If a shard cannot be made, or its listener or poller broke.
     pub(crate) fn work(self) -> io::Result<Counters> {
         let worker = self.port.worker();
+        IS_WORKER.set(true);
         if let Some(cpu) = self.cpu
             && let Err(error) = machine::pin(cpu)
         {
@@ -132,8 +150,9 @@ impl Plan {
         }
         let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         runtime.block_on(async {
-            let (mut worker, cpu) =
-                (Worker::new(self.node, self.port, self.additions, self.setup), self.cpu);
+            let cpu = self.cpu;
+            let errands = Errands::new(worker, Arc::clone(&self.node), self.orders);
+            let mut worker = Worker::new(self.node, self.port, self.additions, errands, self.setup);
             for (shard, listener) in self.shards {
                 worker.seat(shard, listener)?;
                 info!(%shard, worker = %worker.link.worker(), ?cpu, "serving");
@@ -157,6 +176,7 @@ struct Worker {
     node: Arc<Node>,
     link: Link<Socket>,
     additions: Arc<Mailbox<Addition>>,
+    errands: Errands,
     setup: Setup,
     seats: Vec<Seat>,
     clock: Clock,
@@ -175,6 +195,7 @@ struct Seat {
     shard: ShardId,
     turn: Turn<ShardNet>,
     leaving: Option<Leaving>,
+    departed: Departed,
     /// When it said last what it has counted, and whether it has counted more since.
     tallied: Tick,
     counts: bool,
@@ -190,7 +211,13 @@ struct Leaving {
 }
 
 impl Worker {
-    fn new(node: Arc<Node>, port: Port, additions: Arc<Mailbox<Addition>>, setup: Setup) -> Self {
+    fn new(
+        node: Arc<Node>,
+        port: Port,
+        additions: Arc<Mailbox<Addition>>,
+        errands: Errands,
+        setup: Setup,
+    ) -> Self {
         let clock = Clock::start();
         Self {
             link: Link::new(Arc::clone(&node), port, setup.ring, setup.batch),
@@ -199,6 +226,7 @@ impl Worker {
             changes: 0,
             node,
             additions,
+            errands,
             setup,
             seats: Vec::new(),
             draining: false,
@@ -212,7 +240,8 @@ impl Worker {
         self.link.open(shard);
         self.node.tally(shard, &turn.counters());
         let (leaving, tallied, counts) = (None, self.clock.now().tick(), false);
-        self.seats.push(Seat { shard, turn, leaving, tallied, counts });
+        let departed = Departed::default();
+        self.seats.push(Seat { shard, turn, leaving, departed, tallied, counts });
         Ok(())
     }
 
@@ -223,7 +252,7 @@ impl Worker {
             if self.may_end() {
                 return Poll::Ready(Ok(()));
             }
-            if busy || self.link.is_expecting() {
+            if busy || self.link.is_expecting() || self.errands.is_waiting() {
                 continue;
             }
             let deadline = self.seats.iter().filter_map(Seat::deadline).min();
@@ -243,10 +272,12 @@ impl Worker {
         let now = self.clock.now();
         self.take_orders();
         self.link.look_first();
-        let mut busy = false;
+        let mut busy = self.errands.run(now, &mut self.seats);
         for seat in &mut self.seats {
-            let leaving = seat.leaving.is_some();
-            let mut desk = Desk { me: seat.shard, link: &mut self.link, leaving };
+            let (leaving, tick) = (seat.leaving.is_some(), now.tick());
+            let departed = &mut seat.departed;
+            let mut desk =
+                Desk { me: seat.shard, link: &mut self.link, leaving, now: tick, departed };
             if let Poll::Ready(result) = seat.turn.poll(cx, now, &mut desk) {
                 result?;
                 busy = true;
@@ -293,8 +324,10 @@ impl Worker {
         self.draining = true;
         let now = self.clock.now();
         for seat in &mut self.seats {
-            let leaving = seat.leaving.is_some();
-            let mut desk = Desk { me: seat.shard, link: &mut self.link, leaving };
+            let (leaving, tick) = (seat.leaving.is_some(), now.tick());
+            let departed = &mut seat.departed;
+            let mut desk =
+                Desk { me: seat.shard, link: &mut self.link, leaving, now: tick, departed };
             seat.turn.drain(now, &mut desk);
         }
         self.node.has_drained();

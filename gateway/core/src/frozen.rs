@@ -7,6 +7,7 @@ use crate::encoding::Encoding;
 use crate::envelope::{Pin, RoomName};
 use crate::hub::Known;
 use crate::id::Author;
+use crate::order::ConnectionId;
 use crate::position::Position;
 use crate::route::RouteId;
 use crate::session::{Control, Session};
@@ -52,6 +53,12 @@ pub struct Frozen {
 impl Frozen {
     /// What this program writes and understands.
     pub const VERSION: u16 = 2;
+
+    /// Its name, wherever it goes. One that was not answered yet is given another.
+    #[must_use]
+    pub fn connection(&self) -> ConnectionId {
+        ConnectionId::new(self.author)
+    }
 
     /// Whether its client was answered, and messages may flow.
     #[must_use]

@@ -77,6 +77,12 @@ impl Content {
         Self { kind: Kind::Text, bytes: Bytes::from(text.into()) }
     }
 
+    /// Whether it is what it says: a text is UTF-8.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        self.kind == Kind::Binary || std::str::from_utf8(&self.bytes).is_ok()
+    }
+
     /// Bytes.
     #[must_use]
     pub fn binary(bytes: impl Into<Bytes>) -> Self {

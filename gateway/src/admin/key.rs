@@ -6,7 +6,7 @@ use data_encoding::BASE64URL_NOPAD;
 use gateway_core::handshake::Secret;
 use thiserror::Error;
 
-use crate::auth::{Auth, OneToken};
+use crate::auth::OneToken;
 
 /// Bytes of a generated key: 256 bits cannot be guessed.
 const KEY_BYTES: usize = 32;

@@ -1,15 +1,22 @@
 //! What the hub asks for, carried out: interests, ends, questions, moves, and places.
 
-use gateway_core::event::{CloseReason, Effect, Event, Grant};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use gateway_core::dispatch::{Answer, Inquiry};
+use gateway_core::event::{self, CloseReason, Effect, Event};
 use gateway_core::frozen::Frozen;
+use gateway_core::handshake::Secret;
 use gateway_core::id::ShardId;
+use gateway_core::route::RouteId;
 use gateway_core::slot::Slot;
 use gateway_core::time::Now;
-use tracing::debug;
+use tracing::{debug, error};
 
 use super::Turn;
+use crate::auth::{self, Decision};
 use crate::net::Net;
 use crate::others::Others;
+use crate::sequencer::{self, Placed};
 
 impl<N: Net> Turn<N> {
     /// Someone was accepted: served if there is a place, or here only to hear that there is none.
@@ -45,18 +52,54 @@ impl<N: Net> Turn<N> {
                 Effect::Shutdown { slot } => self.net.shutdown(slot),
                 Effect::Release { slot, reason } => self.release(slot, reason, others),
                 Effect::Ship { slot, to, frozen } => self.ship(now, slot, to, frozen, others),
-                Effect::Authenticate { ticket, token, .. } => {
-                    let granted = self.auth.opens(&token).then(Grant::default);
-                    self.hub.handle(now, Event::Authenticated { ticket, granted });
+                Effect::Authenticate { ticket, route, token } => {
+                    self.decide(now, ticket, route, &token);
                 }
                 Effect::Inquire(inquiry) => {
-                    if let Some(answer) = others.inquire(inquiry) {
+                    if let Some(answer) = self.answer(inquiry, others) {
                         self.hub.handle(now, Event::Answer(answer));
                     }
                 }
             }
         }
         any
+    }
+
+    /// Asks whether a client is let in.
+    fn decide(&mut self, now: Now, ticket: event::Ticket, route: RouteId, token: &Secret) {
+        let shard = self.hub.shard();
+        let route = self.hub.routes().get(route).path();
+        let ask = auth::Ask { token, route, ticket: auth::Ticket { shard, inner: ticket } };
+        let decided = catch_unwind(AssertUnwindSafe(|| self.auth.decide(&ask)));
+        let granted = match decided {
+            Ok(Decision::Granted(grant)) => Some(grant),
+            Ok(Decision::Refused) => None,
+            Ok(Decision::Later) => return,
+            Err(_) => {
+                error!(%shard, route, "auth panicked, as told above; the client is refused");
+                None
+            }
+        };
+        self.hub.handle(now, Event::Authenticated { ticket, granted });
+    }
+
+    /// Asks who gives messages their places, or the registry.
+    fn answer(&mut self, inquiry: Inquiry, others: &mut impl Others<N::Socket>) -> Option<Answer> {
+        let Some(sequencer) = &self.sequencer else { return others.inquire(inquiry) };
+        let Inquiry::Sequence { room, term, ticket } = inquiry else {
+            return others.inquire(inquiry);
+        };
+        let shard = self.hub.shard();
+        let ticket = sequencer::Ticket { shard, term, number: ticket };
+        let ask = sequencer::Ask { room: &room, ticket };
+        let placed = catch_unwind(AssertUnwindSafe(|| sequencer.sequence(&ask)));
+        placed
+            .unwrap_or_else(|_| {
+                let room = &*room.name;
+                error!(%shard, room, "the sequencer panicked, as told above; a message is refused");
+                Placed::Refused
+            })
+            .answer(ticket)
     }
 
     fn release(&mut self, slot: Slot, reason: CloseReason, others: &mut impl Others<N::Socket>) {

@@ -4,9 +4,11 @@ use gateway_core::dispatch::{Answer, Inquiry};
 use gateway_core::envelope::{Command, Delivery, Post, RoomName, Term};
 use gateway_core::frozen::Frozen;
 use gateway_core::id::ShardId;
+use gateway_core::time::Tick;
 use gateway_registry::rooms::Claim;
 
 use super::link::Link;
+use super::orders::Departed;
 use crate::node::registered;
 use crate::others::{Arrival, Others};
 
@@ -16,6 +18,8 @@ pub(super) struct Desk<'a, S> {
     pub(super) link: &'a mut Link<S>,
     /// Whether its connections go wherever they may.
     pub(super) leaving: bool,
+    pub(super) now: Tick,
+    pub(super) departed: &'a mut Departed,
 }
 
 impl<S> Post for Desk<'_, S> {
@@ -59,7 +63,7 @@ impl<S> Others<S> for Desk<'_, S> {
                 Some(Answer::Confirmed { term, here })
             }
             Inquiry::Sequence { .. } => {
-                unreachable!("homes give their messages' offsets themselves")
+                unreachable!("without a sequencer homes give their messages' offsets themselves")
             }
         }
     }
@@ -69,6 +73,9 @@ impl<S> Others<S> for Desk<'_, S> {
     }
 
     fn ship(&mut self, to: ShardId, socket: S, frozen: Box<Frozen>) {
+        if frozen.is_open() {
+            self.departed.note(self.now, frozen.connection(), to);
+        }
         self.link.ship(to, socket, frozen);
     }
 

@@ -97,7 +97,7 @@ impl Clerk {
                 self.awaited += u64::from(here);
                 Some(Answer::Confirmed { term, here })
             }
-            Inquiry::Sequence { term, ticket } => {
+            Inquiry::Sequence { term, ticket, .. } => {
                 if self.refuse > 0 && self.rng.one_in(self.refuse) {
                     self.refusals += 1;
                     return Some(Answer::Sequenced { term, ticket, place: None });

@@ -61,8 +61,8 @@ pub(super) struct Home {
     pub(super) roster: BTreeMap<Face, u32>,
     /// Messages that the engine has not answered for, by ticket.
     pub(super) unsequenced: BTreeMap<u64, Arc<Batch>>,
-    /// Messages that the engine has answered for before their predecessor, by that.
-    pub(super) early: BTreeMap<Offset, (Offset, u64)>,
+    /// Messages that the engine has placed before their predecessor, by that.
+    pub(super) early: BTreeMap<Offset, (Offset, Arc<Batch>)>,
     pub(super) busy: bool,
     /// Its entry among the expiries.
     pub(super) expiry: Tick,
@@ -232,13 +232,18 @@ impl Home {
         !self.shards.is_empty() || !self.pins.is_empty()
     }
 
+    /// Whether messages have no place yet.
+    pub(super) fn awaits_engine(&self) -> bool {
+        !self.unsequenced.is_empty() || !self.early.is_empty()
+    }
+
     /// Whether nothing would be lost with it.
     pub(super) fn is_empty(&self) -> bool {
         self.is_open()
             && self.side.is_none()
             && !self.is_needed()
             && self.forwarder.is_none()
-            && self.unsequenced.is_empty()
+            && !self.awaits_engine()
             && self.log.as_ref().is_none_or(|log| log.is_empty())
     }
 }

@@ -39,8 +39,9 @@ impl Dispatch {
     /// Asks the registry once the engine has answered for everything.
     pub(super) fn go_on_sealing(&mut self, index: u32) {
         let home = &mut self.homes[index as usize];
+        let waits = home.awaits_engine();
         let Phase::Sealed { to, asked, .. } = &mut home.phase else { return };
-        if *asked || !home.unsequenced.is_empty() {
+        if *asked || waits {
             return;
         }
         *asked = true;

@@ -142,6 +142,8 @@ pub enum Inquiry {
     },
     /// The engine is to give this message an offset.
     Sequence {
+        /// Of which room.
+        room: RoomName,
         /// Of which home.
         term: Term,
         /// Comes back with the answer.

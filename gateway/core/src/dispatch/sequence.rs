@@ -42,27 +42,33 @@ impl Dispatch {
     }
 
     fn ask_engine(&mut self, index: u32, batch: &Batch) {
-        let term = self.homes[index as usize].term;
+        let Home { term, ref room, .. } = self.homes[index as usize];
+        let room = room.clone();
         for (meta, words) in batch.iter() {
             self.id += 1;
             let ticket = self.id;
             let mut one = self.pool.take();
             Arc::get_mut(&mut one).expect("a batch from the pool is unshared").push(meta, words);
             self.homes[index as usize].unsequenced.insert(ticket, one);
-            self.ask(Inquiry::Sequence { term, ticket });
+            let room = room.clone();
+            self.ask(Inquiry::Sequence { room, term, ticket });
         }
     }
 
-    /// The engine's answer. What it places before its predecessor is there waits for that.
+    /// The engine's answer. What it places before its predecessor is there waits for that. A place
+    /// that cannot be is a refusal: an engine's mistake costs a message, not the node.
     pub(super) fn sequenced(&mut self, term: Term, ticket: u64, place: Option<(Offset, Offset)>) {
         let Some(index) = self.home(term) else { return };
-        let Some((prev, offset)) = place else {
-            return self.refused(index, ticket);
-        };
         let home = &mut self.homes[index as usize];
-        assert!(home.unsequenced.contains_key(&ticket), "the engine answers once");
-        assert!(prev >= home.head && offset > prev, "the engine's offsets only grow");
-        home.early.insert(prev, (offset, ticket));
+        // Else it was answered.
+        let Some(one) = home.unsequenced.remove(&ticket) else { return };
+        let possible = |&(prev, offset): &(Offset, Offset)| {
+            prev >= home.head && offset > prev && !home.early.contains_key(&prev)
+        };
+        let Some((prev, offset)) = place.filter(possible) else {
+            return self.refused(index, &one);
+        };
+        home.early.insert(prev, (offset, one));
         while let Some((offset, one)) = self.homes[index as usize].next_sequenced() {
             self.place(index, offset, &one);
         }
@@ -87,9 +93,8 @@ impl Dispatch {
     }
 
     /// The engine refused a message: its publisher is told, nobody else.
-    fn refused(&mut self, index: u32, ticket: u64) {
+    fn refused(&mut self, index: u32, one: &Batch) {
         let home = &mut self.homes[index as usize];
-        let one = home.unsequenced.remove(&ticket).expect("the engine answers once");
         let meta = one.first().expect("one message has one entry");
         let listener = home.shards.iter_mut().find(|listener| listener.shard == meta.origin);
         if let Some(listener) = listener {
@@ -108,8 +113,6 @@ impl Dispatch {
 impl Home {
     /// The message that follows the head, if the engine has placed it.
     fn next_sequenced(&mut self) -> Option<(Offset, Arc<Batch>)> {
-        let (offset, ticket) = self.early.remove(&self.head)?;
-        let one = self.unsequenced.remove(&ticket).expect("an early message is unsequenced");
-        Some((offset, one))
+        self.early.remove(&self.head)
     }
 }

@@ -7,7 +7,7 @@ use crate::encoding::Encoding;
 use crate::envelope::Pin;
 use crate::event::Effect;
 use crate::frozen::Frozen;
-use crate::id::ShardId;
+use crate::id::{Author, ShardId};
 use crate::outbox::Item;
 use crate::route::Kind;
 use crate::slot::Slot;
@@ -268,8 +268,15 @@ impl Hub {
         if frozen.settled && frozen.is_open() {
             self.rest_from_evacuating(now);
         }
+        let shard = self.shard();
         let conn = &mut self.conns[slot.index()];
-        conn.author = frozen.author;
+        // Who has not been answered yet is known to nobody: it is born here, where it is found.
+        let reborn = frozen.response.is_some() && frozen.author.birthplace().is_some();
+        let author = match reborn {
+            true => Author::born(shard, slot, conn.generation),
+            false => frozen.author,
+        };
+        conn.author = author;
         conn.route = frozen.route;
         conn.edged = self.edges[frozen.route.index()].is_some();
         conn.stage = Stage::Open;
@@ -293,9 +300,10 @@ impl Hub {
             false => self.patience(now, frozen.silent),
         };
         self.deadlines.set(slot, until);
-        self.know_author(frozen.author, slot);
+        self.know_author(author, slot);
         if let Some(name) = frozen.name {
-            self.names.insert(slot, name);
+            let guest = reborn && *name == *Self::guest(frozen.author);
+            self.names.insert(slot, if guest { Self::guest(author) } else { name });
         }
         self.restore_outbox(slot, frozen.begun, frozen.owed);
         if let Some(outbox) = &mut self.conns[slot.index()].outbox {

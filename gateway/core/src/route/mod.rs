@@ -324,6 +324,13 @@ impl Routes {
         Some(Namespace(index as u16))
     }
 
+    /// Whether a route without `{room}` opens the namespace, whose room has no name.
+    #[must_use]
+    pub fn opens_nameless(&self, namespace: Namespace) -> bool {
+        let mut opens = self.routes.iter().filter(|route| route.namespace == Some(namespace));
+        opens.any(|route| route.pattern.room().is_none())
+    }
+
     /// Routes, the most literal first.
     pub fn iter(&self) -> impl Iterator<Item = &Route> {
         self.routes.iter()

@@ -60,7 +60,7 @@ impl Office {
     }
 
     pub(super) fn ask(&mut self, shard: u16, inquiry: Inquiry) {
-        if let Inquiry::Sequence { term, ticket } = inquiry {
+        if let Inquiry::Sequence { term, ticket, .. } = inquiry {
             let place = self.sequence(term);
             return self.tickets.push(Ticket { shard, term, ticket, place });
         }
