@@ -138,7 +138,12 @@ impl World {
             let shard = &mut self.shards[index];
             shard.inbound -= 1;
             let slot = shard.seat(client);
-            self.ears.clients[client as usize].place = Place::At { shard: index as u16, slot };
+            let one = &mut self.ears.clients[client as usize];
+            one.place = Place::At { shard: index as u16, slot };
+            if !frozen.is_open() {
+                // Nobody knows it yet: it is as if it had come here at first.
+                one.born = (index as u16, slot.0);
+            }
             shard.hub.handle(self.now, Event::Thawed { slot, frozen });
             self.ears.wake(client);
             self.stirred = Some("a connection that moved");
