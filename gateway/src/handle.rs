@@ -259,14 +259,16 @@ impl Handle {
         let weight = self.mailboxes.weigh(bytes).ok_or(OrderError::Full)?;
         let task = Task { of, errand, weight };
         match of {
-            For::Shard(shard) | For::Next(shard) if self.node.has(shard) => {
+            // Also if the shard has gone: its worker knows more, and what is ordered later must not
+            // overtake.
+            For::Shard(shard) | For::Next(shard) if shard.index() < self.node.shards_max() => {
                 self.mailboxes.post(self.node.worker_of(shard), task);
             }
             For::Any(hash) => match self.node.any_serving(hash) {
                 Some(shard) => self.mailboxes.post(self.node.worker_of(shard), task),
                 None => return Err(OrderError::Ended),
             },
-            // A shard that has ended has given its connections to others.
+            // Of another node.
             For::Shard(_) | For::Next(_) => {
                 self.mailboxes.post_to_all(&Task { of: For::All, ..task });
             }

@@ -117,11 +117,6 @@ impl Node {
         self.state(shard) == LEAVING
     }
 
-    /// Whether the shard serves or is leaving.
-    pub(crate) fn has(&self, shard: ShardId) -> bool {
-        self.state(shard) != ABSENT
-    }
-
     /// One of the shards that serve, the same for each number as long as none comes or goes.
     pub(crate) fn any_serving(&self, number: u64) -> Option<ShardId> {
         let serving = u64::from(self.serving.load(Ordering::Relaxed)).max(1);

@@ -1,7 +1,7 @@
 //! Orders on their way from a program to the shards: bounded mailboxes, one for each worker.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
 use gateway_core::dispatch::Answer;
@@ -62,7 +62,6 @@ pub(crate) struct Task {
     pub(crate) of: For,
     pub(crate) errand: Errand,
     /// Gives its room back when the last copy is done.
-    #[expect(dead_code, reason = "it is there to be dropped")]
     pub(crate) weight: Arc<Weight>,
 }
 
@@ -78,6 +77,15 @@ struct Load {
 pub(crate) struct Weight {
     load: Arc<Load>,
     bytes: usize,
+    /// Whether one of the copies was carried out, of which only one may be.
+    done: AtomicBool,
+}
+
+impl Weight {
+    /// Whether nobody has carried out another copy, as this one is now.
+    pub(crate) fn begin(&self) -> bool {
+        !self.done.swap(true, Ordering::Relaxed)
+    }
 }
 
 impl Drop for Weight {
@@ -108,7 +116,8 @@ impl Mailboxes {
     pub(crate) fn weigh(&self, bytes: usize) -> Option<Arc<Weight>> {
         let orders = self.load.orders.fetch_add(1, Ordering::Relaxed);
         let waiting = self.load.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let weight = Arc::new(Weight { load: Arc::clone(&self.load), bytes });
+        let load = Arc::clone(&self.load);
+        let weight = Arc::new(Weight { load, bytes, done: AtomicBool::new(false) });
         // One that is larger than all that may wait goes alone.
         let fits = waiting == 0 || waiting + bytes <= ORDER_BYTES_MAX;
         (orders < ORDERS_MAX && fits).then_some(weight)

@@ -140,7 +140,10 @@ impl Errands {
         let mut expected = false;
         for seat in seats.iter_mut().filter(asked) {
             if seat.turn.hub().knows(connection) {
-                return seat.give(now, task.errand);
+                if task.weight.begin() {
+                    seat.give(now, task.errand);
+                }
+                return;
             }
             if let Some(to) = seat.departed.find(connection) {
                 task.of = For::Next(to);
