@@ -84,7 +84,9 @@ impl Context<'_> {
 pub enum Verdict {
     /// The route serves it as it came.
     Serve,
-    /// The route serves this text in its place.
+    /// The route serves this text in its place. One that is longer than `message_bytes_max`, or
+    /// with which a shard's handlers and layers say more than `handler_bytes_max` between two
+    /// flushes, closes the connection with 1011; so with bytes.
     Instead(String),
     /// The route serves these bytes in its place.
     InsteadBinary(Vec<u8>),

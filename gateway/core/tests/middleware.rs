@@ -4,6 +4,7 @@ mod world;
 
 use gateway_core::close::CloseCode;
 use gateway_core::event::{CloseReason, Event};
+use gateway_core::hub::{Config, Hub};
 use gateway_core::id::ShardId;
 use gateway_core::middleware::{Context, Layer, Message, Middleware, Next, RateLimit, Verdict};
 use gateway_core::order::ConnectionId;
@@ -30,6 +31,7 @@ impl Middleware for Obedient {
             Some("close badly") => Verdict::Close(CloseCode::ABNORMAL, "".into()),
             Some("panic") => panic!("told to"),
             Some("loud") => next.run(context, Message::of_text("LOUD")),
+            Some("grow") => Verdict::Instead("x".repeat(5_000)),
             Some("rename") => Verdict::Rename("me".to_owned()),
             Some("who") => Verdict::Who,
             None => Verdict::InsteadBinary(message.bytes.iter().rev().copied().collect()),
@@ -100,6 +102,21 @@ fn who_is_closed_says_nothing_more_and_may_say_goodbye() {
         world.end(bob);
         world.assert_empty();
     }
+}
+
+#[test]
+fn what_a_layer_makes_of_a_message_is_bounded_like_one() {
+    let mut world = around(Obedient);
+    let mut limits = world.hub.limits().clone();
+    limits.message_bytes_max = 4_999;
+    let routes: Vec<_> = Routes::builtin().into_iter().map(|it| it.with(Obedient)).collect();
+    let routes = Arc::new(Routes::new(&routes).expect("the routes make sense"));
+    world.hub = Hub::new(Config { routes, limits, ..Config::default() });
+    let [ann, bob] = pair(&mut world);
+    world.say(ann, "grow");
+    world.settle();
+    assert_eq!(world.heard(ann).last().and_then(close_code), Some(1011));
+    assert_eq!(world.heard(bob), []);
 }
 
 #[test]

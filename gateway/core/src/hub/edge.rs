@@ -101,11 +101,10 @@ impl Hub {
         match verdict {
             Verdict::Serve => self.serve(now, slot, kind, payload)?,
             Verdict::Instead(text) => {
-                let payload = Payload::Assembled(text.into_bytes());
-                self.serve(now, slot, frame::Kind::Text, payload)?;
+                self.serve_instead(now, slot, frame::Kind::Text, text.into_bytes())?;
             }
             Verdict::InsteadBinary(bytes) => {
-                self.serve(now, slot, frame::Kind::Binary, Payload::Assembled(bytes))?;
+                self.serve_instead(now, slot, frame::Kind::Binary, bytes)?;
             }
             Verdict::Answer(text) => self.notice(slot, &text),
             Verdict::Rename(wanted) => self.rename_chatter(now, slot, &wanted),
@@ -115,6 +114,24 @@ impl Hub {
             Verdict::Flood => return Err(Stop::Flood),
         }
         Ok(())
+    }
+
+    /// Serves what a layer has made of a message, which may be no longer than one may be, nor make
+    /// a turn say more than handlers may.
+    fn serve_instead(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        kind: frame::Kind,
+        bytes: Vec<u8>,
+    ) -> Result<(), Stop> {
+        let Allowance { bytes: left, message_bytes_max, .. } = self.allowance_of(0);
+        self.handler_bytes += bytes.len();
+        if bytes.len() > message_bytes_max.min(left) {
+            let why = "message grew too long";
+            return Err(Stop::Close(Box::new((CloseCode::INTERNAL, why.into()))));
+        }
+        Ok(self.serve(now, slot, kind, Payload::Assembled(bytes))?)
     }
 
     /// A connection of a handler's route is open.
