@@ -101,12 +101,23 @@ impl Handle {
     pub fn room(&self, namespace: &str, name: &str) -> Result<RoomName, OrderError> {
         let no_namespace = || OrderError::NoNamespace(namespace.to_owned());
         let namespace = self.routes.namespace(namespace).ok_or_else(no_namespace)?;
-        let bytes_max = self.limits.room_name_bytes_max;
-        let nameless = self.routes.opens_nameless(namespace);
-        if name.len() > bytes_max || name.is_empty() && !nameless {
-            return Err(OrderError::RoomName { name: name.to_owned(), bytes_max });
+        let room = RoomName { namespace, name: name.into() };
+        self.check_room(&room)?;
+        Ok(room)
+    }
+
+    /// Whether clients could name the room too.
+    fn check_room(&self, room: &RoomName) -> Result<(), OrderError> {
+        let RoomName { namespace, name } = room;
+        if !self.routes.iter().any(|route| route.namespace == Some(*namespace)) {
+            return Err(OrderError::NoNamespace(format!("{}", namespace.index())));
         }
-        Ok(RoomName { namespace, name: name.into() })
+        let bytes_max = self.limits.room_name_bytes_max;
+        if name.len() > bytes_max || name.is_empty() && !self.routes.opens_nameless(*namespace) {
+            let end = name.floor_char_boundary(bytes_max);
+            return Err(OrderError::RoomName { name: name[..end].to_owned(), bytes_max });
+        }
+        Ok(())
     }
 
     /// Sends a text.
@@ -125,7 +136,7 @@ impl Handle {
         self.order(Order::Send(to, Content::binary(bytes.into())))
     }
 
-    /// Sends a text to all open connections of the node.
+    /// Sends a text to all open connections of the node but echoes.
     ///
     /// # Errors
     /// As of [`send_text`](Self::send_text).
@@ -213,7 +224,7 @@ impl Handle {
             auth::Decision::Later => return Ok(()),
         };
         let errand = Errand::Decided(ticket.inner, granted);
-        self.give(For::Next(ticket.shard), errand, 0)
+        self.give(For::Shard(ticket.shard), errand, 0)
     }
 
     /// Answers a [`Sequencer`](sequencer::Sequencer) that said `Later`. Nothing happens if the
@@ -227,7 +238,7 @@ impl Handle {
         placed: sequencer::Placed,
     ) -> Result<(), OrderError> {
         match placed.answer(ticket) {
-            Some(answer) => self.give(For::Next(ticket.shard), Errand::Placed(answer), 0),
+            Some(answer) => self.give(For::Shard(ticket.shard), Errand::Placed(answer), 0),
             None => Ok(()),
         }
     }
@@ -239,6 +250,9 @@ impl Handle {
     }
 
     fn check(&self, order: &Order) -> Result<(), OrderError> {
+        if let Order::Join(_, room) | Order::Leave(_, room) | Order::Publish(room, _) = order {
+            self.check_room(room)?;
+        }
         match order {
             Order::Send(_, content) | Order::Publish(_, content) => {
                 let (bytes, bytes_max) = (content.bytes.len(), self.limits.message_bytes_max);
@@ -257,11 +271,11 @@ impl Handle {
             return Err(OrderError::Ended);
         }
         let weight = self.mailboxes.weigh(bytes).ok_or(OrderError::Full)?;
-        let task = Task { of, errand, weight };
+        let task = Task { of, errand, hops: 0, weight };
         match of {
             // Also if the shard has gone: its worker knows more, and what is ordered later must not
             // overtake.
-            For::Shard(shard) | For::Next(shard) if shard.index() < self.node.shards_max() => {
+            For::Shard(shard) if shard.index() < self.node.shards_max() => {
                 self.mailboxes.post(self.node.worker_of(shard), task);
             }
             For::Any(hash) => match self.node.any_serving(hash) {
@@ -269,7 +283,7 @@ impl Handle {
                 None => return Err(OrderError::Ended),
             },
             // Of another node.
-            For::Shard(_) | For::Next(_) => {
+            For::Shard(_) => {
                 self.mailboxes.post_to_all(&Task { of: For::All, ..task });
             }
             For::All => self.mailboxes.post_to_all(&task),

@@ -14,6 +14,9 @@ use gateway_registry::mailbox::Mailbox;
 
 /// Orders that wait to be carried out, on all shards together.
 pub const ORDERS_MAX: usize = 4096;
+/// How often an order is passed on before its connection is given up: it has gone, or moves faster
+/// than anybody looks for it.
+const HOPS_MAX: u8 = 8;
 /// Bytes of payload in them.
 pub const ORDER_BYTES_MAX: usize = 64 << 20;
 
@@ -27,6 +30,15 @@ pub(crate) enum Errand {
     Decided(Ticket, Option<Grant>),
     /// To [`Sequencer`](crate::sequencer::Sequencer) that answered later.
     Placed(Answer),
+}
+
+impl Task {
+    /// The same, passed on; nothing if it has been too often.
+    pub(crate) fn passed_on(mut self, of: For) -> Option<Self> {
+        self.of = of;
+        self.hops += 1;
+        (self.hops <= HOPS_MAX).then_some(self)
+    }
 }
 
 impl Errand {
@@ -48,8 +60,6 @@ impl Errand {
 pub(crate) enum For {
     /// This one. If it does not know the connection, others are asked.
     Shard(ShardId),
-    /// This one, where the connection has gone to.
-    Next(ShardId),
     /// Any one, the same for each room as long as none is added or removed.
     Any(u64),
     /// All of them.
@@ -61,6 +71,8 @@ pub(crate) enum For {
 pub(crate) struct Task {
     pub(crate) of: For,
     pub(crate) errand: Errand,
+    /// How often it was passed on.
+    pub(crate) hops: u8,
     /// Gives its room back when the last copy is done.
     pub(crate) weight: Arc<Weight>,
 }
@@ -193,7 +205,7 @@ mod tests {
             gateway_core::order::Content::text("7 bytes"),
         );
         let errand = Errand::Order(order);
-        mailboxes.post_to_all(&Task { of: For::All, errand, weight });
+        mailboxes.post_to_all(&Task { of: For::All, errand, hops: 0, weight });
         for (worker, left) in [(0, (1, 7)), (1, (0, 0))] {
             let task = mailboxes.of(WorkerId(worker)).take();
             assert!(task.is_some_and(|task| task.of == For::All));

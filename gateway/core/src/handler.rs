@@ -1,6 +1,7 @@
 //! Handlers: routes that a program serves itself, by callbacks.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -155,7 +156,7 @@ pub(crate) enum Action {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Allowance {
     pub(crate) bytes: usize,
-    pub(crate) rooms: usize,
+    pub(crate) rooms_max: usize,
     pub(crate) message_bytes_max: usize,
     pub(crate) room_name_bytes_max: usize,
 }
@@ -167,6 +168,8 @@ pub struct Client<'a> {
     about: Context<'a>,
     rooms: &'a dyn Rooms,
     allowance: Allowance,
+    /// The rooms that it will be in, once somebody has asked.
+    joined: Option<BTreeSet<String>>,
     actions: Vec<Action>,
 }
 
@@ -178,7 +181,7 @@ pub(crate) trait Rooms: fmt::Debug {
 
 impl<'a> Client<'a> {
     pub(crate) fn new(about: Context<'a>, rooms: &'a dyn Rooms, allowance: Allowance) -> Self {
-        Self { about, rooms, allowance, actions: Vec::new() }
+        Self { about, rooms, allowance, joined: None, actions: Vec::new() }
     }
 
     pub(crate) fn into_actions(self) -> Vec<Action> {
@@ -237,14 +240,28 @@ impl<'a> Client<'a> {
     /// If the name is no name, or the connection is in too many rooms.
     pub fn join(&mut self, room: impl Into<String>) -> Result<(), Refused> {
         let room = self.name(room.into())?;
-        self.allowance.rooms = self.allowance.rooms.checked_sub(1).ok_or(Refused::TooManyRooms)?;
-        self.actions.push(Action::Join(room));
+        let rooms_max = self.allowance.rooms_max;
+        let joined = self.joined();
+        if !joined.contains(&room) {
+            if joined.len() >= rooms_max {
+                return Err(Refused::TooManyRooms);
+            }
+            joined.insert(room.clone());
+            self.actions.push(Action::Join(room));
+        }
         Ok(())
     }
 
     /// It hears the room no more.
     pub fn leave(&mut self, room: impl Into<String>) {
-        self.actions.push(Action::Leave(room.into()));
+        let room = room.into();
+        if self.joined().remove(&room) {
+            self.actions.push(Action::Leave(room));
+        }
+    }
+
+    fn joined(&mut self) -> &mut BTreeSet<String> {
+        self.joined.get_or_insert_with(|| self.rooms.names().into_iter().collect())
     }
 
     /// Says a text in a room of the route's namespace, be the connection in it or not. It hears it

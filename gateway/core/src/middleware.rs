@@ -158,12 +158,12 @@ pub struct Next<'a, 'c> {
 /// What is behind all layers.
 enum End<'a, 'c> {
     /// The route serves what it is given; this is what came.
-    Route(&'a [u8]),
+    Route(Message<'a>),
     Handler(&'a mut dyn Handler, &'a mut Client<'c>),
 }
 
 impl<'a, 'c> Next<'a, 'c> {
-    pub(crate) fn to_route(layers: &'a mut [Box<dyn Middleware>], came: &'a [u8]) -> Self {
+    pub(crate) fn to_route(layers: &'a mut [Box<dyn Middleware>], came: Message<'a>) -> Self {
         Self { layers, end: End::Route(came) }
     }
 
@@ -182,7 +182,11 @@ impl<'a, 'c> Next<'a, 'c> {
             return first.handle(context, message, Next { layers, end });
         }
         match end {
-            End::Route(came) if std::ptr::eq(came, message.bytes) => Verdict::Serve,
+            End::Route(came)
+                if came.kind == message.kind && std::ptr::eq(came.bytes, message.bytes) =>
+            {
+                Verdict::Serve
+            }
             End::Route(_) => match message.text() {
                 Some(text) => Verdict::Instead(text.to_owned()),
                 None => Verdict::InsteadBinary(message.bytes.to_vec()),
@@ -219,7 +223,7 @@ impl Edge {
         let Self { chain, handler } = self;
         let next = match handler {
             Some(handler) => Next::to_handler(chain, &mut **handler, client),
-            None => Next::to_route(chain, message.bytes),
+            None => Next::to_route(chain, message),
         };
         next.run(context, message)
     }
@@ -281,7 +285,7 @@ mod tests {
     fn run(layers: &[&dyn Layer], text: &str) -> Verdict {
         let mut layers: Vec<_> = layers.iter().map(|layer| layer.layer(ShardId(0))).collect();
         let message = Message::of_text(text);
-        Next::to_route(&mut layers, message.bytes).run(&mut Context::default(), message)
+        Next::to_route(&mut layers, message).run(&mut Context::default(), message)
     }
 
     #[test]

@@ -93,8 +93,8 @@ impl Content {
 /// Something to be done, told to [`Hub::handle`](crate::hub::Hub::handle).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Order {
-    /// They are sent a message, each by itself; those of `weir.chat.v1` as a notice, and probes
-    /// nothing.
+    /// They are sent a message, each by itself; those of `weir.chat.v1` as a notice. Echoes, which
+    /// hear themselves alone, and probes are sent nothing.
     Send(To, Content),
     /// They hear a room beside what they hear already. Echoes, and who is closing, do not.
     Join(To, RoomName),

@@ -202,7 +202,8 @@ fn who_waits_for_a_room_while_it_moves_reads_it_as_all_others() {
     node.settle();
     node.take(ann);
     let hub = &node.shards[0].hub;
-    let (id, cellar) = (hub.connection(node.slot_of(ann)).expect("here"), room(hub, "ws", "cellar"));
+    let (id, cellar) =
+        (hub.connection(node.slot_of(ann)).expect("here"), room(hub, "ws", "cellar"));
     let join = Order::Join(To::Connection(id), cellar);
     node.shards[0].hub.handle(node.now, Event::Order(join));
     // It goes before the room is heard where it is.

@@ -27,10 +27,12 @@ pub(super) struct Errands {
     me: WorkerId,
     node: Arc<Node>,
     mailboxes: Mailboxes,
-    /// The next one, which waits until its room's messages are under way.
-    held: Option<Task>,
-    /// For connections that may be on their way here, or to be passed on when there is room.
+    /// Messages of rooms that wait until fewer are under way, in order.
+    held: VecDeque<Task>,
+    /// For connections that may be on their way here, and what was passed on within the worker.
     waiting: VecDeque<Task>,
+    /// To be passed on when there is room.
+    overdue: VecDeque<(WorkerId, Task)>,
 }
 
 /// Where connections went from a shard, the latest last.
@@ -57,37 +59,38 @@ impl Departed {
     }
 }
 
-/// What became of an errand.
-enum Done {
-    Yes,
-    /// Its room's messages have to be under way first.
-    Later(Task),
-}
-
 impl Errands {
     pub(super) fn new(me: WorkerId, node: Arc<Node>, mailboxes: Mailboxes) -> Self {
-        Self { me, node, mailboxes, held: None, waiting: VecDeque::new() }
+        let (held, waiting, overdue) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
+        Self { me, node, mailboxes, held, waiting, overdue }
     }
 
     /// Does what was ordered, within bounds; whether more can be done at once.
     pub(super) fn run(&mut self, now: Now, seats: &mut [Seat]) -> bool {
         seats.iter_mut().for_each(|seat| seat.departed.expire(now.tick()));
+        for _ in 0..self.overdue.len() {
+            let Some((worker, task)) = self.overdue.pop_front() else { break };
+            self.pass_on(worker, task);
+        }
         for _ in 0..self.waiting.len() {
             let Some(task) = self.waiting.pop_front() else { break };
-            self.look_for(now, task, seats);
+            self.begin(now, task, seats);
+        }
+        while let Some(task) = self.held.pop_front() {
+            // What it waits for rings.
+            if let Some(task) = self.publish(now, task, seats) {
+                self.held.push_front(task);
+                break;
+            }
         }
         let mailbox = Arc::clone(self.mailboxes.of(self.me));
         let mut bytes = 0;
         for _ in 0..TURN_ORDERS_MAX {
-            let Some(task) = self.held.take().or_else(|| mailbox.take()) else { break };
+            let Some(task) = mailbox.take() else { break };
             if let Errand::Order(order) = &task.errand {
                 bytes += order.len();
             }
-            if let Done::Later(task) = self.begin(now, task, seats) {
-                // What it waits for rings.
-                self.held = Some(task);
-                return false;
-            }
+            self.begin(now, task, seats);
             if bytes > TURN_BYTES_MAX {
                 break;
             }
@@ -95,46 +98,38 @@ impl Errands {
         !mailbox.is_empty()
     }
 
-    fn begin(&mut self, now: Now, task: Task, seats: &mut [Seat]) -> Done {
-        if let Errand::Order(Order::Publish(..)) = task.errand {
-            return self.publish(now, task, seats);
-        }
+    fn begin(&mut self, now: Now, task: Task, seats: &mut [Seat]) {
+        let publishes = matches!(task.errand, Errand::Order(Order::Publish(..)));
         match task.errand.connection() {
-            Some(_) => self.look_for(now, task, seats),
+            // Behind those of its room; others are not held up by them.
+            _ if publishes && !self.held.is_empty() => self.held.push_back(task),
+            _ if publishes => {
+                let held = self.publish(now, task, seats);
+                self.held.extend(held);
+            }
+            Some(connection) => self.look_for(now, connection, task, seats),
             None => tell(now, task, seats),
         }
-        Done::Yes
     }
 
-    /// Gives a room's message to the shard that the room's name picks among those that serve.
-    fn publish(&mut self, now: Now, task: Task, seats: &mut [Seat]) -> Done {
-        let For::Any(hash) = task.of else { return Done::Yes };
+    /// Gives a room's message to the shard that the room's name picks among those that serve;
+    /// gives it back if that has too much under way.
+    fn publish(&mut self, now: Now, task: Task, seats: &mut [Seat]) -> Option<Task> {
+        let For::Any(hash) = task.of else { return None };
         // Nobody would hear it on a node that has no shard any more.
-        let Some(shard) = self.node.any_serving(hash) else { return Done::Yes };
-        let Some(seat) = seats.iter_mut().find(|seat| seat.shard == shard) else {
-            self.pass_on(self.node.worker_of(shard), task);
-            return Done::Yes;
-        };
-        if seat.turn.is_congested() {
-            return Done::Later(task);
+        let shard = self.node.any_serving(hash)?;
+        match seats.iter_mut().find(|seat| seat.shard == shard) {
+            Some(seat) if seat.turn.is_congested() => return Some(task),
+            Some(seat) => seat.give(now, task.errand),
+            None => self.pass_on(self.node.worker_of(shard), task),
         }
-        seat.give(now, task.errand);
-        Done::Yes
+        None
     }
 
     /// Looks for the connection that an errand is about.
-    fn look_for(&mut self, now: Now, mut task: Task, seats: &mut [Seat]) {
-        let Some(connection) = task.errand.connection() else {
-            // It was passed on and found no room there.
-            if let (Errand::Order(Order::Publish(..)), For::Any(hash)) = (&task.errand, task.of)
-                && let Some(shard) = self.node.any_serving(hash)
-            {
-                self.pass_on(self.node.worker_of(shard), task);
-            }
-            return;
-        };
+    fn look_for(&mut self, now: Now, connection: ConnectionId, task: Task, seats: &mut [Seat]) {
         let asked = |seat: &&mut Seat| match task.of {
-            For::Shard(shard) | For::Next(shard) => seat.shard == shard,
+            For::Shard(shard) => seat.shard == shard,
             For::All | For::Any(_) => true,
         };
         let mut expected = false;
@@ -146,25 +141,26 @@ impl Errands {
                 return;
             }
             if let Some(to) = seat.departed.find(connection) {
-                task.of = For::Next(to);
-                return self.pass_on(self.node.worker_of(to), task);
+                if let Some(task) = task.passed_on(For::Shard(to)) {
+                    self.pass_on(self.node.worker_of(to), task);
+                }
+                return;
             }
             expected |= self.node.arriving(seat.shard) > 0;
         }
-        match task.of {
+        if expected {
             // It may be on its way here.
-            _ if expected => self.waiting.push_back(task),
-            // It went long ago, to whoever it was; or it has gone for good.
-            For::Shard(_) => {
-                task.of = For::All;
-                for worker in self.node.all_workers() {
-                    if worker != self.me {
-                        self.pass_on(worker, task.clone());
-                    }
-                }
-                self.look_for(now, task, seats);
-            }
-            For::Next(_) | For::All | For::Any(_) => {}
+            self.waiting.push_back(task);
+        } else if let For::Shard(_) = task.of {
+            self.ask_all(task);
+        }
+    }
+
+    /// It went long ago, to whomever it was; or it has gone for good.
+    fn ask_all(&mut self, task: Task) {
+        let Some(task) = task.passed_on(For::All) else { return };
+        for worker in self.node.all_workers() {
+            self.pass_on(worker, task.clone());
         }
     }
 
@@ -174,13 +170,13 @@ impl Errands {
         }
         if let Err(task) = self.mailboxes.pass_on(worker, task) {
             warn!(worker = %self.me, to = %worker, "too many orders are passed on; one waits");
-            self.waiting.push_back(task);
+            self.overdue.push_back((worker, task));
         }
     }
 
     /// Whether something is to be tried again although nothing rings.
     pub(super) fn is_waiting(&self) -> bool {
-        !self.waiting.is_empty()
+        !self.waiting.is_empty() || !self.overdue.is_empty()
     }
 }
 
@@ -188,8 +184,8 @@ impl Errands {
 fn tell(now: Now, task: Task, seats: &mut [Seat]) {
     for seat in seats.iter_mut() {
         match task.of {
-            For::Shard(shard) | For::Next(shard) if shard != seat.shard => {}
-            For::Shard(_) | For::Next(_) | For::All | For::Any(_) => {
+            For::Shard(shard) if shard != seat.shard => {}
+            For::Shard(_) | For::All | For::Any(_) => {
                 seat.give(now, task.errand.clone());
             }
         }

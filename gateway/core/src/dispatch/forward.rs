@@ -30,6 +30,7 @@ impl Dispatch {
     }
 
     fn flush_side(&mut self, room: RoomKey, post: &mut impl Post) {
+        let stalled = self.sides[room.index()].stalled;
         let refused = match self.sides[room.index()].state {
             State::Here { home } => {
                 self.submit_waiting(room, home);
@@ -42,7 +43,12 @@ impl Dispatch {
         if self.sides.contains(room.index()) {
             self.flush_changes(room);
         }
-        let Some(side) = self.sides.get_mut(room.index()) else { return };
+        let Some(side) = self.sides.get_mut(room.index()) else {
+            if stalled {
+                self.told.push_back(Told::Flowing { room });
+            }
+            return;
+        };
         let unsent = side.waiting.is_some();
         if !unsent && side.stalled {
             self.told.push_back(Told::Flowing { room });

@@ -72,6 +72,9 @@ impl Dispatch {
         while let Some((offset, one)) = self.homes[index as usize].next_sequenced() {
             self.place(index, offset, &one);
         }
+        while let Some(passed) = self.homes[index as usize].next_passed() {
+            self.refused(index, &passed);
+        }
         self.go_on_sealing(index);
     }
 
@@ -111,6 +114,12 @@ impl Dispatch {
 }
 
 impl Home {
+    /// A message whose predecessor will never be, since others have passed its place.
+    fn next_passed(&mut self) -> Option<Arc<Batch>> {
+        let first = self.early.first_entry().filter(|first| *first.key() < self.head)?;
+        Some(first.remove().1)
+    }
+
     /// The message that follows the head, if the engine has placed it.
     fn next_sequenced(&mut self) -> Option<(Offset, Arc<Batch>)> {
         self.early.remove(&self.head)

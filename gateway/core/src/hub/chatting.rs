@@ -6,7 +6,7 @@ use super::{Hub, Role};
 use crate::chat::{self, LISTED_MAX};
 use crate::dispatch::RoomKey;
 use crate::encoding::Encoding;
-use crate::envelope::{Change, Face};
+use crate::envelope::{Change, Face, RoomName};
 use crate::frame::{self, Opcode};
 use crate::id::Author;
 use crate::lanes::LaneId;
@@ -21,10 +21,18 @@ use crate::transmit::Part;
 const CHATTING: [Encoding; 2] = [Encoding::Line, Encoding::Chat];
 
 /// What members of a room have not been told of who is there.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct News {
+    /// Which room it is: the key may be another one's by the time they are told.
+    room: RoomName,
     joined: Vec<Arc<str>>,
     left: Vec<Arc<str>>,
+}
+
+impl News {
+    fn of(room: RoomName) -> Self {
+        Self { room, joined: Vec::new(), left: Vec::new() }
+    }
 }
 
 impl Hub {
@@ -140,11 +148,16 @@ impl Hub {
         if CHATTING.iter().all(|encoding| lanes[encoding.index()].is_none()) {
             return;
         }
+        let of = self.dispatch.name(room);
         let news = self.news.entry(room).or_insert_with(|| {
             // What comes until then is told with it.
             self.news_due.push_back((Tick(now.tick().0 + 1), room));
-            News::default()
+            News::of(of.clone())
         });
+        if news.room != *of {
+            // The room before it has gone, and nobody is left to be told.
+            *news = News::of(of.clone());
+        }
         let list = if change.joined { &mut news.joined } else { &mut news.left };
         if list.len() < LISTED_MAX {
             list.push(Arc::clone(name));
@@ -159,8 +172,9 @@ impl Hub {
     pub(super) fn tell_news(&mut self, now: Now) {
         while self.news_due() <= now.tick() {
             let Some((_, room)) = self.news_due.pop_front() else { return };
-            let news = self.news.remove(&room).unwrap_or_default();
-            self.tell_list(room, &news);
+            if let Some(news) = self.news.remove(&room) {
+                self.tell_list(room, &news);
+            }
         }
     }
 
@@ -168,7 +182,7 @@ impl Hub {
         let lanes = self.lanes.of(room);
         let lanes: Vec<_> = CHATTING.iter().filter_map(|it| lanes[it.index()]).collect();
         // They may all have gone, and the room with them.
-        if lanes.is_empty() {
+        if lanes.is_empty() || news.room != *self.dispatch.name(room) {
             return;
         }
         let mut json = Vec::new();

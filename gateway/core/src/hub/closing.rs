@@ -42,13 +42,13 @@ impl Hub {
         match self.conns[slot.index()].role {
             Role::Member { lane, seat } if !self.lanes.lane(lane).is_idle() => {
                 self.lanes.lane_mut(lane).hush(seat, slot);
-                self.hush_places(slot);
             }
-            Role::Handled => self.hush_places(slot),
+            Role::Handled => {}
             Role::Member { .. } | Role::Waiting { .. } | Role::Echo | Role::Nothing => {
-                self.leave(slot);
+                self.leave_own(slot);
             }
         }
+        self.hush_places(slot);
         self.set_closing(now, slot, reason);
         self.farewell(slot, code, text.into());
     }
@@ -237,9 +237,14 @@ impl Hub {
         self.direct_frame(slot, Opcode::Ping, b"");
     }
 
-    /// Takes the connection out of its room, or off its way into it.
+    /// Takes the connection out of all of its rooms, or off its way into them.
     pub(super) fn leave(&mut self, slot: Slot) {
         self.leave_places(slot);
+        self.leave_own(slot);
+    }
+
+    /// Takes it out of the room that its path names.
+    fn leave_own(&mut self, slot: Slot) {
         let conn = &mut self.conns[slot.index()];
         let transit = conn.transit.take();
         match std::mem::replace(&mut conn.role, Role::Nothing) {

@@ -76,7 +76,7 @@ impl Hub {
         let asked = self.ask_edge(self.conns[slot.index()].route, |hub, edge| {
             let mut context = hub.context(now, slot);
             let rooms = RoomsOf { hub, slot };
-            let mut client = Client::new(hub.context(now, slot), &rooms, hub.allowance(slot));
+            let mut client = Client::new(hub.context(now, slot), &rooms, hub.allowance());
             let verdict = edge.message(&mut context, message, &mut client);
             (verdict, client.into_actions(), context.slow_until())
         });
@@ -125,7 +125,7 @@ impl Hub {
         kind: frame::Kind,
         bytes: Vec<u8>,
     ) -> Result<(), Stop> {
-        let Allowance { bytes: left, message_bytes_max, .. } = self.allowance_of(0);
+        let Allowance { bytes: left, message_bytes_max, .. } = self.allowance();
         self.handler_bytes += bytes.len();
         if bytes.len() > message_bytes_max.min(left) {
             let why = "message grew too long";
@@ -139,7 +139,7 @@ impl Hub {
         self.conns[slot.index()].greeted = true;
         let asked = self.ask_edge(self.conns[slot.index()].route, |hub, edge| {
             let rooms = RoomsOf { hub, slot };
-            let mut client = Client::new(hub.context(now, slot), &rooms, hub.allowance(slot));
+            let mut client = Client::new(hub.context(now, slot), &rooms, hub.allowance());
             edge.opened(&mut client);
             client.into_actions()
         });
@@ -174,7 +174,7 @@ impl Hub {
                 now,
                 ..Context::default()
             };
-            let allowance = Allowance { rooms: 0, ..hub.allowance_of(0) };
+            let allowance = Allowance { rooms_max: 0, ..hub.allowance() };
             let mut client = Client::new(context, &NoRooms, allowance);
             edge.closed(&mut client, gone.reason);
             client.into_actions()
@@ -224,15 +224,11 @@ impl Hub {
         }
     }
 
-    fn allowance(&self, slot: Slot) -> Allowance {
-        self.allowance_of(self.extras.get(&slot).map_or(0, |extra| extra.places.len()))
-    }
-
-    fn allowance_of(&self, joined: usize) -> Allowance {
+    fn allowance(&self) -> Allowance {
         let limits = &self.config.limits;
         Allowance {
             bytes: limits.handler_bytes_max.saturating_sub(self.handler_bytes),
-            rooms: limits.rooms_max.saturating_sub(joined),
+            rooms_max: limits.rooms_max,
             message_bytes_max: limits.message_bytes_max,
             room_name_bytes_max: limits.room_name_bytes_max,
         }

@@ -309,7 +309,6 @@ impl Hub {
         if let Some(outbox) = &mut self.conns[slot.index()].outbox {
             outbox.pong = frozen.pong;
         }
-        self.thaw_extra(slot, frozen.known);
         match frozen.room {
             None => self.update_interest(slot),
             Some(room) => {
@@ -323,6 +322,8 @@ impl Hub {
                 self.join(now, slot, room.namespace, &room.name, joining);
             }
         }
+        // In the encoding of its own room.
+        self.thaw_extra(slot, frozen.known);
         if self.is_draining() {
             self.drain_one(now, slot);
         }

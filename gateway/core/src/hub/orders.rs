@@ -85,7 +85,8 @@ impl Hub {
         let mut frames = [None; Encoding::COUNT];
         for &slot in slots {
             let encoding = self.encoding_of(slot);
-            if !encoding.reads_text() {
+            // An echo hears itself alone, as long as it likes.
+            if !encoding.reads_text() || self.conns[slot.index()].echoes {
                 continue;
             }
             let frame = &mut frames[encoding.index()];

@@ -82,7 +82,7 @@ mod tests {
     fn send(limit: &mut RateLimit, at: Now) -> (Verdict, Option<Now>) {
         let mut context = Context { now: at, ..Context::default() };
         let message = Message::of_text("hi");
-        let next = Next::to_route(&mut [], message.bytes);
+        let next = Next::to_route(&mut [], message);
         let verdict = limit.handle(&mut context, message, next);
         (verdict, context.slow_until())
     }
