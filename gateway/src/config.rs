@@ -16,6 +16,7 @@ use thiserror::Error;
 
 use crate::admin::{AdminKey, KeyError};
 use crate::auth::Auth;
+use crate::middleware::RouteMetrics;
 use crate::plan::{Numa, PlanError, Request};
 use crate::sequencer::Sequencer;
 
@@ -68,6 +69,9 @@ pub struct Config {
     pub limits: Limits,
     /// What is served. Default: [`Routes::builtin`].
     pub routes: Vec<RouteConfig>,
+    /// What the routes count that have a [`Metrics`](crate::middleware::Metrics) of this. Default
+    /// nothing. Nodes of one configuration count together.
+    pub route_metrics: RouteMetrics,
     /// What is kept of the rooms that routes open, by the names that routes give their families.
     /// Default nothing, for those that are not named too. See [`rooms`](Self::rooms).
     pub namespaces: Vec<NamespaceConfig>,
@@ -218,6 +222,7 @@ impl Default for Config {
             max_connections: None,
             limits: Limits::default(),
             routes: Routes::builtin(),
+            route_metrics: RouteMetrics::new(),
             namespaces: Vec::new(),
             auth: None,
             sequencer: None,

@@ -165,6 +165,9 @@ fn say_goodbye(counters: &Counters) {
         messages = counters.messages,
         deliveries = counters.deliveries,
         dropped = counters.dropped,
+        panics = counters.panics,
+        slowed = counters.slowed,
+        orders = counters.orders,
         gaps = counters.gaps,
         "drained"
     );

@@ -27,6 +27,7 @@ use crate::auth::OneToken;
 use crate::config::{Config, ConfigError};
 use crate::handle::Handle;
 use crate::machine;
+use crate::middleware::RouteMetrics;
 #[cfg(target_os = "linux")]
 use crate::net::MemfdStore;
 use crate::net::listen::{self, Options};
@@ -95,6 +96,7 @@ pub struct Server {
     workers: Vec<Worker>,
     ended: mpsc::UnboundedReceiver<usize>,
     handle: Handle,
+    route_metrics: RouteMetrics,
     /// The id of the next shard to be added: none is used twice.
     next: u16,
 }
@@ -130,8 +132,9 @@ impl Server {
             .map(|port| Arc::new(Mailbox::new(Mailboxes::capacity(), Arc::clone(port.doorbell()))));
         let orders = Mailboxes::new(orders);
         let handle = handle(&setup, &node, &orders);
-        let workers = Vec::new();
-        let mut server = Self { addr, max_connections, node, workers, ended, handle, next };
+        let (workers, route_metrics) = (Vec::new(), config.route_metrics.clone());
+        let mut server =
+            Self { addr, max_connections, node, workers, ended, handle, route_metrics, next };
         let mut listeners = listeners.into_iter();
         let plans = planned.workers.into_iter().zip(ports);
         let plans = plans.map(|(planned, port)| {
@@ -186,8 +189,8 @@ impl Server {
     /// What was counted is at most a quarter of a second old.
     #[must_use]
     pub fn stats(&self) -> stats::Source {
-        let node = Arc::clone(&self.node);
-        Arc::new(move || Stats::gather(&node.census, node.tallies()))
+        let (node, routes) = (Arc::clone(&self.node), self.route_metrics.clone());
+        Arc::new(move || Stats::gather(&node.census, node.tallies()).with_routes(routes.read()))
     }
 
     /// What gives orders to the node while it runs: to connections, users and rooms.

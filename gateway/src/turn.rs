@@ -269,6 +269,7 @@ impl<N: Net> Turn<N> {
         while self.pass(now, others, &mut heard) {
             busy = true;
         }
+        self.notes.panics(now, self.hub.shard(), self.hub.counters().panics);
         busy
     }
 

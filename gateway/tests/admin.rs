@@ -78,7 +78,7 @@ fn numbers() -> Stats {
         let empty = ShardStats::of(ShardId(shard), census.shard(0), counters);
         ShardStats { homes: own + 1, outbox_bytes: own + 2, ..empty }
     });
-    Stats { connections: 12, connections_max: 34, shards: shards.into() }
+    Stats { connections: 12, connections_max: 34, shards: shards.into(), ..Stats::default() }
 }
 
 struct Client(BufReader<TcpStream>);

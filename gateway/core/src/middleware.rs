@@ -106,16 +106,25 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// All names, in the order of [`index`](Self::index).
+    pub const NAMES: [&'static str; 5] = ["served", "dropped", "answered", "closed", "flood"];
+
+    /// Which of the names it has.
+    #[must_use]
+    pub fn index(&self) -> usize {
+        match self {
+            Self::Serve | Self::Instead(_) | Self::InsteadBinary(_) => 0,
+            Self::Drop => 1,
+            Self::Answer(_) | Self::Rename(_) | Self::Who => 2,
+            Self::Close(..) => 3,
+            Self::Flood => 4,
+        }
+    }
+
     /// A stable name for logs and counters.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        match self {
-            Self::Serve | Self::Instead(_) | Self::InsteadBinary(_) => "served",
-            Self::Drop => "dropped",
-            Self::Answer(_) | Self::Rename(_) | Self::Who => "answered",
-            Self::Close(..) => "closed",
-            Self::Flood => "flood",
-        }
+        Self::NAMES[self.index()]
     }
 }
 
@@ -297,6 +306,20 @@ mod tests {
     fn who_does_not_ask_the_next_one_decides() {
         assert_eq!(run(&[&Short, &Adds("b")], "long"), Verdict::Drop);
         assert_eq!(run(&[&Short, &Adds("b")], "a"), Verdict::Instead("abB".to_owned()));
+    }
+
+    #[test]
+    fn verdicts_that_do_the_same_have_the_same_name() {
+        let said = || "hi".to_owned();
+        for (name, verdicts) in [
+            ("served", &[Verdict::Serve, Verdict::Instead(said()), Verdict::InsteadBinary(vec![])]),
+            ("answered", &[Verdict::Answer(said()), Verdict::Rename(said()), Verdict::Who]),
+        ] {
+            verdicts.iter().for_each(|verdict| assert_eq!(verdict.name(), name, "{verdict:?}"));
+        }
+        let closed = Verdict::Close(CloseCode::POLICY, "".into());
+        assert_eq!([&Verdict::Drop, &closed].map(Verdict::name), ["dropped", "closed"]);
+        assert_eq!(Verdict::Flood.name(), "flood");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use gateway_core::event::CloseReason;
 
 use super::readiness::Standing;
 use super::stats::{ShardStats, Stats};
+use crate::middleware::RouteCount;
 
 /// What the format is called in a `Content-Type`.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -29,6 +30,7 @@ pub(super) fn render(stats: &Stats, standing: Standing) -> String {
         }
     }
     closed(&mut text, stats);
+    routes(&mut text, &stats.routes);
     text.0
 }
 
@@ -40,6 +42,28 @@ fn closed(text: &mut Exposition, stats: &Stats) {
         let of = shard.shard.0.to_string();
         for (reason, count) in CloseReason::NAMES.iter().zip(shard.counters.closed) {
             text.sample(name, &[("shard", &of), ("reason", reason)], count);
+        }
+    }
+}
+
+/// Messages by route, if any route counts them: a family has samples.
+fn routes(text: &mut Exposition, routes: &[RouteCount]) {
+    if routes.is_empty() {
+        return;
+    }
+    let mut family = |name, help, value: fn(&RouteCount) -> u64| {
+        text.family(name, help, Kind::Counter);
+        for count in routes {
+            text.sample(name, &[("route", &count.route)], value(count));
+        }
+    };
+    family("weir_route_messages_total", "Messages of a route.", |count| count.messages);
+    family("weir_route_bytes_total", "Payload bytes of a route's messages.", |count| count.bytes);
+    let name = "weir_route_verdicts_total";
+    text.family(name, "What became of a route's messages.", Kind::Counter);
+    for RouteCount { route, verdicts, .. } in routes {
+        for (verdict, count) in RouteCount::VERDICTS.iter().zip(verdicts) {
+            text.sample(name, &[("route", route), ("verdict", verdict)], *count);
         }
     }
 }
@@ -70,7 +94,7 @@ const fn counter(
     PerShard { name, help, kind: Kind::Counter, value }
 }
 
-const PER_SHARD: [PerShard; 17] = [
+const PER_SHARD: [PerShard; 20] = [
     gauge("weir_shard_connections", "Connections with a place on the shard.", |shard| {
         shard.connections.into()
     }),
@@ -95,6 +119,15 @@ const PER_SHARD: [PerShard; 17] = [
     counter("weir_messages_total", "Messages received.", |shard| shard.counters.messages),
     counter("weir_deliveries_total", "Messages handed to members, echoes included.", |shard| {
         shard.counters.deliveries
+    }),
+    counter("weir_panics_total", "Panics of middleware and handlers.", |shard| {
+        shard.counters.panics
+    }),
+    counter("weir_slowed_total", "Times that a connection was read more slowly.", |shard| {
+        shard.counters.slowed
+    }),
+    counter("weir_orders_total", "Orders of the program carried out.", |shard| {
+        shard.counters.orders
     }),
     counter("weir_dropped_total", "Messages that lossy members missed.", |shard| {
         shard.counters.dropped
@@ -181,6 +214,23 @@ mod tests {
         let lines: Vec<_> = text.0.lines().collect();
         let sample = r#"a{d="e\\\n\"f\"",g="h"} 7"#;
         assert_eq!(lines, [r#"# HELP a b\\\n"c""#, "# TYPE a gauge", sample]);
+    }
+
+    #[test]
+    fn a_route_is_told_however_it_is_spelt() {
+        let route = RouteCount { route: "/a\"b\\/{room}".to_owned(), ..RouteCount::default() };
+        let route = RouteCount { messages: 7, bytes: 70, verdicts: [4, 0, 0, 1, 0, 2], ..route };
+        let text = render(&Stats::default().with_routes(vec![route]), Standing::Serving);
+        for line in [
+            r#"weir_route_messages_total{route="/a\"b\\/{room}"} 7"#,
+            r#"weir_route_bytes_total{route="/a\"b\\/{room}"} 70"#,
+            r#"weir_route_verdicts_total{route="/a\"b\\/{room}",verdict="served"} 4"#,
+            r#"weir_route_verdicts_total{route="/a\"b\\/{room}",verdict="panicked"} 2"#,
+        ] {
+            assert!(text.lines().any(|shown| shown == line), "{line}: {text}");
+        }
+        let none = render(&Stats::default(), Standing::Serving);
+        assert!(!none.contains("weir_route_"), "a family has samples");
     }
 
     #[test]

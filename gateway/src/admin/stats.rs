@@ -9,6 +9,7 @@ use gateway_registry::census::{Cell, Census};
 use serde_json::{Map, Value, json};
 
 use super::probes::{ProbeError, Probes};
+use crate::middleware::RouteCount;
 
 /// Gives the stats of now. It does not wait, and nothing of a shard's turn waits for it.
 pub type Source = Arc<dyn Fn() -> Stats + Send + Sync>;
@@ -23,6 +24,8 @@ pub struct Stats {
     pub connections_max: u64,
     /// The shards that were asked for, in that order.
     pub shards: Vec<ShardStats>,
+    /// What routes with the layer that counts have counted, by their names in ascending order.
+    pub routes: Vec<RouteCount>,
 }
 
 /// One shard's part.
@@ -83,7 +86,14 @@ impl Stats {
             connections: census.live(),
             connections_max: census.capacity().total_max,
             shards: shards.into_iter().map(of).collect(),
+            routes: Vec::new(),
         }
+    }
+
+    /// With what routes have counted.
+    #[must_use]
+    pub fn with_routes(self, routes: Vec<RouteCount>) -> Self {
+        Self { routes, ..self }
     }
 
     /// Rooms of the node, each counted once, at its home.
@@ -132,7 +142,7 @@ impl Stats {
 /// A probe over stats: its name, and what it shows.
 type StatsProbe = (&'static str, fn(&Stats) -> Value);
 
-const PROBES: [StatsProbe; 12] = [
+const PROBES: [StatsProbe; 16] = [
     ("active_clients", |stats| stats.connections.into()),
     ("clients_max", |stats| stats.connections_max.into()),
     ("closed", |stats| closed(&stats.counters())),
@@ -141,10 +151,14 @@ const PROBES: [StatsProbe; 12] = [
     ("dropped_total", |stats| stats.counters().dropped.into()),
     ("inbound_bytes", |stats| stats.inbound_bytes().into()),
     ("messages_total", |stats| stats.counters().messages.into()),
+    ("orders_total", |stats| stats.counters().orders.into()),
     ("outbox_bytes", |stats| stats.outbox_bytes().into()),
+    ("panics_total", |stats| stats.counters().panics.into()),
     ("rooms", |stats| stats.rooms().into()),
+    ("routes", |stats| stats.routes.iter().map(route).collect()),
     ("shards", |stats| stats.shards.iter().map(shard).collect()),
     ("sides", |stats| stats.sides().into()),
+    ("slowed_total", |stats| stats.counters().slowed.into()),
 ];
 
 /// Registers what every node shows: `active_clients`, `rooms`, `messages_total`, `shards` with
@@ -162,6 +176,17 @@ pub fn register(probes: &Probes, source: &Source) -> Result<(), ProbeError> {
 fn closed(counters: &Counters) -> Value {
     let reasons = CloseReason::NAMES.iter().zip(counters.closed);
     Value::Object(reasons.map(|(name, count)| ((*name).to_owned(), json!(count))).collect())
+}
+
+fn route(count: &RouteCount) -> Value {
+    let verdicts = RouteCount::VERDICTS.iter().zip(count.verdicts);
+    let verdicts = verdicts.map(|(name, count)| ((*name).to_owned(), json!(count)));
+    json!({
+        "route": count.route,
+        "messages": count.messages,
+        "bytes": count.bytes,
+        "verdicts": Value::Object(verdicts.collect()),
+    })
 }
 
 fn shard(stats: &ShardStats) -> Value {
@@ -201,7 +226,9 @@ mod tests {
             (0..share).for_each(|_| census.reserve(ids::ShardId(index)).unwrap());
             (ShardId(index), Counters { messages: 60 * share, ..Counters::default() })
         });
-        Stats::gather(&census, shards)
+        let verdicts = [3, 0, 1, 0, 0, 2];
+        let route = RouteCount { route: "/".to_owned(), messages: 6, bytes: 70, verdicts };
+        Stats::gather(&census, shards).with_routes(vec![route])
     }
 
     #[test]
@@ -227,6 +254,11 @@ mod tests {
         assert_eq!(shown["closed"]["slow"], 0);
         assert_eq!(shown["shards"][1]["shard"], 2);
         assert_eq!(shown["shards"][1]["outbox_bytes"], 60);
+        let verdicts = &shown["routes"][0]["verdicts"];
+        assert_eq!(
+            (&shown["routes"][0]["messages"], &verdicts["panicked"]),
+            (&json!(6), &json!(2))
+        );
         assert!(register(&probes, &source).is_err(), "names are given once");
     }
 }

@@ -1,8 +1,9 @@
-//! What an operator is told of a shard that cannot take everyone: at first, and not each time.
+//! What an operator is told of a shard that cannot take everyone, or whose middleware or handler
+//! panics: at first, and not each time.
 
 use gateway_core::id::ShardId;
 use gateway_core::time::Now;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 /// Seconds between two warnings of the same kind.
 pub(crate) const WARNING_REST_SECS: u64 = 10;
@@ -34,7 +35,7 @@ impl Rarely {
     }
 }
 
-/// What is known of shortages, and was said of them.
+/// What is known of shortages and panics, and was said of them.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     pauses: u64,
@@ -42,6 +43,9 @@ pub(super) struct Notes {
     of_refusals: Rarely,
     /// Refused since the first warning that no place is left; none if there is.
     refused: Option<u64>,
+    /// Panics until the last line about them.
+    panics: u64,
+    of_panics: Rarely,
 }
 
 impl Notes {
@@ -53,6 +57,20 @@ impl Notes {
                 pauses,
                 "accepting pauses: descriptors or memory are short; raise the limit (ulimit -n) \
                  or lower --max-connections"
+            );
+        }
+    }
+
+    /// How often middleware or a handler has panicked until now. What is not told since it is too
+    /// soon is told in a later turn.
+    pub(super) fn panics(&mut self, now: Now, shard: ShardId, panics: u64) {
+        if panics > self.panics && self.of_panics.may(now) {
+            let count = panics - std::mem::replace(&mut self.panics, panics);
+            error!(
+                %shard,
+                panics = count,
+                "middleware or a handler panicked, as told above; its connection is closed with \
+                 1011, others go on"
             );
         }
     }
@@ -129,6 +147,20 @@ mod tests {
         assert_eq!(lines.len(), 3, "{lines:?}");
         assert!(lines[0].starts_with("WARN accepting pauses: "), "{lines:?}");
         assert!(lines[0].ends_with("shard=3 pauses=1") && lines[2].ends_with("pauses=201"));
+    }
+
+    #[test]
+    fn panics_are_told_once_in_ten_seconds_and_none_is_left_out() {
+        let mut notes = Notes::default();
+        let lines = logged(|| {
+            for (secs, panics) in [(0, 0), (1, 1), (2, 2), (5, 4), (11, 4), (12, 4), (30, 4)] {
+                notes.panics(Now::from_secs(secs), ShardId(2), panics);
+            }
+        });
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(lines[0].starts_with("ERROR middleware or a handler panicked, as told above"));
+        assert!(lines[0].ends_with("shard=2 panics=1"), "{lines:?}");
+        assert!(lines[1].ends_with("shard=2 panics=3"), "{lines:?}");
     }
 
     #[test]
