@@ -55,7 +55,7 @@ fn set<'a>(
 /// All but `transit`. What contradicts itself is refused by [`Limits::check`]; these bounds refuse
 /// what would overflow, or turn off what cannot be. Each segment of a path is bounded like a room's
 /// name, so that bound leaves the paths built in reachable.
-fn entries(limits: &mut Limits) -> [Entry<'_>; 27] {
+fn entries(limits: &mut Limits) -> [Entry<'_>; 29] {
     use Field::{U32, Usize};
     let l = limits;
     [
@@ -75,6 +75,8 @@ fn entries(limits: &mut Limits) -> [Entry<'_>; 27] {
         ("read_bytes_max", Usize(&mut l.read_bytes_max), 1024..=64 * MIB, Bytes),
         ("cork_bytes_max", Usize(&mut l.cork_bytes_max), 0..=MIB, Bytes),
         ("share_bytes_min", Usize(&mut l.share_bytes_min), 1024..=GIB, Bytes),
+        ("rooms_max", Usize(&mut l.rooms_max), 0..=65_536, Pieces),
+        ("handler_bytes_max", Usize(&mut l.handler_bytes_max), 1024..=GIB, Bytes),
         ("ping_secs", U32(&mut l.ping_secs), 0..=DAY, Seconds),
         ("pong_secs", U32(&mut l.pong_secs), 1..=HOUR, Seconds),
         ("close_secs", U32(&mut l.close_secs), 1..=HOUR, Seconds),

@@ -212,8 +212,8 @@ fn a_mistake_elsewhere_is_told_with_its_line() {
         ),
         (
             "\n[limits]\ninbound_bytes_max = '4GiB'",
-            "2: limits: inbound_bytes_max, message_bytes_max, turn_bytes_max and read_bytes_max \
-             must stay below 4 GiB together",
+            "2: limits: inbound_bytes_max, message_bytes_max, turn_bytes_max, read_bytes_max \
+             and handler_bytes_max must stay below 4 GiB together",
         ),
         ("[[namespace]]\npresence = true", "1: namespace 1: name is missing; write name = "),
         ("[[namespace]]\nname = 'wss'", "2: namespace 1: no route opens \"wss\"; write the name"),
