@@ -1,6 +1,7 @@
 //! The file of `--config`: routes, namespaces and limits, in TOML.
 
 mod limits;
+mod middleware;
 mod read;
 mod routes;
 mod table;
@@ -8,11 +9,12 @@ mod table;
 use std::path::{Path, PathBuf};
 
 use gateway_core::limits::Limits;
-use gateway_core::route::{RouteConfig, Routes};
+use gateway_core::route::Routes;
 use thiserror::Error;
 use toml::de::DeTable;
 
 use super::{Config, NamespaceConfig};
+use middleware::Layered;
 use table::{Table, Wrong};
 
 /// Bytes of a file: a thousand routes, each with all that can be said of it, are a fifth.
@@ -25,7 +27,7 @@ pub const FILE_BYTES_MAX: usize = 1 << 20;
 #[derive(Clone, Debug)]
 pub struct FileConfig {
     /// Instead of all built-in ones, if the file has any.
-    routes: Option<Vec<RouteConfig>>,
+    routes: Option<Vec<Layered>>,
     namespaces: Vec<NamespaceConfig>,
     /// The defaults, but for those that the file sets.
     limits: Limits,
@@ -73,15 +75,18 @@ impl FileConfig {
         document.knows(&["route", "namespace", "limits"])?;
         let limits = limits::limits(&document)?;
         let routes = routes::routes(&document, &limits)?;
-        let table = Routes::new(routes.as_deref().unwrap_or(&Routes::builtin()));
+        let plain = |routes: &Vec<Layered>| routes.iter().map(|it| it.route.clone()).collect();
+        let table = Routes::new(&routes.as_ref().map_or_else(Routes::builtin, plain));
         let table = table.expect("each route was checked beside the others");
         Ok(Self { namespaces: routes::namespaces(&document, &table)?, limits, routes })
     }
 
-    /// Puts what the file says into a configuration; the rest stays.
+    /// Puts what the file says into a configuration; the rest stays. Its routes count in the
+    /// configuration's [`route_metrics`](Config::route_metrics).
     pub fn apply(self, config: &mut Config) {
         if let Some(routes) = self.routes {
-            config.routes = routes;
+            let count = |route: Layered| route.counting(&config.route_metrics);
+            config.routes = routes.into_iter().map(count).collect();
         }
         config.namespaces = self.namespaces;
         config.limits = self.limits;

@@ -6,6 +6,7 @@ use gateway_core::log::Retention;
 use gateway_core::route::{Auth, Kind, RouteConfig, Routes};
 
 use super::super::{HISTORY_BYTES_MAX, HISTORY_MESSAGES_MAX, HISTORY_SECS_MAX, NamespaceConfig};
+use super::middleware::Layered;
 use super::table::{Table, Unit, Wrong};
 
 const KINDS: [(&str, Kind); 3] = [("room", Kind::Room), ("chat", Kind::Chat), ("echo", Kind::Echo)];
@@ -18,15 +19,13 @@ const POLICIES: [(&str, MemberPolicy); 4] = [
 ];
 
 /// The routes of the file, which make sense together; none if it has none.
-pub(super) fn routes(
-    document: &Table<'_>,
-    limits: &Limits,
-) -> Result<Option<Vec<RouteConfig>>, Wrong> {
+pub(super) fn routes(document: &Table<'_>, limits: &Limits) -> Result<Option<Vec<Layered>>, Wrong> {
     let tables = document.tables("route")?;
     if tables.is_empty() {
         return Ok(None);
     }
-    let routes = tables.iter().map(|table| route(table, limits)).collect::<Result<Vec<_>, _>>()?;
+    let layered = tables.iter().map(|table| route(table, limits)).collect::<Result<Vec<_>, _>>()?;
+    let routes: Vec<_> = layered.iter().map(|layered| layered.route.clone()).collect();
     if Routes::new(&routes).is_err() {
         // Nothing after it can mend a route, so the first one that makes no sense is found by
         // halving.
@@ -35,10 +34,10 @@ pub(super) fn routes(
         let error = Routes::new(&routes[..=good]).expect_err("together they make no sense");
         return Err(tables[good].wrong(error));
     }
-    Ok(Some(routes))
+    Ok(Some(layered))
 }
 
-fn route(table: &Table<'_>, limits: &Limits) -> Result<RouteConfig, Wrong> {
+fn route(table: &Table<'_>, limits: &Limits) -> Result<Layered, Wrong> {
     table.knows(&[
         "path",
         "namespace",
@@ -47,8 +46,10 @@ fn route(table: &Table<'_>, limits: &Limits) -> Result<RouteConfig, Wrong> {
         "include_sender",
         "policy",
         "message_bytes_max",
+        "middleware",
+        "rate_limit",
     ])?;
-    Ok(RouteConfig {
+    let route = RouteConfig {
         path: table.needed_text("path")?.to_owned(),
         namespace: table.text("namespace")?.map(str::to_owned),
         kind: table.choice("kind", &KINDS)?.unwrap_or_default(),
@@ -61,7 +62,8 @@ fn route(table: &Table<'_>, limits: &Limits) -> Result<RouteConfig, Wrong> {
             Unit::Bytes,
         )?,
         ..RouteConfig::default()
-    })
+    };
+    Layered::of(table, route)
 }
 
 /// The namespaces of the file, each of which is opened by a route and named once.

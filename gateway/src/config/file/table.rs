@@ -54,6 +54,11 @@ impl<'a> Table<'a> {
         self.say(self.entries.get(key).map_or(self.at, |value| value.span().start), why)
     }
 
+    /// What is wrong at a place within the table.
+    pub(super) fn wrong_where(&self, at: usize, why: impl fmt::Display) -> Wrong {
+        self.say(at, why)
+    }
+
     fn say(&self, at: usize, why: impl fmt::Display) -> Wrong {
         let name = &self.name;
         Wrong::at(at, if name.is_empty() { why.to_string() } else { format!("{name}: {why}") })
@@ -87,13 +92,20 @@ impl<'a> Table<'a> {
 
     /// The table written as `[key]`.
     pub(super) fn table(&self, key: &str) -> Result<Option<Self>, Wrong> {
+        self.inline(key, &format!("[{}]", self.name_of(key)))
+    }
+
+    /// The table of a key that is written as `wanted`.
+    pub(super) fn inline(&self, key: &str, wanted: &str) -> Result<Option<Self>, Wrong> {
         let Some(value) = self.entries.get(key) else { return Ok(None) };
-        let name =
-            if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) };
         let DeValue::Table(entries) = value.get_ref() else {
-            return Err(self.mistyped(key, value, &format!("[{name}]")));
+            return Err(self.mistyped(key, value, wanted));
         };
-        Ok(Some(Self { name, at: value.span().start, entries }))
+        Ok(Some(Self { name: self.name_of(key), at: value.span().start, entries }))
+    }
+
+    fn name_of(&self, key: &str) -> String {
+        if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) }
     }
 
     pub(super) fn text(&self, key: &str) -> Result<Option<&'a str>, Wrong> {
@@ -121,15 +133,44 @@ impl<'a> Table<'a> {
         choices: &[(&str, T)],
     ) -> Result<Option<T>, Wrong> {
         let Some(value) = self.entries.get(key) else { return Ok(None) };
-        let names: Vec<_> = choices.iter().map(|(name, _)| format!("{name:?}")).collect();
-        let (last, others) = names.split_last().expect("there is a choice");
-        let names = format!("{} or {last}", others.join(", "));
+        let names = alternatives(choices);
         let Some(text) = value.get_ref().as_str() else {
             return Err(self.mistyped(key, value, &names));
         };
         let choice = choices.iter().find(|(name, _)| *name == text);
         let why = || self.wrong_at(key, format_args!("{key} is {text:?}; write {names}"));
         choice.map(|(_, choice)| Some(*choice)).ok_or_else(why)
+    }
+
+    /// A list of some of these names, each at most once, with the place of each.
+    pub(super) fn choices<T: Copy>(
+        &self,
+        key: &str,
+        choices: &[(&str, T)],
+    ) -> Result<Option<Vec<(usize, T)>>, Wrong> {
+        let Some(value) = self.entries.get(key) else { return Ok(None) };
+        let names = alternatives(choices);
+        let DeValue::Array(array) = value.get_ref() else {
+            return Err(self.mistyped(key, value, &format!("a list of {names}")));
+        };
+        let mut found = Vec::new();
+        let mut known = Vec::new();
+        for item in array.iter() {
+            let at = item.span().start;
+            let Some(text) = item.get_ref().as_str() else {
+                return Err(self.mistyped(&format!("one of {key}"), item, &names));
+            };
+            let Some((_, choice)) = choices.iter().find(|(name, _)| *name == text) else {
+                return Err(self.say(at, format_args!("{key} has {text:?}; write {names}")));
+            };
+            if known.contains(&text) {
+                let why = format!("{key} has {text:?} twice; remove one");
+                return Err(self.say(at, why));
+            }
+            known.push(text);
+            found.push((at, *choice));
+        }
+        Ok(Some(found))
     }
 
     /// A number within these bounds, which fit its type.
@@ -179,6 +220,13 @@ impl<'a> Table<'a> {
         };
         self.say(value.span().start, format_args!("{key} is {found}; write {wanted}"))
     }
+}
+
+/// The names of a choice, as an error lists them.
+fn alternatives<T>(choices: &[(&str, T)]) -> String {
+    let names: Vec<_> = choices.iter().map(|(name, _)| format!("{name:?}")).collect();
+    let (last, others) = names.split_last().expect("there is a choice");
+    format!("{} or {last}", others.join(", "))
 }
 
 /// Units of bytes, and how many each is.

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use gateway_core::hub::MemberPolicy;
 use gateway_core::log::Retention;
-use gateway_core::route::{Auth, Kind};
+use gateway_core::route::{Auth, Kind, RouteConfig};
 
 use super::*;
+use crate::middleware::{Commands, Log, RateLimit};
 
 /// A configuration with what the file says.
 fn config(text: &str) -> Config {
@@ -70,7 +71,8 @@ fn routes_of_the_file_replace_all_that_are_built_in() {
         namespace: Some("talk".to_owned()),
         kind: Kind::Chat,
         ..RouteConfig::default()
-    };
+    }
+    .with(Commands);
     let back = RouteConfig {
         path: "/back".to_owned(),
         kind: Kind::Echo,
@@ -90,6 +92,97 @@ fn each_policy_has_its_name() {
     ] {
         let text = format!("[[route]]\npath = '/'\nnamespace = 'a'\npolicy = '{name}'");
         assert_eq!(config(&text).routes[0].member_policy, Some(policy));
+    }
+}
+
+#[test]
+fn middleware_is_listed_from_the_outermost_one() {
+    let text = r#"
+        [[route]]
+        path = "/talk/{room}"
+        namespace = "talk"
+        kind = "chat"
+        middleware = ["log", "metrics", "rate-limit", "commands"]
+        rate_limit = { per_sec = 50, burst = 100, debt_secs = 0 }
+
+        [[route]]
+        path = "/plain/{room}"
+        namespace = "plain"
+        kind = "chat"
+        middleware = []
+    "#;
+    let config = config(text);
+    let chat = |path: &str, namespace: &str| RouteConfig {
+        path: path.to_owned(),
+        namespace: Some(namespace.to_owned()),
+        kind: Kind::Chat,
+        ..RouteConfig::default()
+    };
+    let talk = chat("/talk/{room}", "talk")
+        .with(Log)
+        .with(config.route_metrics.layer("/talk/{room}"))
+        .with(RateLimit::new(50, 100, 0).expect("it can be kept"))
+        .with(Commands);
+    assert_eq!(shown(&config.routes), shown(&[talk, chat("/plain/{room}", "plain")]));
+    let counts = config.route_metrics.read();
+    assert_eq!(counts.iter().map(|count| &*count.route).collect::<Vec<_>>(), ["/talk/{room}"]);
+}
+
+#[test]
+fn a_mistake_in_middleware_is_told_with_its_line() {
+    let room = "[[route]]\npath = '/a'\nnamespace = 'a'\n";
+    let rate = "middleware = ['rate-limit']\nrate_limit =";
+    for (rest, error) in [
+        (
+            "middleware = ['log',\n'gzip']",
+            "5: route 1: middleware has \"gzip\"; write \"log\", \"metrics\", \"rate-limit\" or \
+             \"commands\"",
+        ),
+        ("middleware = ['log',\n'log']", "5: route 1: middleware has \"log\" twice; remove one"),
+        ("middleware = 'log'", "4: route 1: middleware is a text; write a list of \"log\", "),
+        ("middleware = [7]", "4: route 1: one of middleware is a number; write \"log\", "),
+        (
+            "middleware = ['log',\n'commands']",
+            "5: route 1: middleware has \"commands\", which speak of names and of who is there, and \
+             only a chat knows them; remove it, or write kind = \"chat\"",
+        ),
+        (
+            "\nmiddleware = ['rate-limit']",
+            "5: route 1: middleware has \"rate-limit\" and no rate; write rate_limit = { per_sec = \
+             50, burst = 100, debt_secs = 5 }",
+        ),
+        (
+            "\nrate_limit = { per_sec = 1, burst = 1, debt_secs = 1 }",
+            "5: route 1: rate_limit does nothing without its middleware; add \"rate-limit\" to",
+        ),
+        (
+            &format!("{rate} 50"),
+            "5: route 1: rate_limit is a number; write { per_sec = 50, burst = 100, debt_secs = 5 }",
+        ),
+        (
+            &format!("{rate} {{ per_sec = 1, burst = 1 }}"),
+            "5: route 1.rate_limit: a rate has all of per_sec, burst and debt_secs; write those",
+        ),
+        (
+            &format!("{rate} {{ per_sec = 0, burst = 1, debt_secs = 1 }}"),
+            "5: route 1.rate_limit: per_sec is 0; write 1 to 1000000",
+        ),
+        (
+            &format!("{rate} {{ per_sec = 1, burst = 1000001, debt_secs = 1 }}"),
+            "5: route 1.rate_limit: burst is 1000001; write 1 to 1000000",
+        ),
+        (
+            &format!("{rate} {{ per_sec = 1, burst = 1, debt_secs = 3601 }}"),
+            "5: route 1.rate_limit: debt_secs is 3601; write 0 to 3600 seconds",
+        ),
+        (
+            &format!("{rate} {{ per_min = 1, burst = 1, debt_secs = 1 }}"),
+            "5: route 1.rate_limit: there is no key \"per_min\"; remove it, or write one of per_sec",
+        ),
+    ] {
+        let told = told(&format!("{room}{rest}\n"));
+        assert!(told.starts_with(&format!("weir.toml:{error}")), "{rest}: {told}");
+        assert!(!told.contains('\n'), "an error is a line: {told}");
     }
 }
 
