@@ -93,6 +93,13 @@ impl RouteCount {
 }
 
 impl Metrics {
+    /// A layer that counts here.
+    fn counting(&self) -> Counting {
+        let cell = Arc::<Cell>::default();
+        lock(&self.counts).cells.push(Arc::clone(&cell));
+        Counting { cell, counts: Arc::clone(&self.counts) }
+    }
+
     fn read(&self, route: &str) -> RouteCount {
         let counts = lock(&self.counts);
         let mut total = RouteCount { route: route.to_owned(), ..counts.ended.clone() };
@@ -103,9 +110,7 @@ impl Metrics {
 
 impl Layer for Metrics {
     fn layer(&self, _: ShardId) -> Box<dyn Middleware> {
-        let cell = Arc::<Cell>::default();
-        lock(&self.counts).cells.push(Arc::clone(&cell));
-        Box::new(Counting { cell, counts: Arc::clone(&self.counts) })
+        Box::new(self.counting())
     }
 }
 
@@ -146,4 +151,50 @@ fn add(count: &AtomicU64, more: u64) {
 /// Nothing that is done under these locks panics halfway.
 fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn routes_are_read_in_the_order_of_their_names_and_counted_once() {
+        let metrics = RouteMetrics::new();
+        let layers = ["/b", "/a", "/b"].map(|route| metrics.layer(route).counting());
+        for (layer, messages) in layers.iter().zip([1, 2, 4]) {
+            add(&layer.cell.messages, messages);
+        }
+        let read = || metrics.read().into_iter().map(|count| (count.route, count.messages));
+        let counted = [("/a".to_owned(), 2), ("/b".to_owned(), 5)];
+        assert!(read().eq(counted.clone()));
+        drop(layers);
+        assert!(read().eq(counted), "what was counted stays");
+        assert!(lock(&metrics.layer("/b").counts).cells.is_empty(), "and needs no cells");
+    }
+
+    #[test]
+    fn no_sum_falls_while_shards_count_begin_and_end() {
+        const SHARDS: u64 = 200;
+        const MESSAGES: u64 = 100;
+        let metrics = RouteMetrics::new();
+        let route = metrics.layer("/");
+        let shards = || {
+            for _ in 0..SHARDS {
+                let shard = route.counting();
+                (0..MESSAGES).for_each(|_| add(&shard.cell.messages, 1));
+            }
+        };
+        thread::scope(|scope| {
+            let workers = [scope.spawn(shards), scope.spawn(shards)];
+            let mut last = 0;
+            while !workers.iter().all(|worker| worker.is_finished()) {
+                let now = metrics.read()[0].messages;
+                assert!(now >= last, "{now} after {last}");
+                last = now;
+            }
+        });
+        assert_eq!(metrics.read()[0].messages, 2 * SHARDS * MESSAGES);
+    }
 }
