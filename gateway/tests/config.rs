@@ -27,7 +27,7 @@ fn file(name: &str, text: impl AsRef<[u8]>) -> PathBuf {
 #[test]
 fn bad_files_say_what_is_wrong_and_where_and_exit_2() {
     let beyond = "#".repeat(FILE_BYTES_MAX + 1);
-    let files: [(&str, &[u8], &str); 9] = [
+    let files: [(&str, &[u8], &str); 11] = [
         ("syntax", b"[limits\n", ":1: "),
         ("text", b"# caf\xe9\n", ":1: it is not UTF-8 there; save it as UTF-8"),
         ("later", b"# fine\n\n# \xff", ":3: it is not UTF-8 there"),
@@ -36,6 +36,16 @@ fn bad_files_say_what_is_wrong_and_where_and_exit_2() {
         ("type", b"[limits]\nping_secs = true\n", ":2: limits: ping_secs is true or false; write"),
         ("value", b"[limits]\nping_secs = 99999\n", ":2: limits: ping_secs is 99999; write 0 to"),
         ("route", b"[[route]]\npath = '/'\n", ":1: route 1: route \"/\": a room needs a namespace"),
+        (
+            "layer",
+            b"[[route]]\npath = '/'\nkind = 'echo'\nmiddleware = ['gzip']\n",
+            ":4: route 1: middleware has \"gzip\"; write \"log\", \"metrics\", \"rate-limit\" or",
+        ),
+        (
+            "rate",
+            b"[[route]]\npath = '/'\nkind = 'echo'\nmiddleware = ['rate-limit']\n",
+            ":4: route 1: middleware has \"rate-limit\" and no rate; write rate_limit = {",
+        ),
         ("name", b"[[namespace]]\nname = 'x'\n", ":2: namespace 1: no route opens \"x\"; write"),
     ];
     for (name, text, told) in files {
@@ -217,10 +227,21 @@ fn the_example_of_the_readme_is_a_file_that_works() {
     let mut config = Config::default();
     FileConfig::parse(Path::new("README.md"), example).unwrap().apply(&mut config);
     config.check().unwrap();
-    assert_ne!(config.routes.len(), Config::default().routes.len());
+    assert!(config.routes.iter().any(|route| route.path == "/prices/{room}"));
     assert!(!config.namespaces.is_empty());
-    let keys = ["include_sender", "policy", "presence", "message_bytes_max", "[limits.transit]"];
-    assert!(keys.iter().all(|key| example.contains(key)), "it has all keys of a route");
+    for key in [
+        "include_sender",
+        "policy",
+        "presence",
+        "message_bytes_max",
+        "middleware",
+        "rate_limit",
+        "rooms_max",
+        "handler_bytes_max",
+        "[limits.transit]",
+    ] {
+        assert!(example.contains(&format!("\n{key}")), "it has all keys of a route: {key}");
+    }
     let mut weir = Weir::start(&["--config", file("readme.toml", example).to_str().unwrap()]);
     weir.signal(Signal::TERM);
     assert_eq!(weir.end().0.code(), Some(0));
