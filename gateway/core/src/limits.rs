@@ -55,7 +55,7 @@ pub struct Limits {
     /// Rooms that a program may put a connection into, beside the one that its path names.
     pub rooms_max: usize,
     /// Bytes that handlers and layers of a shard may say between two flushes, each message with 64
-    /// more; beyond it they are told so. 64 MiB are a thousand small messages to each of a thousand.
+    /// more; beyond it they are told so. 64 MiB are a thousand short ones to each of a thousand.
     pub handler_bytes_max: usize,
     /// Seconds of silence after which a client is sent a ping; 0 turns pings off.
     pub ping_secs: u32,
