@@ -50,9 +50,10 @@ pub struct Serve {
     /// Both spellings may be given if they say the same.
     #[arg(long, visible_alias = "lb-addr", env = "WEIR_ADDR", value_name = "HOST:PORT")]
     pub addr: Vec<String>,
-    /// Not served yet: a node that is given one says so and does not start. It will be the port on
-    /// 127.0.0.1 of shard 0, and the next ones of the others.
-    #[arg(long, env = "WEIR_BASE_PORT", value_name = "N", hide = true)]
+    /// The port on 127.0.0.1 where shard 0 listens too, and the next ones for the others: 1 to
+    /// 65536 less the shards. Who connects there stays on that shard, so that a load balancer can
+    /// choose; small rooms then cross shards more often. Default: none.
+    #[arg(long, env = "WEIR_BASE_PORT", value_name = "N")]
     pub base_port: Option<u16>,
     /// Where operators look: /healthz, /readyz, /probes and /metrics; off for nowhere. Default
     /// 127.0.0.1:9003, or nowhere if another program has that. Any but a loopback address shows

@@ -25,6 +25,7 @@ pub use self::namespace::{
     HISTORY_BYTES_MAX, HISTORY_MESSAGES_MAX, HISTORY_SECS_MAX, NamespaceConfig, NamespaceError,
 };
 pub use self::ports::PortError;
+pub(crate) use self::ports::port_of;
 
 /// Configuration of one node. CLI flags mirror the fields down to
 /// `max_connections` one to one.
@@ -33,8 +34,10 @@ pub use self::ports::PortError;
 pub struct Config {
     /// Where clients connect; port 0 lets the system choose. Default `127.0.0.1:9002`.
     pub addr: SocketAddr,
-    /// If there is one, shard *i* also listens on `127.0.0.1`, port `base_port` + *i*, so that a
-    /// load balancer can choose shards itself. Default none. See [`shard_port`](Self::shard_port).
+    /// If there is one, shard *i* also listens on `127.0.0.1`, port `base_port` + *i*, for those
+    /// who are to be served by this shard as long as it serves, wherever their rooms' homes are: so
+    /// a load balancer can choose shards itself. 1 to 65,536 less the shards; default none. See
+    /// [`shard_port`](Self::shard_port).
     pub base_port: Option<u16>,
     /// What this node is called in logs, 1 to 128 visible ASCII characters. Default nothing.
     pub instance: Option<String>,

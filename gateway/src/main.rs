@@ -142,6 +142,11 @@ fn announce(config: &Config, server: &Server, admin: Option<&Admin>) {
     let max_connections = server.max_connections();
     let instance = config.instance.as_deref();
     info!(%addr, max_connections, instance, version = env!("CARGO_PKG_VERSION"), "listening");
+    for shard in server.serving() {
+        if let Some(addr) = server.shard_addr(shard) {
+            info!(%shard, %addr, "listening for one shard");
+        }
+    }
     let mut out = std::io::stdout();
     // A closed stdout is nothing to die of.
     let _ = writeln!(out, "listening on ws://{addr}");

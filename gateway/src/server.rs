@@ -1,10 +1,11 @@
 //! A running node: its shards on their workers, from bind to the last join.
 
 mod add;
+mod doors;
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -30,13 +31,15 @@ use crate::machine;
 use crate::middleware::RouteMetrics;
 #[cfg(target_os = "linux")]
 use crate::net::MemfdStore;
-use crate::net::listen::{self, Options};
 use crate::node::Node;
 use crate::orders::Mailboxes;
 use crate::plan::SHARDS_MAX;
 use crate::worker::{self, Addition, Ended, Mesh, Setup};
 
+use self::doors::Doors;
+
 pub use self::add::{AddError, RemoveError};
+pub use self::doors::OwnPortError;
 
 /// What browsers see at `/`: a page to chat by.
 const PAGE: Page =
@@ -45,7 +48,7 @@ const PAGE: Page =
 const SHARDS_SPARE: usize = 64;
 /// Descriptors of a shard that are not connections: a listener, a poller, and three of a worker's
 /// runtime, if it has one of its own. As many are kept for shards that are added: all can be
-/// replaced by new ones before the old ones leave.
+/// replaced by new ones before the old ones leave. With a base port there is one listener more.
 const SHARD_DESCRIPTORS: u64 = 5;
 /// Orders that wait for a worker: it takes them in each turn.
 const ORDERS_MAX: usize = 16;
@@ -61,6 +64,9 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// A shard cannot have a port of its own.
+    #[error(transparent)]
+    OwnPort(#[from] OwnPortError),
     /// A worker could not be started.
     #[error("cannot start worker {index}: {source}")]
     Worker {
@@ -90,7 +96,7 @@ pub struct WorkerStopped {
 
 /// A node that serves. Dropping it drains it without waiting.
 pub struct Server {
-    addr: SocketAddr,
+    doors: Doors,
     max_connections: u32,
     node: Arc<Node>,
     workers: Vec<Worker>,
@@ -113,14 +119,11 @@ impl Server {
     /// If the configuration makes no sense, the address cannot be had or a thread not be made.
     pub fn start(config: &Config) -> Result<Self, StartError> {
         config.check()?;
-        if config.base_port.is_some() {
-            return Err(StartError::Config("--base-port is not served yet; leave it out"));
-        }
         let planned = machine::plan(config.request(), config.pin).map_err(ConfigError::Plan)?;
         planned.log();
         let shards = planned.workers.iter().map(|worker| worker.shards.len()).sum();
-        let listeners = bind(config, shards)?;
-        let addr = listeners[0].local_addr().map_err(|source| bind_error(config, source))?;
+        config.check_shard_ports(shards).map_err(ConfigError::Port)?;
+        let (doors, listeners) = Doors::open(config, shards)?;
         let max_connections = max_connections(config, shards)?;
         let ports = Mesh::new(planned.workers.len(), capacities(config)).into_ports();
         let doorbells = ports.iter().map(|port| Arc::clone(port.doorbell())).collect();
@@ -134,7 +137,7 @@ impl Server {
         let handle = handle(&setup, &node, &orders);
         let (workers, route_metrics) = (Vec::new(), config.route_metrics.clone());
         let mut server =
-            Self { addr, max_connections, node, workers, ended, handle, route_metrics, next };
+            Self { doors, max_connections, node, workers, ended, handle, route_metrics, next };
         let mut listeners = listeners.into_iter();
         let plans = planned.workers.into_iter().zip(ports);
         let plans = plans.map(|(planned, port)| {
@@ -164,7 +167,14 @@ impl Server {
     /// Where it listens: the port that the system chose if it was asked to.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
-        self.addr
+        self.doors.addr()
+    }
+
+    /// Where a shard listens alone, if shards have ports of their own: whoever connects there is
+    /// served by that shard as long as it serves. Nobody listens there before and after.
+    #[must_use]
+    pub fn shard_addr(&self, shard: ShardId) -> Option<SocketAddr> {
+        self.doors.own(shard)
     }
 
     /// Connections it serves at a time, over all shards.
@@ -243,7 +253,7 @@ impl Drop for Server {
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("addr", &self.addr).finish_non_exhaustive()
+        f.debug_struct("Server").field("addr", &self.addr()).finish_non_exhaustive()
     }
 }
 
@@ -317,7 +327,8 @@ fn capacities(config: &Config) -> Capacities {
 /// What was asked for, as far as descriptors and shards allow it.
 fn max_connections(config: &Config, shards: usize) -> Result<u32, StartError> {
     let shards = shards as u64;
-    let others = shards * (u64::from(config.limits.refusals_max) + 2 * SHARD_DESCRIPTORS);
+    let listeners = SHARD_DESCRIPTORS + u64::from(config.base_port.is_some());
+    let others = shards * (u64::from(config.limits.refusals_max) + 2 * listeners);
     let others = others + admin::DESCRIPTORS_MAX;
     let descriptors = machine::connections_allowed(others);
     let slots = shards * u64::from(config.limits.connections_max);
@@ -335,24 +346,6 @@ fn max_connections(config: &Config, shards: usize) -> Result<u32, StartError> {
         );
     }
     Ok(wanted.min(allowed))
-}
-
-/// One listener per shard, all on the port that the first one got, so that others can be added.
-fn bind(config: &Config, shards: usize) -> Result<Vec<TcpListener>, StartError> {
-    let bind = |addr, reuse_port| {
-        let options = Options { reuse_port, ..Options::default() };
-        listen::bind(addr, &options).map_err(|source| bind_error(config, source))
-    };
-    // A port shared between shards could be shared with another program unseen, so the port is
-    // first asked for alone.
-    let alone = bind(config.addr, false)?;
-    let addr = alone.local_addr().map_err(|source| bind_error(config, source))?;
-    drop(alone);
-    (0..shards).map(|_| bind(addr, true)).collect()
-}
-
-fn bind_error(config: &Config, source: io::Error) -> StartError {
-    StartError::Bind { addr: config.addr, source }
 }
 
 fn bind_advice(error: &io::Error) -> &'static str {

@@ -47,7 +47,7 @@ pub struct Turn<N> {
     /// The turn in which each slot was last read from, or put off.
     seen: Vec<u32>,
     /// For each slot, whether its connection has a place that is to be given back.
-    placed: Vec<bool>,
+    placed: Vec<Place>,
     turns: u32,
     /// Every read of the shard goes through this one buffer.
     scratch: Vec<u8>,
@@ -61,6 +61,20 @@ pub struct Turn<N> {
     sequencer: Option<Arc<dyn Sequencer>>,
     /// Connections that the system lost on their way to another shard.
     lost: u64,
+    /// Whether everyone is to go elsewhere.
+    evacuating: bool,
+}
+
+/// A slot's place in the census.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Place {
+    /// None: nobody is there, or only to hear that they are too many.
+    #[default]
+    None,
+    /// That of somebody who may go where its room is.
+    Any,
+    /// That of somebody who asked for this shard.
+    Own,
 }
 
 impl<N: Net> Turn<N> {
@@ -84,6 +98,7 @@ impl<N: Net> Turn<N> {
             auth: Arc::new(OneToken::default()),
             sequencer: None,
             lost: 0,
+            evacuating: false,
         }
     }
 
@@ -106,7 +121,7 @@ impl<N: Net> Turn<N> {
     /// has room, or when the hub's deadline comes.
     ///
     /// # Errors
-    /// Only if the shard cannot go on: its listener or its poller is broken.
+    /// Only if the shard cannot go on: a listener or its poller is broken.
     pub fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -159,9 +174,10 @@ impl<N: Net> Turn<N> {
     }
 
     /// Sends everyone and every home to these shards, by turns. Who waits to be accepted still
-    /// is; then the listener is closed. To be said again when other shards are to take over.
+    /// is; then the listeners are closed. To be said again when other shards are to take over.
     pub fn evacuate(&mut self, now: Now, to: Vec<ShardId>) {
         self.net.retire();
+        self.evacuating = true;
         self.hub.handle(now, Event::Evacuate { to });
         self.settled = false;
     }
@@ -218,9 +234,10 @@ impl<N: Net> Turn<N> {
         let mut batch = std::mem::take(&mut self.batch);
         for ready in batch.ready.drain(..) {
             match ready {
-                Ready::Accepted { slot, peer, cpu } => {
-                    debug!(shard = %self.hub.shard(), %slot, %peer, ?cpu, "accepted");
-                    self.accept(now, slot, others);
+                Ready::Accepted { slot, peer, cpu, own } => {
+                    debug!(shard = %self.hub.shard(), %slot, %peer, ?cpu, own, "accepted");
+                    let place = if own { Place::Own } else { Place::Any };
+                    self.accept(now, slot, place, others);
                 }
                 Ready::Readable(slot) => self.read_once(now, slot, &mut left),
                 Ready::Writable(slot) => self.hub.handle(now, Event::Writable { slot }),

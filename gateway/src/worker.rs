@@ -7,7 +7,6 @@ mod orders;
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
-use std::net::TcpListener;
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll};
 
@@ -29,6 +28,7 @@ use crate::auth::Auth;
 use crate::clock::{Alarm, Clock};
 use crate::machine;
 use crate::net::Net;
+use crate::net::listen::Listeners;
 use crate::node::Node;
 use crate::orders::Mailboxes;
 use crate::sequencer::Sequencer;
@@ -52,7 +52,7 @@ pub(crate) type Port = mesh::Port<Order<Socket>, Parcel>;
 #[derive(Debug)]
 pub(crate) struct Addition {
     pub(crate) shard: ShardId,
-    pub(crate) listener: TcpListener,
+    pub(crate) listeners: Listeners,
     /// Hears whether it serves.
     pub(crate) reply: mpsc::Sender<Result<(), NotAdded>>,
 }
@@ -83,7 +83,7 @@ pub(crate) struct Plan {
     pub(crate) orders: Mailboxes,
     pub(crate) cpu: Option<usize>,
     /// The shards that it has from the beginning.
-    pub(crate) shards: Vec<(ShardId, TcpListener)>,
+    pub(crate) shards: Vec<(ShardId, Listeners)>,
     pub(crate) setup: Setup,
 }
 
@@ -102,17 +102,17 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    fn turn(&self, shard: ShardId, listener: TcpListener) -> io::Result<Turn<ShardNet>> {
+    fn turn(&self, shard: ShardId, listeners: Listeners) -> io::Result<Turn<ShardNet>> {
         let config = hub::Config { shard: Some(shard), store: self.store(), ..self.hub.clone() };
-        let turn = Turn::new(self.net(listener)?, Hub::new(config), self.batch);
+        let turn = Turn::new(self.net(listeners)?, Hub::new(config), self.batch);
         let turn = turn.with_auth(Arc::clone(&self.auth));
         Ok(turn.with_sequencer(self.sequencer.clone()))
     }
 
     /// A shard's sockets, to which large payloads go uncopied from where they are kept.
     #[cfg(target_os = "linux")]
-    fn net(&self, listener: TcpListener) -> io::Result<ShardNet> {
-        let net = ShardNet::new(listener)?;
+    fn net(&self, listeners: Listeners) -> io::Result<ShardNet> {
+        let net = listen(listeners)?;
         Ok(match &self.store {
             Some(store) => net.with_extents(Arc::clone(store) as Arc<dyn Extents>),
             None => net,
@@ -120,8 +120,8 @@ impl Setup {
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn net(&self, listener: TcpListener) -> io::Result<ShardNet> {
-        ShardNet::new(listener)
+    fn net(&self, listeners: Listeners) -> io::Result<ShardNet> {
+        listen(listeners)
     }
 
     #[cfg(target_os = "linux")]
@@ -135,11 +135,19 @@ impl Setup {
     }
 }
 
+fn listen(Listeners { shared, own }: Listeners) -> io::Result<ShardNet> {
+    let net = ShardNet::new(shared)?;
+    match own {
+        Some(own) => net.with_own(own),
+        None => Ok(net),
+    }
+}
+
 impl Plan {
     /// Works on this thread until the node is over; returns what all of its shards counted.
     ///
     /// # Errors
-    /// If a shard cannot be made, or its listener or poller broke.
+    /// If a shard cannot be made, or a listener or its poller broke.
     pub(crate) fn work(self) -> io::Result<Counters> {
         let worker = self.port.worker();
         IS_WORKER.set(true);
@@ -153,8 +161,8 @@ impl Plan {
             let cpu = self.cpu;
             let errands = Errands::new(worker, Arc::clone(&self.node), self.orders);
             let mut worker = Worker::new(self.node, self.port, self.additions, errands, self.setup);
-            for (shard, listener) in self.shards {
-                worker.seat(shard, listener)?;
+            for (shard, listeners) in self.shards {
+                worker.seat(shard, listeners)?;
                 info!(%shard, worker = %worker.link.worker(), ?cpu, "serving");
             }
             // Shards are the runtime's only heavy task and count their own turns: tokio's budget
@@ -235,8 +243,8 @@ impl Worker {
         }
     }
 
-    fn seat(&mut self, shard: ShardId, listener: TcpListener) -> io::Result<()> {
-        let turn = self.setup.turn(shard, listener)?;
+    fn seat(&mut self, shard: ShardId, listeners: Listeners) -> io::Result<()> {
+        let turn = self.setup.turn(shard, listeners)?;
         self.link.open(shard);
         self.node.tally(shard, &turn.counters());
         let (leaving, tallied, counts) = (None, self.clock.now().tick(), false);
@@ -298,8 +306,8 @@ impl Worker {
         if !self.draining && self.node.is_draining() {
             self.drain();
         }
-        while let Some(Addition { shard, listener, reply }) = self.additions.take() {
-            let added = self.add(shard, listener);
+        while let Some(Addition { shard, listeners, reply }) = self.additions.take() {
+            let added = self.add(shard, listeners);
             // Who asked may have given up waiting; then it removes the shard or drains.
             let _ = reply.send(added);
         }
@@ -310,11 +318,11 @@ impl Worker {
         }
     }
 
-    fn add(&mut self, shard: ShardId, listener: TcpListener) -> Result<(), NotAdded> {
+    fn add(&mut self, shard: ShardId, listeners: Listeners) -> Result<(), NotAdded> {
         if self.draining {
             return Err(NotAdded::Draining);
         }
-        self.seat(shard, listener).map_err(NotAdded::System)?;
+        self.seat(shard, listeners).map_err(NotAdded::System)?;
         self.node.serve(shard, self.link.worker());
         info!(%shard, worker = %self.link.worker(), "serving");
         Ok(())

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use process::{Weir, command, run};
 use rustix::process::Signal;
-use support::{PATIENCE, connect, next, say, sync};
+use support::{PATIENCE, connect, free_ports, next, say, sync};
 use tokio_tungstenite::tungstenite::Message;
 
 #[tokio::test]
@@ -134,6 +134,33 @@ fn lines_that_others_wrote_start_it() {
         let (status, log) = weir.end();
         assert_eq!(status.code(), Some(0), "{line}: {log}");
         assert!(!log.contains("ERROR"), "{line}: {log}");
+    }
+}
+
+/// Three shards behind ports of their own, and an address for all: but for its ports the line is
+/// `weir -shards=3 -base-port=3002 -lb-addr=:3005`.
+#[tokio::test]
+async fn shards_have_ports_of_their_own_beside_the_shared_one() {
+    let base = free_ports(4);
+    let (own, shared) = (format!("-base-port={base}"), format!("-lb-addr=:{}", base + 3));
+    let mut weir = Weir::start_as_written(&["-shards=3", &own, &shared]);
+    assert_eq!(weir.addr.port(), base + 3);
+    let mut clients = Vec::new();
+    for port in base..base + 4 {
+        clients.push(connect(SocketAddr::from(([127, 0, 0, 1], port)), "/ws/lobby").await);
+    }
+    say(&mut clients[3], "everyone").await;
+    for client in &mut clients[..3] {
+        assert_eq!(next(client).await, Message::text("everyone"));
+    }
+    drop(clients);
+    weir.signal(Signal::TERM);
+    let (status, log) = weir.end();
+    assert_eq!(status.code(), Some(0), "{log}");
+    for shard in 0..3 {
+        let line = format!("shard={shard} addr=127.0.0.1:{}", base + shard);
+        let lines = log.lines().filter(|it| it.contains(&line)).count();
+        assert_eq!(lines, 1, "{log}");
     }
 }
 

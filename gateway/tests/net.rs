@@ -55,6 +55,9 @@ over_every_net! {
     a_vacant_slot_is_free_to_adopt_into
     a_connection_that_is_reset_hears_so
     a_retired_listener_takes_who_waits_and_is_then_closed
+    who_comes_to_the_shards_own_port_is_told_apart
+    both_listeners_are_switched_off_and_on
+    both_retired_listeners_take_who_waits_and_are_then_closed
     a_connection_that_cannot_be_watched_is_told_as_lost
     a_free_slot_answers_that_nobody_is_there
     ten_thousand_rounds_lose_no_wake_up
@@ -64,7 +67,7 @@ over_every_net! {
 fn a_client_is_accepted_and_its_bytes_are_read<N: Testable>() {
     let mut shard = Shard::<N>::new();
     let mut client = shard.connect();
-    let [Ready::Accepted { slot, peer, cpu }, ..] = shard.poll()[..] else {
+    let [Ready::Accepted { slot, peer, cpu, own: false }, ..] = shard.poll()[..] else {
         panic!("a client comes first of all")
     };
     assert_eq!((slot, peer), (Slot(0), client.local_addr().unwrap()));
@@ -348,6 +351,66 @@ fn a_retired_listener_takes_who_waits_and_is_then_closed<N: Testable>() {
     shard.until(Ready::Readable(Slot(0)));
     shard.net.accepting(true);
     shard.net.accepting(false);
+}
+
+fn who_comes_to_the_shards_own_port_is_told_apart<N: Testable>() {
+    let mut shard = Shard::<N>::with_own();
+    let clients = [shard.connect_own(), shard.connect(), shard.connect_own()];
+    let peers = clients.each_ref().map(|client| client.local_addr().unwrap());
+    let mut told = Vec::new();
+    while told.len() < clients.len() {
+        told.extend(shard.poll().into_iter().filter_map(|ready| match ready {
+            Ready::Accepted { slot, peer, own, .. } => Some((peer, own, slot)),
+            Ready::Readable(_) | Ready::Writable(_) => None,
+        }));
+    }
+    for (mut client, (peer, own)) in
+        clients.into_iter().zip(peers.into_iter().zip([true, false, true]))
+    {
+        let slot = told.iter().find(|told| (told.0, told.1) == (peer, own)).unwrap().2;
+        assert_eq!(shard.net.send(slot, b"welcome"), Sent::Wrote(7));
+        assert_eq!(read_exactly(&mut client, 7), b"welcome");
+    }
+}
+
+fn both_listeners_are_switched_off_and_on<N: Testable>() {
+    let mut shard = Shard::<N>::with_own();
+    let (sentinel, _) = shard.sentinel();
+    shard.net.accepting(false);
+    let clients = [shard.connect(), shard.connect_own()];
+    let seen = shard.passes_by();
+    assert!(seen.iter().all(|ready| *ready == Ready::Readable(sentinel)), "{seen:?}");
+    shard.net.accepting(true);
+    let mut waiting: BTreeSet<_> = clients.iter().map(|it| it.local_addr().unwrap()).collect();
+    while !waiting.is_empty() {
+        for ready in shard.poll() {
+            if let Ready::Accepted { peer, .. } = ready {
+                assert!(waiting.remove(&peer));
+            }
+        }
+    }
+}
+
+fn both_retired_listeners_take_who_waits_and_are_then_closed<N: Testable>() {
+    let mut shard = Shard::<N>::with_own();
+    let mut waiting: Vec<_> =
+        (0..50).flat_map(|_| [shard.connect(), shard.connect_own()]).collect();
+    shard.net.retire();
+    let (mut own, mut shared) = (0, 0);
+    while !shard.net.is_retired() || own + shared < waiting.len() {
+        for ready in shard.poll() {
+            if let Ready::Accepted { slot, own: is_own, .. } = ready {
+                assert_eq!(shard.net.send(slot, b"welcome"), Sent::Wrote(7));
+                *if is_own { &mut own } else { &mut shared } += 1;
+            }
+        }
+    }
+    assert_eq!((own, shared), (50, 50));
+    waiting.iter_mut().for_each(|client| assert_eq!(read_exactly(client, 7), b"welcome"));
+    for client in &waiting[..2] {
+        let late = TcpStream::connect(client.peer_addr().unwrap());
+        assert_eq!(late.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+    }
 }
 
 fn a_connection_that_cannot_be_watched_is_told_as_lost<N: Testable>() {

@@ -78,7 +78,7 @@ impl<F> Sockets<F> {
         while self.accepting {
             let Some((end, peer)) = self.backlog.pop() else { return };
             let slot = self.slots.insert(Connection::new(end));
-            out.ready.push(Ready::Accepted { slot, peer, cpu: None });
+            out.ready.push(Ready::Accepted { slot, peer, cpu: None, own: false });
         }
     }
 }

@@ -167,7 +167,7 @@ impl Record {
 
     fn ready(&mut self, ready: &Ready) {
         match ready {
-            Ready::Accepted { slot, peer, cpu } => {
+            Ready::Accepted { slot, peer, cpu, own: _ } => {
                 let connection = self.begin(*slot);
                 self.keep(|| Fact::Accepted { connection, peer: *peer });
                 self.note(format_args!("accepted {slot} from {peer} on {cpu:?}"), []);

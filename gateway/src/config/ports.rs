@@ -40,7 +40,7 @@ impl Config {
     /// The port that a shard has for itself, if there is a base and a port for it.
     #[must_use]
     pub fn shard_port(&self, shard: usize) -> Option<u16> {
-        u16::try_from(usize::from(self.base_port?).checked_add(shard)?).ok()
+        port_of(self.base_port?, shard)
     }
 
     /// Checks that this many shards can have ports of their own, if they are to. Whoever plans how
@@ -68,6 +68,11 @@ impl Config {
     pub(super) fn check_ports(&self) -> Result<(), PortError> {
         self.check_shard_ports(self.shards.unwrap_or(1))
     }
+}
+
+/// The port of a shard, if there are so many.
+pub(crate) fn port_of(base: u16, shard: usize) -> Option<u16> {
+    u16::try_from(usize::from(base).checked_add(shard)?).ok()
 }
 
 #[cfg(test)]

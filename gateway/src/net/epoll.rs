@@ -27,7 +27,9 @@ use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::listen::{self, ACCEPT_BATCH, Gate, Refusal, canonical, incoming_cpu, refusal};
+use super::listen::{
+    self, ACCEPT_BATCH, Gate, OWN, Refusal, SHARED, canonical, incoming_cpu, refusal,
+};
 use super::memfd::Extents;
 use super::places::Places;
 use super::{Batch, Net, Ready};
@@ -38,8 +40,8 @@ const EVENTS_MAX: usize = 1024;
 /// Pieces handed to the kernel in one call, far below its bound of 1024.
 const PIECES_MAX: usize = 64;
 
-/// What the listener's events carry instead of a slot.
-const LISTENER: u64 = u64::MAX;
+/// What the listeners' events carry instead of a slot: this and the one after, which no slot is.
+const LISTENERS: u64 = 1 << 32;
 
 /// Bits of a slot's interest.
 const READ: u8 = 1;
@@ -60,11 +62,11 @@ type Accepted = (OwnedFd, Option<SocketAddrAny>);
 /// Between them the caller lets the runtime turn, or its timers starve.
 pub struct EpollNet {
     epoll: AsyncFd<OwnedFd>,
-    /// None once it is retired.
-    listener: Option<TcpListener>,
-    /// Whether the listener is closed as soon as nobody waits.
+    /// The shared one and the shard's own; none is left once they are retired.
+    listeners: [Option<TcpListener>; 2],
+    /// Whether each listener is closed as soon as nobody waits there.
     retiring: bool,
-    /// Whether the listener's readiness is asked for: what `gate` said last.
+    /// Whether the listeners' readiness is asked for: what `gate` said last.
     armed: bool,
     gate: Gate,
     places: Places,
@@ -84,9 +86,8 @@ impl EpollNet {
     /// # Panics
     /// Outside of such a runtime.
     pub fn new(listener: TcpListener) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        epoll::add(&epoll, &listener, epoll::EventData::new_u64(LISTENER), flags(READ))?;
+        watch(&epoll, &listener, SHARED)?;
         // tokio's safe constructors are deprecated as unsound: they accept any `AsRawFd`, which
         // may answer with a closed or another descriptor later, while `AsyncFd` borrows it.
         // SAFETY: an `OwnedFd` is open until dropped and always answers with the same
@@ -95,7 +96,7 @@ impl EpollNet {
         let epoll = unsafe { AsyncFd::register_with_interest(epoll, Interest::READABLE) }?;
         Ok(Self {
             epoll,
-            listener: Some(listener),
+            listeners: [Some(listener), None],
             retiring: false,
             armed: true,
             gate: Gate::new(),
@@ -105,6 +106,16 @@ impl EpollNet {
             events: Vec::with_capacity(EVENTS_MAX),
             extents: None,
         })
+    }
+
+    /// Takes over the listener of the shard's own port too.
+    ///
+    /// # Errors
+    /// If the system has no memory to watch it.
+    pub fn with_own(mut self, listener: TcpListener) -> io::Result<Self> {
+        watch(self.epoll.get_ref(), &listener, OWN)?;
+        self.listeners[OWN] = Some(listener);
+        Ok(self)
     }
 
     /// Says where stored parts are sent from.
@@ -118,15 +129,17 @@ impl EpollNet {
         self.sockets.get(slot.index())?.as_ref().map(AsFd::as_fd)
     }
 
-    /// Makes the listener's registration follow the gate.
+    /// Makes the listeners' registrations follow the gate.
     fn arm(&mut self) {
         let open = self.gate.is_open();
-        if self.armed != open
-            && let Some(listener) = &self.listener
-        {
-            self.armed = open;
-            let interest = if open { READ } else { 0 };
-            modify(&self.epoll, listener.as_fd(), LISTENER, interest);
+        if std::mem::replace(&mut self.armed, open) == open {
+            return;
+        }
+        let interest = if open { READ } else { 0 };
+        for (data, listener) in (LISTENERS..).zip(&self.listeners) {
+            if let Some(listener) = listener {
+                modify(&self.epoll, listener.as_fd(), data, interest);
+            }
         }
     }
 
@@ -134,8 +147,8 @@ impl EpollNet {
     fn report(&mut self, cx: &mut Context<'_>, out: &mut Batch) -> io::Result<()> {
         for index in 0..self.events.len() {
             let epoll::Event { flags, data } = self.events[index];
-            if data.u64() == LISTENER {
-                self.accept(cx, out)?;
+            if let Some(which) = data.u64().checked_sub(LISTENERS) {
+                self.accept(which as usize, cx, out)?;
                 continue;
             }
             let slot = Slot::from(data.u64() as usize);
@@ -151,24 +164,24 @@ impl EpollNet {
         Ok(())
     }
 
-    fn accept(&mut self, cx: &mut Context<'_>, out: &mut Batch) -> io::Result<()> {
+    fn accept(&mut self, which: usize, cx: &mut Context<'_>, out: &mut Batch) -> io::Result<()> {
         for _ in 0..ACCEPT_BATCH {
-            let Some(listener) = &self.listener else { break };
-            let accepted = acceptfrom_with(listener, ACCEPT);
-            let Err(error) = accepted.map_err(io::Error::from).and_then(|it| self.admit(it, out))
-            else {
-                continue;
-            };
+            // What is short for one listener is short for the other.
+            if !self.gate.is_open() {
+                break;
+            }
+            let Some(listener) = &self.listeners[which] else { break };
+            let accepted = acceptfrom_with(listener, ACCEPT).map_err(io::Error::from);
+            let Err(error) = accepted.and_then(|it| self.admit(it, which, out)) else { continue };
             match refusal(&error) {
                 Refusal::Skip => {}
                 Refusal::Empty => {
-                    self.close_if_retiring();
+                    self.close_if_retiring(which);
                     break;
                 }
                 Refusal::Pause => {
                     self.gate.pause(cx);
                     self.arm();
-                    break;
                 }
                 Refusal::Broken => return Err(error),
             }
@@ -176,15 +189,15 @@ impl EpollNet {
         Ok(())
     }
 
-    fn close_if_retiring(&mut self) {
+    fn close_if_retiring(&mut self, which: usize) {
         if self.retiring
-            && let Some(listener) = self.listener.take()
+            && let Some(listener) = self.listeners[which].take()
         {
             epoll::delete(&self.epoll, &listener).expect("an open listener is registered");
         }
     }
 
-    fn admit(&mut self, accepted: Accepted, out: &mut Batch) -> io::Result<()> {
+    fn admit(&mut self, accepted: Accepted, which: usize, out: &mut Batch) -> io::Result<()> {
         let (socket, peer) = accepted;
         // A client that is gone already may have no address left.
         let peer = peer.and_then(|peer| peer.try_into().ok()).ok_or(Errno::CONNABORTED)?;
@@ -195,7 +208,7 @@ impl EpollNet {
             self.places.release(slot);
             return Err(error);
         }
-        out.ready.push(Ready::Accepted { slot, peer: canonical(peer), cpu });
+        out.ready.push(Ready::Accepted { slot, peer: canonical(peer), cpu, own: which == OWN });
         Ok(())
     }
 
@@ -233,8 +246,10 @@ impl Net for EpollNet {
         if self.gate.poll_open(cx) != self.armed {
             self.arm();
         }
-        if self.retiring && self.gate.is_open() {
-            self.accept(cx, out)?;
+        if self.retiring {
+            for which in [SHARED, OWN] {
+                self.accept(which, cx, out)?;
+            }
         }
         self.report_lost(out);
         loop {
@@ -302,7 +317,7 @@ impl Net for EpollNet {
     }
 
     fn is_retired(&self) -> bool {
-        self.listener.is_none()
+        self.listeners.iter().all(Option::is_none)
     }
 
     fn vacant(&mut self) -> Slot {
@@ -382,7 +397,7 @@ impl Transmit for EpollNet {
 impl fmt::Debug for EpollNet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EpollNet")
-            .field("listener", &self.listener)
+            .field("listeners", &self.listeners)
             .field("places", &self.places)
             .field("gate", &self.gate)
             .finish_non_exhaustive()
@@ -416,6 +431,13 @@ fn sent(result: rustix::io::Result<usize>) -> Sent {
         Err(Errno::AGAIN) => Sent::Blocked,
         Err(_) => Sent::Broken,
     }
+}
+
+/// Registers one of the shard's listeners.
+fn watch(epoll: &OwnedFd, listener: &TcpListener, which: usize) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let data = epoll::EventData::new_u64(LISTENERS + which as u64);
+    Ok(epoll::add(epoll, listener, data, flags(READ))?)
 }
 
 /// Takes what is ready now, without waiting, into the buffer's spare room.

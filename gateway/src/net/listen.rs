@@ -1,4 +1,4 @@
-//! Where connections come from: binding a listener, and when to accept from it.
+//! Where connections come from: binding listeners, and when to accept from them.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -13,13 +13,27 @@ use tokio::time::{Sleep, sleep};
 /// bound (`net.core.somaxconn` on Linux); 4096 is that bound's default.
 pub const BACKLOG: i32 = 4096;
 
-/// Connections accepted in one poll, so that a storm of new clients cannot hold up those
-/// already served.
+/// Connections accepted from a listener in one poll, so that a storm of new clients cannot hold
+/// up those already served, nor those at the shard's other listener.
 pub(super) const ACCEPT_BATCH: usize = 64;
 
 /// How long accepting pauses for want of descriptors or memory if no connection of this shard
 /// ends first: others in the process may hold what is missing, and nobody tells when they let go.
 const ACCEPT_RETRY: Duration = Duration::from_millis(250);
+
+/// Which of a shard's listeners: the address that all shards share.
+pub(super) const SHARED: usize = 0;
+/// The shard's own port.
+pub(super) const OWN: usize = 1;
+
+/// Where one shard takes connections from.
+#[derive(Debug)]
+pub(crate) struct Listeners {
+    /// At the address that all shards share.
+    pub(crate) shared: TcpListener,
+    /// At the shard's own port, if it has one.
+    pub(crate) own: Option<TcpListener>,
+}
 
 /// How a listener is bound.
 #[derive(Clone, Debug, Eq, PartialEq)]

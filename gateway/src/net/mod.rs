@@ -35,6 +35,8 @@ pub enum Ready {
         peer: SocketAddr,
         /// The CPU on which its packets arrive, where the system tells.
         cpu: Option<u32>,
+        /// Whether it came to the shard's own port, and is to be served by this shard.
+        own: bool,
     },
     /// The slot has bytes, an end of stream or an error to read.
     Readable(Slot),
@@ -61,7 +63,7 @@ pub trait Net: Transmit {
     /// Appends what is ready to `out`; `Pending` only if nothing is, with the waker registered.
     ///
     /// # Errors
-    /// Only if the shard cannot go on at all (the listener or the poller is broken).
+    /// Only if the shard cannot go on at all (a listener or the poller is broken).
     fn poll(&mut self, cx: &mut Context<'_>, out: &mut Batch) -> Poll<io::Result<()>>;
 
     /// Reads what is there into `buf`; `Ok(0)` is the end of the stream.
@@ -85,14 +87,14 @@ pub trait Net: Transmit {
         0
     }
 
-    /// From now on only those are accepted who wait already; then the listener is closed.
+    /// From now on only those are accepted who wait already; then each listener is closed.
     ///
     /// A network without a listener of its own has nothing to close and only stops accepting.
     fn retire(&mut self) {
         self.accepting(false);
     }
 
-    /// Whether nobody will be accepted any more: the listener is closed.
+    /// Whether nobody will be accepted any more: no listener is open.
     fn is_retired(&self) -> bool {
         true
     }

@@ -16,7 +16,9 @@ use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 
-use super::listen::{self, ACCEPT_BATCH, Gate, Refusal, canonical, incoming_cpu, refusal};
+use super::listen::{
+    self, ACCEPT_BATCH, Gate, OWN, Refusal, SHARED, canonical, incoming_cpu, refusal,
+};
 use super::places::Places;
 use super::{Batch, Net, Ready};
 
@@ -34,9 +36,9 @@ const PIECES_MAX: usize = 64;
 pub struct TokioNet {
     /// Where adopted connections are watched.
     runtime: Handle,
-    /// None once it is retired.
-    listener: Option<TcpListener>,
-    /// Whether the listener is closed as soon as nobody waits.
+    /// The shared one and the shard's own; none is left once they are retired.
+    listeners: [Option<TcpListener>; 2],
+    /// Whether each listener is closed as soon as nobody waits there.
     retiring: bool,
     gate: Gate,
     places: Places,
@@ -61,7 +63,7 @@ impl TokioNet {
         listener.set_nonblocking(true)?;
         Ok(Self {
             runtime: Handle::current(),
-            listener: Some(TcpListener::from_std(listener)?),
+            listeners: [Some(TcpListener::from_std(listener)?), None],
             retiring: false,
             gate: Gate::new(),
             places: Places::default(),
@@ -72,20 +74,33 @@ impl TokioNet {
         })
     }
 
+    /// Takes over the listener of the shard's own port too, in the same context.
+    ///
+    /// # Errors
+    /// If the runtime cannot watch it.
+    ///
+    /// # Panics
+    /// Outside of such a runtime.
+    pub fn with_own(mut self, listener: StdListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        self.listeners[OWN] = Some(TcpListener::from_std(listener)?);
+        Ok(self)
+    }
+
     fn stream(&self, slot: Slot) -> Option<&TcpStream> {
         self.slots.get(slot.index())?.stream.as_ref()
     }
 
-    fn accept(&mut self, cx: &mut Context<'_>, out: &mut Batch) -> io::Result<()> {
+    fn accept(&mut self, which: usize, cx: &mut Context<'_>, out: &mut Batch) -> io::Result<()> {
         for _ in 0..ACCEPT_BATCH {
-            let Some(listener) = &self.listener else { break };
+            let Some(listener) = &self.listeners[which] else { break };
             let Poll::Ready(accepted) = listener.poll_accept(cx) else {
-                self.close_if_retiring(out);
+                self.close_if_retiring(which, out);
                 break;
             };
             let error = match accepted {
                 Ok((stream, peer)) => {
-                    self.admit(stream, peer, out);
+                    self.admit(stream, peer, which, out);
                     continue;
                 }
                 Err(error) => error,
@@ -103,22 +118,23 @@ impl TokioNet {
         Ok(())
     }
 
-    fn admit(&mut self, stream: TcpStream, peer: SocketAddr, out: &mut Batch) {
+    fn admit(&mut self, stream: TcpStream, peer: SocketAddr, which: usize, out: &mut Batch) {
         #[cfg(not(target_os = "linux"))]
         let _ = stream.set_nodelay(true); // Fails only if the peer is gone.
         let cpu = incoming_cpu(&SockRef::from(&stream));
         let slot = self.places.take();
         self.occupy(slot, Some(stream));
-        out.ready.push(Ready::Accepted { slot, peer: canonical(peer), cpu });
+        out.ready.push(Ready::Accepted { slot, peer: canonical(peer), cpu, own: which == OWN });
     }
 
     /// The runtime may not have heard yet of those who wait, so the system itself is asked.
     /// Whoever it cannot give for want of descriptors or memory is turned away.
-    fn close_if_retiring(&mut self, out: &mut Batch) {
+    fn close_if_retiring(&mut self, which: usize, out: &mut Batch) {
         if !self.retiring {
             return;
         }
-        let Some(Ok(listener)) = self.listener.take().map(TcpListener::into_std) else { return };
+        let listener = self.listeners[which].take().map(TcpListener::into_std);
+        let Some(Ok(listener)) = listener else { return };
         loop {
             let accepted = listener.accept().and_then(|(stream, peer)| {
                 stream.set_nonblocking(true)?;
@@ -126,7 +142,7 @@ impl TokioNet {
                 Ok((TcpStream::from_std(stream)?, peer))
             });
             match accepted {
-                Ok((stream, peer)) => self.admit(stream, peer, out),
+                Ok((stream, peer)) => self.admit(stream, peer, which, out),
                 Err(error) if refusal(&error) == Refusal::Skip => {}
                 Err(_) => return,
             }
@@ -175,8 +191,13 @@ impl Net for TokioNet {
     fn poll(&mut self, cx: &mut Context<'_>, out: &mut Batch) -> Poll<io::Result<()>> {
         let before = out.ready.len();
         self.places.turn();
-        if self.gate.poll_open(cx) {
-            self.accept(cx, out)?;
+        let mut open = self.gate.poll_open(cx);
+        for which in [SHARED, OWN] {
+            if open {
+                self.accept(which, cx, out)?;
+                // What is short for one listener is short for the other.
+                open = self.gate.is_open();
+            }
         }
         self.collect(cx);
         self.report_lost(out);
@@ -222,7 +243,7 @@ impl Net for TokioNet {
     }
 
     fn is_retired(&self) -> bool {
-        self.listener.is_none()
+        self.listeners.iter().all(Option::is_none)
     }
 
     fn vacant(&mut self) -> Slot {

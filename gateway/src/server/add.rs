@@ -10,8 +10,8 @@ use gateway_registry::ids::WorkerId;
 use thiserror::Error;
 use tracing::info;
 
-use super::Server;
-use crate::net::listen::{self, Options};
+use super::{OwnPortError, Server};
+use crate::net::listen::Listeners;
 use crate::worker::{Addition, NotAdded};
 
 /// How often someone who waits for a worker looks whether it is still there.
@@ -31,6 +31,9 @@ pub enum AddError {
         /// What the system said.
         source: io::Error,
     },
+    /// The shard cannot have a port of its own.
+    #[error(transparent)]
+    OwnPort(#[from] OwnPortError),
     /// The worker could not make the shard.
     #[error("cannot make a shard: {0}; free descriptors or raise their limit (ulimit -n)")]
     System(io::Error),
@@ -68,7 +71,8 @@ impl Server {
     /// New connections find it at once; those that are there stay where they are.
     ///
     /// # Errors
-    /// If there is no id or descriptor left, the port cannot be shared, or the node is draining.
+    /// If there is no id or descriptor left, the port cannot be shared, the shard's own port cannot
+    /// be had, or the node is draining.
     pub fn add_shard(&mut self) -> Result<ShardId, AddError> {
         if self.node.is_draining() {
             return Err(AddError::Draining);
@@ -77,15 +81,20 @@ impl Server {
             return Err(AddError::NoIds(self.node.shards_max()));
         }
         let shard = ShardId(self.next);
-        let listener = listen::bind(self.addr, &Options::default())
-            .map_err(|source| AddError::Bind { addr: self.addr, source })?;
+        let own = self.doors.bind_own(shard)?;
+        let shared = self.doors.bind_shared();
+        let shared = shared.map_err(|source| AddError::Bind { addr: self.addr(), source })?;
+        let listeners = Listeners { shared, own };
         let worker = self.idlest();
         let (reply, answer) = mpsc::channel();
         let additions = &self.workers[worker.index()].additions;
-        additions.post(Addition { shard, listener, reply }).map_err(|_| AddError::Busy)?;
+        additions.post(Addition { shard, listeners, reply }).map_err(|_| AddError::Busy)?;
         // Whatever becomes of it now, the id is taken.
         self.next += 1;
         self.wait(worker, &answer)?;
+        if let Some(addr) = self.shard_addr(shard) {
+            info!(%shard, %addr, "listening for one shard");
+        }
         Ok(shard)
     }
 

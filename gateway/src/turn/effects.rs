@@ -12,7 +12,7 @@ use gateway_core::slot::Slot;
 use gateway_core::time::Now;
 use tracing::{debug, error};
 
-use super::Turn;
+use super::{Place, Turn};
 use crate::auth::{self, Decision};
 use crate::net::Net;
 use crate::others::Others;
@@ -20,14 +20,20 @@ use crate::sequencer::{self, Placed};
 
 impl<N: Net> Turn<N> {
     /// Someone was accepted: served if there is a place, or here only to hear that there is none.
-    pub(super) fn accept(&mut self, now: Now, slot: Slot, others: &mut impl Others<N::Socket>) {
+    pub(super) fn accept(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        place: Place,
+        others: &mut impl Others<N::Socket>,
+    ) {
         let draining = self.hub.is_draining();
         let placed = !draining && others.reserve();
         if !draining {
             self.notes.accepted(now, self.hub.shard(), placed);
         }
         if placed {
-            self.place(slot);
+            self.place(slot, place);
             self.hub.handle(now, Event::Accepted { slot });
         } else {
             self.hub.handle(now, Event::Refused { slot });
@@ -38,7 +44,7 @@ impl<N: Net> Turn<N> {
     pub(super) fn adopt(&mut self, now: Now, socket: N::Socket, frozen: Box<Frozen>) {
         let slot = self.net.vacant();
         self.net.adopt(slot, socket);
-        self.place(slot);
+        self.place(slot, Place::Any);
         self.hub.handle(now, Event::Thawed { slot, frozen });
     }
 
@@ -115,7 +121,8 @@ impl<N: Net> Turn<N> {
         }
     }
 
-    /// Lets a connection go to another shard, or goes on with it here if there is no way.
+    /// Lets a connection go to another shard, or goes on with it here if it asked for this one, or
+    /// there is no way.
     fn ship(
         &mut self,
         now: Now,
@@ -124,7 +131,8 @@ impl<N: Net> Turn<N> {
         mut frozen: Box<Frozen>,
         others: &mut impl Others<N::Socket>,
     ) {
-        if !others.make_way(to) {
+        let stays = self.has_asked_for_this_shard(slot) && !self.evacuating;
+        if stays || !others.make_way(to) {
             frozen.settle();
             // Its socket has never left its slot; a thawed connection expects to be read from.
             self.net.interest(slot, true, false);
@@ -141,15 +149,20 @@ impl<N: Net> Turn<N> {
         }
     }
 
-    fn place(&mut self, slot: Slot) {
+    fn place(&mut self, slot: Slot, place: Place) {
         if slot.index() >= self.placed.len() {
-            self.placed.resize(slot.index() + 1, false);
+            self.placed.resize(slot.index() + 1, Place::None);
         }
-        self.placed[slot.index()] = true;
+        self.placed[slot.index()] = place;
+    }
+
+    fn has_asked_for_this_shard(&self, slot: Slot) -> bool {
+        self.placed.get(slot.index()) == Some(&Place::Own)
     }
 
     /// Whether the slot's connection had a place.
     fn unplace(&mut self, slot: Slot) -> bool {
-        self.placed.get_mut(slot.index()).is_some_and(std::mem::take)
+        let place = self.placed.get_mut(slot.index()).map(std::mem::take);
+        place.is_some_and(|place| place != Place::None)
     }
 }

@@ -52,8 +52,8 @@ impl Net for Talkers {
         if !self.accepted {
             self.accepted = true;
             self.upgraded = vec![false; TALKERS as usize];
-            let cpu = None;
-            out.ready.extend(slots.clone().map(|slot| Ready::Accepted { slot, peer, cpu }));
+            let of = |slot| Ready::Accepted { slot, peer, cpu: None, own: false };
+            out.ready.extend(slots.clone().map(of));
         }
         out.ready.extend(slots.map(Ready::Readable));
         Poll::Ready(Ok(()))

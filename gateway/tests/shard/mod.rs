@@ -17,9 +17,11 @@ use tokio::time::timeout;
 /// How long what must happen may take before the test fails: long enough for any machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A network under test, made from a listener.
+/// A network under test, made from a listener, and one for the shard alone.
 pub(crate) trait Testable: Net<Socket = TcpStream> + Sized {
     fn new(listener: TcpListener) -> io::Result<Self>;
+
+    fn with_own(self, listener: TcpListener) -> io::Result<Self>;
 }
 
 #[cfg(target_os = "linux")]
@@ -27,17 +29,27 @@ impl Testable for gateway::net::EpollNet {
     fn new(listener: TcpListener) -> io::Result<Self> {
         Self::new(listener)
     }
+
+    fn with_own(self, listener: TcpListener) -> io::Result<Self> {
+        self.with_own(listener)
+    }
 }
 
 impl Testable for TokioNet {
     fn new(listener: TcpListener) -> io::Result<Self> {
         Self::new(listener)
     }
+
+    fn with_own(self, listener: TcpListener) -> io::Result<Self> {
+        self.with_own(listener)
+    }
 }
 
 pub(crate) struct Shard<N> {
     pub(crate) net: N,
     addr: SocketAddr,
+    /// The address of its own port, if it has one.
+    own: Option<SocketAddr>,
     batch: Batch,
     /// A connection of no interest to the test but that its bytes come after all others'.
     sentinel: Option<(Slot, TcpStream)>,
@@ -49,12 +61,23 @@ impl<N: Testable> Shard<N> {
     pub(crate) fn new() -> Self {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let context = runtime.enter();
-        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let listener = listen::bind(any, &listen::Options::default()).unwrap();
-        let addr = listener.local_addr().unwrap();
+        let (listener, addr) = listener();
         let net = N::new(listener).unwrap();
         drop(context);
-        Self { net, addr, batch: Batch::default(), sentinel: None, runtime }
+        Self { net, addr, own: None, batch: Batch::default(), sentinel: None, runtime }
+    }
+
+    /// One that has a port of its own too.
+    pub(crate) fn with_own() -> Self {
+        let mut shard = Self::new();
+        let (listener, own) = listener();
+        shard.own = Some(own);
+        let Self { net, runtime, .. } = shard;
+        let net = {
+            let _context = runtime.enter();
+            net.with_own(listener).unwrap()
+        };
+        Self { net, runtime, ..shard }
     }
 
     pub(crate) fn map(self, change: impl FnOnce(N) -> N) -> Self {
@@ -63,7 +86,16 @@ impl<N: Testable> Shard<N> {
 
     /// A client that gives up instead of waiting for ever.
     pub(crate) fn connect(&self) -> TcpStream {
-        let client = TcpStream::connect(self.addr).unwrap();
+        Self::connect_to(self.addr)
+    }
+
+    /// The same, to the shard's own port.
+    pub(crate) fn connect_own(&self) -> TcpStream {
+        Self::connect_to(self.own.expect("it has one"))
+    }
+
+    fn connect_to(addr: SocketAddr) -> TcpStream {
+        let client = TcpStream::connect(addr).unwrap();
         client.set_read_timeout(Some(PATIENCE)).unwrap();
         client.set_nodelay(true).unwrap();
         client
@@ -192,6 +224,14 @@ impl<N: Testable> Shard<N> {
         batch.ready.clear();
         polls
     }
+}
+
+/// A listener on a port that the system chose, and where that is.
+fn listener() -> (TcpListener, SocketAddr) {
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let listener = listen::bind(any, &listen::Options::default()).unwrap();
+    let addr = listener.local_addr().unwrap();
+    (listener, addr)
 }
 
 /// Something that looks like a connection but that the system refuses to watch, if it has such.

@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -25,6 +26,22 @@ pub(crate) fn node(change: impl FnOnce(&mut Config)) -> Server {
     config.pin = false;
     change(&mut config);
     Server::start(&config).expect("a free port and a thread")
+}
+
+/// The first of so many ports in a row that are free, below those that the system gives to
+/// clients: nobody takes them between this look and their use.
+pub(crate) fn free_ports(count: u16) -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    const FIRST: u16 = 12_000;
+    const COUNT: u16 = 16_000;
+    let start = (std::process::id() % 1_000) as u16 * 16;
+    loop {
+        let base = FIRST + (start + NEXT.fetch_add(count, Ordering::Relaxed)) % COUNT;
+        let is_free = |port| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok();
+        if (base..base + count).all(is_free) {
+            return base;
+        }
+    }
 }
 
 pub(crate) async fn connect(addr: SocketAddr, path: &str) -> Socket {
