@@ -73,6 +73,8 @@ pub(crate) struct Node {
     pub(crate) asked: u32,
     pub(crate) silent: Vec<Term>,
     pub(crate) mute: bool,
+    /// Whether slots are used again; what who had one before has got is to be taken by then.
+    pub(crate) reuses: bool,
 }
 
 impl Node {
@@ -97,6 +99,7 @@ impl Node {
             asked: 0,
             silent: Vec::new(),
             mute: false,
+            reuses: false,
         }
     }
 
@@ -131,6 +134,10 @@ impl Node {
 
     fn seat(&mut self, shard: usize, client: Client) -> Slot {
         let Shard { wires, clients, .. } = &mut self.shards[shard];
+        if self.reuses && let Some(free) = clients.iter().position(Option::is_none) {
+            (wires.0[free], clients[free]) = (fresh_wire(), Some(client));
+            return Slot::from(free);
+        }
         let slot = Slot::from(wires.0.len());
         wires.0.push(fresh_wire());
         clients.push(Some(client));
