@@ -44,6 +44,8 @@ impl Dice {
 struct Guest {
     client: Client,
     id: ConnectionId,
+    /// The room of its path, which it never leaves; a handler serves those without.
+    own: Option<usize>,
     /// What it has yet to send, in order.
     lines: Vec<String>,
     /// Rooms that it was in when the phase began and has not asked to leave.
@@ -95,10 +97,16 @@ fn route(ends: &Ends) -> RouteConfig {
     RouteConfig::handled("/app", "app", callbacks)
 }
 
+/// The same rooms by a path of their own.
+fn routes(ends: &Ends) -> Vec<RouteConfig> {
+    let app = RouteConfig { namespace: Some("ws".to_owned()), ..route(ends) };
+    Routes::builtin().into_iter().filter(|it| it.path == "/ws/{room}").chain([app]).collect()
+}
+
 impl Play {
     fn new(seed: u64) -> Self {
         let ends = Ends::default();
-        let routes = Arc::new(Routes::new(&[route(&ends)]).expect("the routes make sense"));
+        let routes = Arc::new(Routes::new(&routes(&ends)).expect("the routes make sense"));
         let mut node = Node::new(SHARDS, |config| {
             config.routes = Arc::clone(&routes);
             config.limits.ping_secs = 0;
@@ -117,15 +125,20 @@ impl Play {
 
     fn enter(&mut self) {
         let shard = self.dice.roll(SHARDS.into());
-        let client = self.node.connect(shard, "/app");
+        let own = (self.dice.roll(3) == 0).then(|| self.dice.roll(ROOMS.len()));
+        let path = own.map_or("/app".to_owned(), |room| format!("/ws/{}", ROOMS[room]));
+        let client = self.node.connect(shard, &path);
+        let shard = self.node.shard_of(client);
         let id = self.node.shards[shard].hub.connection(self.node.slot_of(client)).unwrap();
+        let rooms: BTreeSet<usize> = own.into_iter().collect();
         self.guests.push(Guest {
             client,
             id,
+            own,
             lines: Vec::new(),
-            stays: BTreeSet::new(),
-            visits: BTreeSet::new(),
-            wants: BTreeSet::new(),
+            stays: rooms.clone(),
+            visits: rooms.clone(),
+            wants: rooms,
             leaves: BTreeSet::new(),
             sent: Vec::new(),
             closes: false,
@@ -184,21 +197,39 @@ impl Play {
         self.guests[at].lines.push(line);
     }
 
+    /// Has a client come into a room or leave it: by what it says, or by order if it is a member.
+    fn go(&mut self, at: usize, room: usize, joins: bool) {
+        let verb = if joins { "join" } else { "leave" };
+        if self.guests[at].own.is_none() {
+            return self.ask(at, format!("{verb} {}", ROOMS[room]));
+        }
+        let (to, room) = (To::Connection(self.guests[at].id), self.room(room));
+        let order = if joins { Order::Join(to, room) } else { Order::Leave(to, room) };
+        self.order(&order);
+    }
+
     fn join(&mut self, at: usize, room: usize) {
         self.guests[at].visits.insert(room);
         self.guests[at].wants.insert(room);
-        self.ask(at, format!("join {}", ROOMS[room]));
+        self.go(at, room, true);
     }
 
     fn leave(&mut self, at: usize, room: usize) {
+        if self.guests[at].own == Some(room) {
+            return self.go(at, room, false);
+        }
         self.guests[at].stays.remove(&room);
         self.guests[at].wants.remove(&room);
         self.guests[at].leaves.insert(room);
-        self.ask(at, format!("leave {}", ROOMS[room]));
+        self.go(at, room, false);
     }
 
     /// In and out of a room in one callback, and in again, with words in between.
     fn swap(&mut self, at: usize, room: usize) {
+        if self.guests[at].own.is_some() {
+            self.leave(at, room);
+            return self.join(at, room);
+        }
         let (id, name) = (self.guests[at].id, ROOMS[room]);
         let words = [self.words(room, Some(id)), self.words(room, Some(id))];
         self.leave(at, room);
@@ -211,19 +242,24 @@ impl Play {
     }
 
     fn say(&mut self, at: usize, room: usize) {
-        let words = self.words(room, Some(self.guests[at].id));
-        self.ask(at, format!("say {words}"));
+        let own = self.guests[at].own;
+        let words = self.words(own.unwrap_or(room), Some(self.guests[at].id));
+        self.ask(at, if own.is_some() { words } else { format!("say {words}") });
     }
 
     fn close(&mut self, at: usize) {
         self.guests[at].closes = true;
         self.guests[at].stays.clear();
-        self.ask(at, "close bye".to_owned());
+        if self.guests[at].own.is_none() {
+            return self.ask(at, "close bye".to_owned());
+        }
+        let order = Order::Close(To::Connection(self.guests[at].id), CloseCode::NORMAL, "".into());
+        self.order(&order);
     }
 
     fn room(&self, room: usize) -> RoomName {
         let hub = &self.node.shards[0].hub;
-        let namespace = hub.routes().namespace("app").expect("the route opens it");
+        let namespace = hub.routes().namespace("ws").expect("the route opens it");
         RoomName { namespace, name: ROOMS[room].into() }
     }
 
@@ -265,7 +301,10 @@ impl Play {
         for at in 0..self.guests.len() {
             let client = self.guests[at].client;
             let (shard, slot) = (self.node.shard_of(client), self.node.slot_of(client));
-            if self.guests[at].lines.is_empty() || !self.node.shards[shard].hub.may_read(slot) {
+            let Guest { ref lines, closes, own, .. } = self.guests[at];
+            // What a member would say after it was closed is not heard any more.
+            let silent = lines.is_empty() || closes && own.is_some();
+            if silent || !self.node.shards[shard].hub.may_read(slot) {
                 continue;
             }
             let line = self.guests[at].lines.remove(0);
@@ -323,7 +362,7 @@ impl Play {
     fn unread(&self, room: usize) -> BTreeSet<u64> {
         let lines = self.guests.iter().flat_map(|guest| &guest.lines);
         let acts = lines.flat_map(|line| line.split(';'));
-        let words = acts.filter_map(|act| act.strip_prefix("say ")?.split_once('|'));
+        let words = acts.filter_map(|act| act.strip_prefix("say ").unwrap_or(act).split_once('|'));
         words.filter(|(name, _)| *name == ROOMS[room]).map(|(_, it)| it.parse().unwrap()).collect()
     }
 
