@@ -266,6 +266,24 @@ fn who_moves_and_comes_into_a_room_again_hears_nothing_twice() {
     assert_eq!(node.heard(member), []);
 }
 
+#[test]
+fn who_comes_and_goes_while_a_room_is_not_heard_costs_no_more_each_time() {
+    let routes = Arc::new(Routes::new(&with_app()).expect("the routes make sense"));
+    let mut hub = Hub::new(Config { routes, shard: Some(ShardId(0)), ..Config::default() });
+    let slot = Slot(0);
+    hub.handle(Now(0), Event::Accepted { slot });
+    hub.handle(Now(0), Event::Received { slot, bytes: &mut request("/app") });
+    let mut lines = masked(0x81, b"join red");
+    lines.extend(masked(0x81, b"leave red"));
+    // Nobody says where the room's home is.
+    let kept = allocation_counter::measure(|| {
+        for _ in 0..20_000 {
+            hub.handle(Now(0), Event::Received { slot, bytes: &mut lines.clone() });
+        }
+    });
+    assert!(kept.bytes_current < 64 << 10, "{} bytes are kept", kept.bytes_current);
+}
+
 /// Turns each text into a binary message of the same bytes.
 #[derive(Clone, Debug)]
 struct AsBinary;

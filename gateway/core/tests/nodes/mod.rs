@@ -134,7 +134,9 @@ impl Node {
 
     fn seat(&mut self, shard: usize, client: Client) -> Slot {
         let Shard { wires, clients, .. } = &mut self.shards[shard];
-        if self.reuses && let Some(free) = clients.iter().position(Option::is_none) {
+        if self.reuses
+            && let Some(free) = clients.iter().position(Option::is_none)
+        {
             (wires.0[free], clients[free]) = (fresh_wire(), Some(client));
             return Slot::from(free);
         }
