@@ -234,7 +234,9 @@ impl<'a> Client<'a> {
         self.say(Kind::Binary, bytes.into(), Action::Send)
     }
 
-    /// It hears a room of the route's namespace from now on; nothing if it does already.
+    /// It hears a room of the route's namespace from now on; nothing if it does already. Who has
+    /// left and joins again begins anew, where the room is on its shard: after a move that may be a
+    /// little before where it has heard it.
     ///
     /// # Errors
     /// If the name is no name, or the connection is in too many rooms.

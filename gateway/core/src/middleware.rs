@@ -90,6 +90,8 @@ pub enum Verdict {
     Instead(String),
     /// The route serves these bytes in its place.
     InsteadBinary(Vec<u8>),
+    /// Its handler has served it.
+    Handled,
     /// It goes no further.
     Drop,
     /// It goes no further, and its author alone hears this. Of answers beyond what a turn may read
@@ -113,7 +115,7 @@ impl Verdict {
     #[must_use]
     pub fn index(&self) -> usize {
         match self {
-            Self::Serve | Self::Instead(_) | Self::InsteadBinary(_) => 0,
+            Self::Serve | Self::Instead(_) | Self::InsteadBinary(_) | Self::Handled => 0,
             Self::Drop => 1,
             Self::Answer(_) | Self::Rename(_) | Self::Who => 2,
             Self::Close(..) => 3,
@@ -202,7 +204,7 @@ impl<'a, 'c> Next<'a, 'c> {
             },
             End::Handler(handler, client) => {
                 handler.message(client, message);
-                Verdict::Drop
+                Verdict::Handled
             }
         }
     }

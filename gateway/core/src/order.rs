@@ -123,7 +123,8 @@ impl Order {
     pub fn len(&self) -> usize {
         match self {
             Self::Send(_, content) | Self::Publish(_, content) => content.bytes.len(),
-            Self::Join(..) | Self::Leave(..) | Self::Close(..) => 0,
+            Self::Close(_, _, reason) => reason.len(),
+            Self::Join(..) | Self::Leave(..) => 0,
         }
     }
 

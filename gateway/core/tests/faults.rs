@@ -245,28 +245,6 @@ fn who_publishes_to_a_room_it_is_not_in_is_read_again_when_that_is_under_way() {
 }
 
 #[test]
-fn who_moves_and_comes_into_a_room_again_hears_nothing_twice() {
-    let mut node = node(3);
-    let (author, member) = (node.connect(0, "/app"), node.connect(0, "/app"));
-    // The room's home is on shard 0, and shard 1 hears it too, a little later.
-    let other = node.connect(1, "/app");
-    for client in [author, member, other] {
-        node.say(client, "join red");
-        node.settle();
-    }
-    node.say(author, "say red one");
-    node.turn(0);
-    assert_eq!(node.heard(member), [text("one")]);
-    node.event(member, |slot| Event::Move { slot, to: ShardId(1) });
-    node.turn(0);
-    assert_eq!(node.shard_of(member), 1);
-    node.say(member, "leave red");
-    node.say(member, "join red");
-    node.settle();
-    assert_eq!(node.heard(member), []);
-}
-
-#[test]
 fn who_comes_and_goes_while_a_room_is_not_heard_costs_no_more_each_time() {
     let routes = Arc::new(Routes::new(&with_app()).expect("the routes make sense"));
     let mut hub = Hub::new(Config { routes, shard: Some(ShardId(0)), ..Config::default() });

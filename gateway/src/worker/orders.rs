@@ -9,7 +9,6 @@ use gateway_core::id::ShardId;
 use gateway_core::order::{ConnectionId, Order};
 use gateway_core::time::{Now, Tick};
 use gateway_registry::ids::WorkerId;
-use tracing::warn;
 
 use super::Seat;
 use crate::node::Node;
@@ -169,7 +168,6 @@ impl Errands {
             return self.waiting.push_back(task);
         }
         if let Err(task) = self.mailboxes.pass_on(worker, task) {
-            warn!(worker = %self.me, to = %worker, "too many orders are passed on; one waits");
             self.overdue.push_back((worker, task));
         }
     }

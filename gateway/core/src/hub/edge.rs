@@ -109,7 +109,7 @@ impl Hub {
             Verdict::Answer(text) => self.notice(slot, &text),
             Verdict::Rename(wanted) => self.rename_chatter(now, slot, &wanted),
             Verdict::Who => self.tell_who(slot),
-            Verdict::Drop => {}
+            Verdict::Handled | Verdict::Drop => {}
             Verdict::Close(code, text) => return Err(Stop::Close(Box::new((code, text)))),
             Verdict::Flood => return Err(Stop::Flood),
         }

@@ -260,12 +260,14 @@ impl Hub {
     /// others may have been told of their room's past already and still have to sit down.
     pub(super) fn receive_what_waited(&mut self, now: Now, who: Who) {
         let Who { slot, .. } = who;
-        if self.present(who).is_none_or(|conn| conn.stage != Stage::Open) {
+        let stage = self.present(who).map(|conn| conn.stage);
+        if !matches!(stage, Some(Stage::Open | Stage::Closing)) {
             return;
         }
         let conn = &mut self.conns[slot.index()];
         self.inbound -= conn.head_bytes();
         if let Some(mut rest) = conn.head.take() {
+            // Of one whose handler has closed it already only a goodbye is of interest.
             self.receive(now, slot, &mut rest);
         }
     }

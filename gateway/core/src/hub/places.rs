@@ -238,6 +238,7 @@ impl Hub {
     fn vacate_place(&mut self, slot: Slot, place: Place) {
         match place.stands {
             Stands::Waiting { pin, .. } => {
+                self.stop_waiting(slot, place.room);
                 if let Some(pin) = pin {
                     self.dispatch.unpin(place.room, pin);
                 }
@@ -251,6 +252,16 @@ impl Hub {
                 }
                 self.forget_missed(slot, place.room);
                 self.vacate(slot, lane, seat);
+            }
+        }
+    }
+
+    /// It waits for a room no more.
+    fn stop_waiting(&mut self, slot: Slot, room: RoomKey) {
+        if let Some(waiting) = self.joining.get_mut(&room) {
+            waiting.retain(|who| who.slot != slot);
+            if waiting.is_empty() {
+                self.joining.remove(&room);
             }
         }
     }

@@ -138,7 +138,7 @@ impl Hub {
 
     /// A member that moved missed something since it heard its room, and nobody remembers it.
     pub(super) fn missed(&mut self, now: Now, slot: Slot, room: RoomKey, since: Position) {
-        let Some((lane, _)) = self.seat(slot) else { return };
+        let Some(lane) = self.lane_at(slot, room) else { return };
         let position = self.dispatch.position(room);
         match self.lanes.lane(lane).encoding {
             Encoding::Probe => {
