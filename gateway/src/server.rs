@@ -34,7 +34,7 @@ use crate::net::MemfdStore;
 use crate::node::Node;
 use crate::orders::Mailboxes;
 use crate::plan::SHARDS_MAX;
-use crate::worker::{self, Addition, Ended, Mesh, Setup};
+use crate::worker::{self, Addition, Depths, Ended, Mesh, Setup};
 
 use self::doors::Doors;
 
@@ -99,6 +99,7 @@ pub struct Server {
     doors: Doors,
     max_connections: u32,
     node: Arc<Node>,
+    depths: Depths,
     workers: Vec<Worker>,
     ended: mpsc::UnboundedReceiver<usize>,
     handle: Handle,
@@ -125,7 +126,8 @@ impl Server {
         config.check_shard_ports(shards).map_err(ConfigError::Port)?;
         let (doors, listeners) = Doors::open(config, shards)?;
         let max_connections = max_connections(config, shards)?;
-        let ports = Mesh::new(planned.workers.len(), capacities(config)).into_ports();
+        let mesh = Mesh::new(planned.workers.len(), capacities(config));
+        let (depths, ports) = (mesh.depths(), mesh.into_ports());
         let doorbells = ports.iter().map(|port| Arc::clone(port.doorbell())).collect();
         let (setup, node) = prepare(config, max_connections, doorbells, shards)?;
         let (tell_ended, ended) = mpsc::unbounded_channel();
@@ -136,8 +138,17 @@ impl Server {
         let orders = Mailboxes::new(orders);
         let handle = handle(&setup, &node, &orders);
         let (workers, route_metrics) = (Vec::new(), config.route_metrics.clone());
-        let mut server =
-            Self { doors, max_connections, node, workers, ended, handle, route_metrics, next };
+        let mut server = Self {
+            doors,
+            max_connections,
+            node,
+            depths,
+            workers,
+            ended,
+            handle,
+            route_metrics,
+            next,
+        };
         let mut listeners = listeners.into_iter();
         let plans = planned.workers.into_iter().zip(ports);
         let plans = plans.map(|(planned, port)| {
@@ -199,8 +210,13 @@ impl Server {
     /// What was counted is at most a quarter of a second old.
     #[must_use]
     pub fn stats(&self) -> stats::Source {
-        let (node, routes) = (Arc::clone(&self.node), self.route_metrics.clone());
-        Arc::new(move || Stats::gather(&node.census, node.tallies()).with_routes(routes.read()))
+        let (node, depths) = (Arc::clone(&self.node), self.depths.clone());
+        let routes = self.route_metrics.clone();
+        Arc::new(move || Stats {
+            ring_depths: depths.read(),
+            accepted_late: node.late(),
+            ..Stats::gather(&node.census, node.tallies()).with_routes(routes.read())
+        })
     }
 
     /// What gives orders to the node while it runs: to connections, users and rooms.

@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
 use gateway_core::counters::Counters;
-use gateway_core::hub::Hub;
 use gateway_registry::census::{Cell, Census};
 use tokio::sync::Notify;
 
@@ -69,7 +68,7 @@ pub async fn run<N: Net>(
                 turn.drain(now, &mut alone);
             }
             let polled = turn.poll(cx, now, &mut alone);
-            report(turn.hub(), census.shard(0));
+            report(&turn, census.shard(0));
             if draining && turn.hub().live() == 0 {
                 return Poll::Ready(Ok(()));
             }
@@ -96,7 +95,8 @@ pub async fn run<N: Net>(
 }
 
 /// Says what a shard holds. Its places are counted when they are taken and given back.
-pub(crate) fn report(hub: &Hub, cell: &Cell) {
+pub(crate) fn report<N: Net>(turn: &Turn<N>, cell: &Cell) {
+    let hub = turn.hub();
     cell.set_rooms(hub.rooms() as u64);
     cell.set_homes(hub.homes() as u64);
     cell.set_outbox_bytes(hub.outbox_bytes() as u64);
@@ -105,4 +105,6 @@ pub(crate) fn report(hub: &Hub, cell: &Cell) {
     cell.set_pool_hits(hits);
     cell.set_pool_misses(misses);
     cell.set_commands_waiting(hub.commands_waiting() as u64);
+    cell.set_off_cpu(turn.off_cpu());
+    cell.set_accept_pauses(turn.accept_pauses());
 }

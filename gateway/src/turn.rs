@@ -63,6 +63,10 @@ pub struct Turn<N> {
     lost: u64,
     /// Whether everyone is to go elsewhere.
     evacuating: bool,
+    /// The CPU that the shard is turned on, if it is always the same.
+    cpu: Option<usize>,
+    /// Connections accepted whose packets arrived on another one.
+    off_cpu: u64,
 }
 
 /// A slot's place in the census.
@@ -99,6 +103,8 @@ impl<N: Net> Turn<N> {
             sequencer: None,
             lost: 0,
             evacuating: false,
+            cpu: None,
+            off_cpu: 0,
         }
     }
 
@@ -113,6 +119,14 @@ impl<N: Net> Turn<N> {
     #[must_use]
     pub fn with_sequencer(mut self, sequencer: Option<Arc<dyn Sequencer>>) -> Self {
         self.sequencer = sequencer;
+        self
+    }
+
+    /// Says which CPU the shard is turned on, if it is always the same: see
+    /// [`off_cpu`](Self::off_cpu).
+    #[must_use]
+    pub fn pinned_to(mut self, cpu: Option<usize>) -> Self {
+        self.cpu = cpu;
         self
     }
 
@@ -131,9 +145,9 @@ impl<N: Net> Turn<N> {
         let due = self.hub.poll_timeout().is_some_and(|at| at <= now);
         self.batch.ready.clear();
         let polled = self.net.poll(cx, &mut self.batch);
-        self.notes.pauses(now, self.hub.shard(), self.net.accept_pauses());
+        let paused = self.notes.pauses(now, self.hub.shard(), self.net.accept_pauses());
         let heard = self.hear(now, others);
-        let idle = polled.is_pending() && !due && heard == 0;
+        let idle = polled.is_pending() && !due && heard == 0 && !paused;
         if idle && self.settled {
             return Poll::Pending;
         }
@@ -198,6 +212,19 @@ impl<N: Net> Turn<N> {
         counters
     }
 
+    /// Connections accepted since the start whose packets arrived on another CPU than the one that
+    /// the shard is pinned to; 0 if it is not, or the system does not tell.
+    #[must_use]
+    pub fn off_cpu(&self) -> u64 {
+        self.off_cpu
+    }
+
+    /// How often accepting has paused for want of descriptors or memory, since the start.
+    #[must_use]
+    pub fn accept_pauses(&self) -> u64 {
+        self.net.accept_pauses()
+    }
+
     /// The shard's connections and rooms.
     #[must_use]
     pub fn hub(&self) -> &Hub {
@@ -236,6 +263,7 @@ impl<N: Net> Turn<N> {
             match ready {
                 Ready::Accepted { slot, peer, cpu, own } => {
                     debug!(shard = %self.hub.shard(), %slot, %peer, ?cpu, own, "accepted");
+                    self.off_cpu += u64::from(self.is_off(cpu));
                     let place = if own { Place::Own } else { Place::Any };
                     self.accept(now, slot, place, others);
                 }
@@ -244,6 +272,11 @@ impl<N: Net> Turn<N> {
             }
         }
         self.batch = batch;
+    }
+
+    /// Whether packets arrive on another CPU than the shard's, as far as both are known.
+    fn is_off(&self, cpu: Option<u32>) -> bool {
+        self.cpu.zip(cpu).is_some_and(|(mine, theirs)| usize::try_from(theirs) != Ok(mine))
     }
 
     /// Reads from a slot unless this turn has, or puts it off if the turn has read enough.

@@ -45,6 +45,8 @@ type Socket = <ShardNet as Net>::Socket;
 
 /// All ports of a node's workers.
 pub(crate) type Mesh = mesh::Mesh<Order<Socket>, Parcel>;
+/// What waits in their rings.
+pub(crate) type Depths = mesh::Depths<Order<Socket>, Parcel>;
 /// One worker's port.
 pub(crate) type Port = mesh::Port<Order<Socket>, Parcel>;
 
@@ -151,16 +153,15 @@ impl Plan {
     pub(crate) fn work(self) -> io::Result<Counters> {
         let worker = self.port.worker();
         IS_WORKER.set(true);
-        if let Some(cpu) = self.cpu
-            && let Err(error) = machine::pin(cpu)
-        {
-            warn!(%worker, cpu, %error, "not pinned");
-        }
+        let cpu = self.cpu.filter(|&cpu| {
+            let pinned = machine::pin(cpu);
+            pinned.inspect_err(|error| warn!(%worker, cpu, %error, "not pinned")).is_ok()
+        });
         let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         runtime.block_on(async {
-            let cpu = self.cpu;
             let errands = Errands::new(worker, Arc::clone(&self.node), self.orders);
             let mut worker = Worker::new(self.node, self.port, self.additions, errands, self.setup);
+            worker.cpu = cpu;
             for (shard, listeners) in self.shards {
                 worker.seat(shard, listeners)?;
                 info!(%shard, worker = %worker.link.worker(), ?cpu, "serving");
@@ -186,6 +187,8 @@ struct Worker {
     additions: Arc<Mailbox<Addition>>,
     errands: Errands,
     setup: Setup,
+    /// Where it is pinned to.
+    cpu: Option<usize>,
     seats: Vec<Seat>,
     clock: Clock,
     alarm: Alarm,
@@ -236,6 +239,7 @@ impl Worker {
             additions,
             errands,
             setup,
+            cpu: None,
             seats: Vec::new(),
             draining: false,
             told_over: false,
@@ -244,7 +248,7 @@ impl Worker {
     }
 
     fn seat(&mut self, shard: ShardId, listeners: Listeners) -> io::Result<()> {
-        let turn = self.setup.turn(shard, listeners)?;
+        let turn = self.setup.turn(shard, listeners)?.pinned_to(self.cpu);
         self.link.open(shard);
         self.node.tally(shard, &turn.counters());
         let (leaving, tallied, counts) = (None, self.clock.now().tick(), false);
@@ -289,7 +293,7 @@ impl Worker {
             if let Poll::Ready(result) = seat.turn.poll(cx, now, &mut desk) {
                 result?;
                 busy = true;
-                report(seat.turn.hub(), self.node.census.shard(seat.shard.index()));
+                report(&seat.turn, self.node.census.shard(seat.shard.index()));
                 seat.count_late(&self.node);
                 seat.counts = true;
             }
@@ -362,7 +366,7 @@ impl Worker {
             }
             link.close(*shard);
             gone.merge(&turn.counters());
-            report(turn.hub(), node.census.shard(shard.index()));
+            report(turn, node.census.shard(shard.index()));
             node.tally(*shard, &turn.counters());
             node.remove(*shard);
             info!(%shard, accepted_meanwhile = upto - before, "removed");

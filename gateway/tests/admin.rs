@@ -76,9 +76,13 @@ fn numbers() -> Stats {
             Counters { messages: own + 5, deliveries: own + 6, ..Counters::default() };
         counters.closed[CloseReason::Slow.index()] = own + 8;
         let empty = ShardStats::of(ShardId(shard), census.shard(0), counters);
-        ShardStats { homes: own + 1, outbox_bytes: own + 2, ..empty }
+        let (off_cpu, accept_pauses) = (own + 3, own + 4);
+        ShardStats { homes: own + 1, outbox_bytes: own + 2, off_cpu, accept_pauses, ..empty }
     });
-    Stats { connections: 12, connections_max: 34, shards: shards.into(), ..Stats::default() }
+    let (shards, ring_depths) = (shards.into(), vec![0, 9]);
+    let (connections, connections_max, accepted_late) = (12, 34, 7);
+    let none = Stats::default();
+    Stats { connections, connections_max, shards, ring_depths, accepted_late, ..none }
 }
 
 struct Client(BufReader<TcpStream>);
@@ -427,9 +431,14 @@ fn metrics_are_what_the_shards_say() {
     let value = |name: &str| series[name];
     assert_eq!(value("weir_ready"), 1.0);
     assert_eq!((value("weir_connections"), value("weir_connections_max")), (12.0, 34.0));
+    assert_eq!(value("weir_accepted_late_total"), 7.0);
+    let depth = |worker| series[&format!("weir_ring_depth{{worker=\"{worker}\"}}")];
+    assert_eq!((depth(0), depth(1)), (0.0, 9.0));
     for (shard, own) in [(0, 0.0), (7, 700.0)] {
         let value = |name: &str| series[&format!("{name}{{shard=\"{shard}\"}}")];
         assert_eq!((value("weir_homes"), value("weir_outbox_bytes")), (own + 1.0, own + 2.0));
+        assert_eq!(value("weir_off_cpu_total"), own + 3.0);
+        assert_eq!(value("weir_accept_pauses_total"), own + 4.0);
         assert_eq!(value("weir_messages_total"), own + 5.0);
         assert_eq!(value("weir_deliveries_total"), own + 6.0);
         let closed = |reason: &str| {

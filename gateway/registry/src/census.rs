@@ -55,6 +55,8 @@ pub struct Cell {
     pool_hits: AtomicU64,
     pool_misses: AtomicU64,
     commands_waiting: AtomicU64,
+    off_cpu: AtomicU64,
+    accept_pauses: AtomicU64,
 }
 
 impl Census {
@@ -302,6 +304,10 @@ gauges! {
     pool_misses set_pool_misses
     /// Commands that wait for room in a ring; as many publishers are not read from.
     commands_waiting set_commands_waiting
+    /// Connections accepted since the start whose packets arrived on another CPU than the shard's.
+    off_cpu set_off_cpu
+    /// How often accepting has paused for want of descriptors or memory, since the start.
+    accept_pauses set_accept_pauses
 }
 
 impl Cell {

@@ -1,11 +1,15 @@
 //! The mesh: a port for each worker, and rings between each two that speak.
 
+#[cfg(not(weir_loom))]
+mod depths;
 mod incoming;
 #[cfg(all(test, not(weir_loom)))]
 mod tests;
 
 use std::mem;
 
+#[cfg(not(weir_loom))]
+pub use self::depths::Depths;
 use self::incoming::Incoming;
 use crate::bits::{self, Bits};
 use crate::doorbell::Doorbell;
@@ -86,6 +90,8 @@ struct Inbox<C, D, R: Rules> {
     new: Mutex<Vec<End<C, D, R>>>,
     /// Rings ever put into `new`. Written under its lock, read by the receiver without.
     opened: AtomicUsize,
+    #[cfg(not(weir_loom))]
+    gauges: depths::Gauges<C, D, R>,
 }
 
 /// The receiving end of a new ring, and who sends.
@@ -103,6 +109,14 @@ impl<C, D> Mesh<C, D> {
     #[must_use]
     pub fn new(workers: usize, capacities: Capacities) -> Self {
         Self::under_rules(workers, capacities)
+    }
+
+    /// What shows how much waits, as long as there are ports.
+    #[cfg(not(weir_loom))]
+    #[must_use]
+    pub fn depths(&self) -> Depths<C, D> {
+        let shared = self.ports.first().map(|port| Arc::downgrade(&port.shared));
+        Depths::new(shared.unwrap_or_default())
     }
 }
 
@@ -303,10 +317,14 @@ impl<C, D, R: Rules> Inbox<C, D, R> {
             refused: bits(),
             new: Mutex::new(Vec::new()),
             opened: AtomicUsize::new(0),
+            #[cfg(not(weir_loom))]
+            gauges: depths::Gauges::none(),
         }
     }
 
     fn open(&self, end: End<C, D, R>) {
+        #[cfg(not(weir_loom))]
+        self.gauges.add(&end);
         let mut new = lock(&self.new);
         new.push(end);
         self.opened.fetch_add(1, Ordering::Relaxed);

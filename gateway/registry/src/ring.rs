@@ -39,6 +39,23 @@ pub struct Receiver<T, R: Rules = Sound> {
     tail_seen: usize,
 }
 
+/// What shows from outside how much waits in a ring. It keeps neither the ring nor its items.
+#[cfg(not(weir_loom))]
+#[derive(Debug)]
+pub(crate) struct Gauge<T, R: Rules>(std::sync::Weak<Shared<T, R>>);
+
+#[cfg(not(weir_loom))]
+impl<T, R: Rules> Gauge<T, R> {
+    /// Items not yet received, at some moment of this call; none when both ends are gone.
+    pub(crate) fn len(&self) -> usize {
+        let Some(shared) = self.0.upgrade() else { return 0 };
+        // The head first: what is then seen of the tail is no older, hence not behind it. But it
+        // may be newer by any number of rounds.
+        let head = shared.head.load(Ordering::Acquire);
+        shared.tail.load(Ordering::Acquire).wrapping_sub(head).min(shared.capacity)
+    }
+}
+
 /// What both ends see.
 ///
 /// Counts run on and wrap around; a count's low bits are its slot. Always
@@ -127,6 +144,12 @@ impl<T, R: Rules> Sender<T, R> {
 }
 
 impl<T, R: Rules> Receiver<T, R> {
+    /// What shows from outside how much waits.
+    #[cfg(not(weir_loom))]
+    pub(crate) fn gauge(&self) -> Gauge<T, R> {
+        Gauge(Arc::downgrade(&self.shared))
+    }
+
     /// The oldest item that was sent and not yet received.
     pub fn receive(&mut self) -> Option<T> {
         if self.head == self.tail_seen {

@@ -22,6 +22,9 @@ pub(super) fn render(stats: &Stats, standing: Standing) -> String {
     text.gauge("weir_connections", help, &[], stats.connections);
     let help = "Connections that there may be.";
     text.gauge("weir_connections_max", help, &[], stats.connections_max);
+    let help = "Connections accepted by shards whose removal had begun.";
+    text.one("weir_accepted_late_total", help, Kind::Counter, &[], stats.accepted_late);
+    rings(&mut text, stats);
     for family in &PER_SHARD {
         text.family(family.name, family.help, family.kind);
         for shard in &stats.shards {
@@ -32,6 +35,17 @@ pub(super) fn render(stats: &Stats, standing: Standing) -> String {
     closed(&mut text, stats);
     routes(&mut text, &stats.routes);
     text.0
+}
+
+/// What waits in rings, by worker.
+fn rings(text: &mut Exposition, stats: &Stats) {
+    let name = "weir_ring_depth";
+    if !stats.ring_depths.is_empty() {
+        text.family(name, "Envelopes that wait in rings for the worker.", Kind::Gauge);
+    }
+    for (worker, &depth) in stats.ring_depths.iter().enumerate() {
+        text.sample(name, &[("worker", &worker.to_string())], depth);
+    }
 }
 
 /// Connections ended, by shard and reason.
@@ -94,7 +108,7 @@ const fn counter(
     PerShard { name, help, kind: Kind::Counter, value }
 }
 
-const PER_SHARD: [PerShard; 20] = [
+const PER_SHARD: [PerShard; 22] = [
     gauge("weir_shard_connections", "Connections with a place on the shard.", |shard| {
         shard.connections.into()
     }),
@@ -106,6 +120,14 @@ const PER_SHARD: [PerShard; 20] = [
     }),
     gauge("weir_commands_waiting", "Commands that wait for room in a ring.", |shard| {
         shard.commands_waiting
+    }),
+    counter(
+        "weir_off_cpu_total",
+        "Connections accepted on another CPU than their packets'.",
+        |shard| shard.off_cpu,
+    ),
+    counter("weir_accept_pauses_total", "Times that accepting paused for a shortage.", |shard| {
+        shard.accept_pauses
     }),
     counter("weir_pool_hits_total", "Buffers that the pool had.", |shard| shard.pool_hits),
     counter("weir_pool_misses_total", "Buffers that the pool had not.", |shard| shard.pool_misses),
@@ -164,9 +186,14 @@ impl Exposition {
     }
 
     /// A family with one series.
-    fn gauge(&mut self, name: &str, help: &str, labels: &[(&str, &str)], value: u64) {
-        self.family(name, help, Kind::Gauge);
+    fn one(&mut self, name: &str, help: &str, kind: Kind, labels: &[(&str, &str)], value: u64) {
+        self.family(name, help, kind);
         self.sample(name, labels, value);
+    }
+
+    /// The same for a gauge.
+    fn gauge(&mut self, name: &str, help: &str, labels: &[(&str, &str)], value: u64) {
+        self.one(name, help, Kind::Gauge, labels, value);
     }
 
     fn line(&mut self, line: fmt::Arguments<'_>) {

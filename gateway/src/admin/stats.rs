@@ -26,6 +26,10 @@ pub struct Stats {
     pub shards: Vec<ShardStats>,
     /// What routes with the layer that counts have counted, by their names in ascending order.
     pub routes: Vec<RouteCount>,
+    /// Envelopes that wait in rings for each worker, in the order of the workers.
+    pub ring_depths: Vec<u64>,
+    /// Connections accepted by shards whose removal had begun, since the start.
+    pub accepted_late: u64,
 }
 
 /// One shard's part.
@@ -49,6 +53,11 @@ pub struct ShardStats {
     pub pool_misses: u64,
     /// Commands that wait for room in a ring.
     pub commands_waiting: u64,
+    /// Connections accepted since the start whose packets arrived on another CPU than the one that
+    /// the shard is pinned to; 0 if it is not, or the system does not tell.
+    pub off_cpu: u64,
+    /// How often accepting has paused for want of descriptors or memory, since the start.
+    pub accept_pauses: u64,
     /// What it has counted since it started.
     pub counters: Counters,
 }
@@ -67,13 +76,16 @@ impl ShardStats {
             pool_hits: cell.pool_hits(),
             pool_misses: cell.pool_misses(),
             commands_waiting: cell.commands_waiting(),
+            off_cpu: cell.off_cpu(),
+            accept_pauses: cell.accept_pauses(),
             counters,
         }
     }
 }
 
 impl Stats {
-    /// What the census says now of these shards, beside what each has counted.
+    /// What the census says now of these shards, beside what each has counted; nothing of what is
+    /// the workers' or the node's.
     ///
     /// # Panics
     /// If the census has no cell for one of them.
@@ -86,7 +98,7 @@ impl Stats {
             connections: census.live(),
             connections_max: census.capacity().total_max,
             shards: shards.into_iter().map(of).collect(),
-            routes: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -126,6 +138,18 @@ impl Stats {
         self.sum(|shard| shard.commands_waiting)
     }
 
+    /// Connections accepted on another CPU than their packets', since the start.
+    #[must_use]
+    pub fn off_cpu(&self) -> u64 {
+        self.sum(|shard| shard.off_cpu)
+    }
+
+    /// How often accepting has paused, since the start.
+    #[must_use]
+    pub fn accept_pauses(&self) -> u64 {
+        self.sum(|shard| shard.accept_pauses)
+    }
+
     /// What the shards have counted together. Those of a shard that was removed are gone with it.
     #[must_use]
     pub fn counters(&self) -> Counters {
@@ -142,7 +166,9 @@ impl Stats {
 /// A probe over stats: its name, and what it shows.
 type StatsProbe = (&'static str, fn(&Stats) -> Value);
 
-const PROBES: [StatsProbe; 16] = [
+const PROBES: [StatsProbe; 20] = [
+    ("accept_pauses", |stats| stats.accept_pauses().into()),
+    ("accepted_late", |stats| stats.accepted_late.into()),
     ("active_clients", |stats| stats.connections.into()),
     ("clients_max", |stats| stats.connections_max.into()),
     ("closed", |stats| closed(&stats.counters())),
@@ -151,9 +177,11 @@ const PROBES: [StatsProbe; 16] = [
     ("dropped_total", |stats| stats.counters().dropped.into()),
     ("inbound_bytes", |stats| stats.inbound_bytes().into()),
     ("messages_total", |stats| stats.counters().messages.into()),
+    ("off_cpu", |stats| stats.off_cpu().into()),
     ("orders_total", |stats| stats.counters().orders.into()),
     ("outbox_bytes", |stats| stats.outbox_bytes().into()),
     ("panics_total", |stats| stats.counters().panics.into()),
+    ("ring_depth", |stats| stats.ring_depths.clone().into()),
     ("rooms", |stats| stats.rooms().into()),
     ("routes", |stats| stats.routes.iter().map(route).collect()),
     ("shards", |stats| stats.shards.iter().map(shard).collect()),
@@ -162,7 +190,8 @@ const PROBES: [StatsProbe; 16] = [
 ];
 
 /// Registers what every node shows: `active_clients`, `rooms`, `messages_total`, `shards` with
-/// connections and bytes of each, and the like.
+/// connections and bytes of each, `ring_depth` by worker, `off_cpu`, `accept_pauses`,
+/// `accepted_late`, and the like.
 ///
 /// # Errors
 /// If one of the names is taken, or there are too many probes; those before it stay.
@@ -198,6 +227,8 @@ fn shard(stats: &ShardStats) -> Value {
         ("outbox_bytes", stats.outbox_bytes),
         ("inbound_bytes", stats.inbound_bytes),
         ("commands_waiting", stats.commands_waiting),
+        ("off_cpu", stats.off_cpu),
+        ("accept_pauses", stats.accept_pauses),
         ("messages", stats.counters.messages),
         ("deliveries", stats.counters.deliveries),
     ];
@@ -223,12 +254,15 @@ mod tests {
             cell.set_outbox_bytes(30 * share);
             cell.set_inbound_bytes(40 * share);
             cell.set_commands_waiting(50 * share);
+            cell.set_off_cpu(70 * share);
+            cell.set_accept_pauses(80 * share);
             (0..share).for_each(|_| census.reserve(ids::ShardId(index)).unwrap());
             (ShardId(index), Counters { messages: 60 * share, ..Counters::default() })
         });
         let verdicts = [3, 0, 1, 0, 0, 2];
         let route = RouteCount { route: "/".to_owned(), messages: 6, bytes: 70, verdicts };
-        Stats::gather(&census, shards).with_routes(vec![route])
+        let stats = Stats::gather(&census, shards).with_routes(vec![route]);
+        Stats { ring_depths: vec![4, 0], accepted_late: 5, ..stats }
     }
 
     #[test]
@@ -238,6 +272,7 @@ mod tests {
         let sums = [stats.sides(), stats.rooms(), stats.outbox_bytes(), stats.inbound_bytes()];
         assert_eq!(sums, [30, 60, 90, 120]);
         assert_eq!((stats.commands_waiting(), stats.counters().messages), (150, 180));
+        assert_eq!((stats.off_cpu(), stats.accept_pauses()), (210, 240));
         let shards = stats.shards.iter().map(|shard| (shard.shard.0, shard.connections));
         assert_eq!(shards.collect::<Vec<_>>(), [(0, 1), (2, 2)]);
     }
@@ -259,6 +294,10 @@ mod tests {
             (&shown["routes"][0]["messages"], &verdicts["panicked"]),
             (&json!(6), &json!(2))
         );
+        assert_eq!((&shown["off_cpu"], &shown["shards"][1]["off_cpu"]), (&json!(210), &json!(140)));
+        assert_eq!(shown["accept_pauses"], 240);
+        assert_eq!(shown["shards"][0]["accept_pauses"], 80);
+        assert_eq!((&shown["ring_depth"], &shown["accepted_late"]), (&json!([4, 0]), &json!(5)));
         assert!(register(&probes, &source).is_err(), "names are given once");
     }
 }

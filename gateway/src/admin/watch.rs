@@ -131,7 +131,8 @@ mod tests {
         counters.closed[CloseReason::Slow.index()] = slow;
         let shard = ShardStats::of(ShardId(0), census.shard(0), counters);
         let shard = ShardStats { homes: rooms, outbox_bytes: owed, ..shard };
-        Stats { connections, connections_max: u64::MAX, shards: vec![shard], routes: Vec::new() }
+        let shards = vec![shard];
+        Stats { connections, connections_max: u64::MAX, shards, ..Stats::default() }
     }
 
     #[test]

@@ -49,9 +49,10 @@ pub(super) struct Notes {
 }
 
 impl Notes {
-    /// How often accepting has paused until now.
-    pub(super) fn pauses(&mut self, now: Now, shard: ShardId, pauses: u64) {
-        if std::mem::replace(&mut self.pauses, pauses) < pauses && self.of_pauses.may(now) {
+    /// How often accepting has paused until now; whether that is more than before.
+    pub(super) fn pauses(&mut self, now: Now, shard: ShardId, pauses: u64) -> bool {
+        let more = std::mem::replace(&mut self.pauses, pauses) < pauses;
+        if more && self.of_pauses.may(now) {
             warn!(
                 %shard,
                 pauses,
@@ -59,6 +60,7 @@ impl Notes {
                  or lower --max-connections"
             );
         }
+        more
     }
 
     /// How often middleware or a handler has panicked until now. What is not told since it is too
@@ -140,9 +142,9 @@ mod tests {
         let mut notes = Notes::default();
         let lines = logged(|| {
             for tenth in 0..250 {
-                notes.pauses(Now(tenth * 100_000_000), ShardId(3), 1 + tenth);
+                assert!(notes.pauses(Now(tenth * 100_000_000), ShardId(3), 1 + tenth));
             }
-            notes.pauses(Now::from_secs(60), ShardId(3), 250);
+            assert!(!notes.pauses(Now::from_secs(60), ShardId(3), 250));
         });
         assert_eq!(lines.len(), 3, "{lines:?}");
         assert!(lines[0].starts_with("WARN accepting pauses: "), "{lines:?}");

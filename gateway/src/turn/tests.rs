@@ -24,6 +24,9 @@ use super::*;
 struct Talkers {
     /// They ask for a room, and listen.
     listen: bool,
+    /// Nothing of theirs becomes ready.
+    quiet: bool,
+    pauses: u64,
     accepted: bool,
     upgraded: Vec<bool>,
     read: [usize; TALKERS as usize],
@@ -47,12 +50,17 @@ impl Net for Talkers {
     type Socket = ();
 
     fn poll(&mut self, _: &mut Context<'_>, out: &mut Batch) -> Poll<io::Result<()>> {
+        if self.quiet {
+            return Poll::Pending;
+        }
         let slots = (0..TALKERS).map(Slot);
         let peer = SocketAddr::from(([127, 0, 0, 1], 1));
         if !self.accepted {
             self.accepted = true;
             self.upgraded = vec![false; TALKERS as usize];
-            let of = |slot| Ready::Accepted { slot, peer, cpu: None, own: false };
+            // None for each fourth, else 0 to 2.
+            let cpu = |slot: Slot| (slot.0 % 4).checked_sub(1);
+            let of = |slot| Ready::Accepted { slot, peer, cpu: cpu(slot), own: false };
             out.ready.extend(slots.clone().map(of));
         }
         out.ready.extend(slots.map(Ready::Readable));
@@ -80,6 +88,9 @@ impl Net for Talkers {
     fn interest(&mut self, _: Slot, _: bool, _: bool) {}
     fn shutdown(&mut self, _: Slot) {}
     fn accepting(&mut self, _: bool) {}
+    fn accept_pauses(&self) -> u64 {
+        self.pauses
+    }
     fn adopt(&mut self, _: Slot, (): ()) {}
     fn vacant(&mut self) -> Slot {
         Slot(TALKERS)
@@ -110,6 +121,31 @@ fn a_turn_stops_reading_at_its_bound_and_the_next_goes_on_behind_it() {
         }
         assert_eq!(turn.net.read, [rounds * 6_000; 8], "nobody is read twice before another");
     }
+}
+
+#[test]
+fn who_is_accepted_on_another_cpu_than_the_shards_is_counted_if_both_are_known() {
+    for (pinned_to, off_cpu) in [(None, 0), (Some(1), 4), (Some(7), 6)] {
+        let hub = Hub::new(Config::default());
+        let turn = Turn::new(Talkers::default(), hub, SLICE_DEFAULT);
+        let mut turn = turn.pinned_to(pinned_to);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(turn.poll(&mut cx, Now(0), &mut Alone::default()).is_ready());
+        assert_eq!(turn.off_cpu(), off_cpu);
+    }
+}
+
+/// Or nobody would be told of it before something else happens.
+#[test]
+fn a_pause_of_accepting_is_a_turn_of_its_own() {
+    let quiet = Talkers { quiet: true, ..Talkers::default() };
+    let mut turn = Turn::new(quiet, Hub::new(Config::default()), SLICE_DEFAULT);
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut polled = |pauses| {
+        turn.net.pauses = pauses;
+        (turn.poll(&mut cx, Now(0), &mut Alone::default()).is_ready(), turn.accept_pauses())
+    };
+    assert_eq!([polled(0), polled(1), polled(1)], [(false, 0), (true, 1), (false, 1)]);
 }
 
 /// Shard 0, home of every room, which says a message whenever it is listened to.

@@ -207,3 +207,32 @@ fn converse(mut port: Numbers) {
         }
     }
 }
+
+#[test]
+fn what_waits_for_each_worker_is_seen_from_outside() {
+    let mesh = Mesh::new(3, Capacities { commands: 4, deliveries: 4 });
+    let (depths, mut ports) = (mesh.depths(), mesh.into_ports());
+    assert_eq!(depths.read(), [0, 0, 0]);
+    (0..3).for_each(|n| ports[0].command(id(1), n).unwrap());
+    ports[0].deliver(id(1), 3).unwrap();
+    ports[2].deliver(id(1), 4).unwrap();
+    ports[1].command(id(2), 5).unwrap();
+    assert_eq!(depths.read(), [0, 5, 1], "whether or not they were rung for");
+    ports.iter_mut().for_each(Port::ring_doorbells);
+    assert!(receive(&mut ports[1], 2).1);
+    assert_eq!(depths.clone().read(), [0, 3, 1]);
+    all(&mut ports[1]);
+    all(&mut ports[2]);
+    assert_eq!(depths.read(), [0, 0, 0]);
+}
+
+#[test]
+fn who_looks_on_keeps_nothing_alive() {
+    let item = Arc::new(());
+    let mesh = Mesh::<Arc<()>, ()>::new(2, Capacities { commands: 2, deliveries: 2 });
+    let (depths, mut ports) = (mesh.depths(), mesh.into_ports());
+    ports[0].command(id(1), Arc::clone(&item)).unwrap();
+    assert_eq!(depths.read(), [0, 1]);
+    drop(ports);
+    assert_eq!((Arc::strong_count(&item), depths.read()), (1, Vec::new()));
+}
