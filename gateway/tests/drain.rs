@@ -27,7 +27,8 @@ const ROOM: usize = 10;
 fn serve() -> Server {
     node(|config| {
         (config.shards, config.workers) = (Some(4), Some(2));
-        // Nobody answers pings while all the others come. So long a goodbye that a machine that is busy with other things takes its part too.
+        // Nobody answers pings while all the others come. And so long a goodbye that a machine that
+        // is busy with other things takes its part too.
         config.limits.ping_secs = 0;
         (config.limits.drain_secs, config.limits.close_secs) = (9, 6);
     })
