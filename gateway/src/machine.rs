@@ -8,7 +8,7 @@ use tracing::warn;
 use crate::plan::{self, Machine, Plan, PlanError, Quota, Request, cgroup};
 
 /// Descriptors of a process that are not connections: listeners, pollers, logs, libraries.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(weir_portable)))]
 const DESCRIPTORS_RESERVED: u64 = 64;
 
 /// A seed that an attacker cannot guess, for hashes of names that strangers choose.
@@ -19,7 +19,7 @@ pub fn random_seed() -> u64 {
 
 /// Raises the process's descriptor limit as far as it may; gives the connections that fit beside
 /// `others`, which are refused and only here to hear so.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(weir_portable)))]
 #[must_use]
 pub fn connections_allowed(others: u64) -> u32 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -37,7 +37,7 @@ pub fn connections_allowed(others: u64) -> u32 {
 }
 
 /// Elsewhere the system's own limits hold.
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", not(weir_portable))))]
 #[must_use]
 pub fn connections_allowed(_others: u64) -> u32 {
     u32::MAX
@@ -71,7 +71,7 @@ pub fn quota() -> Option<Quota> {
 }
 
 /// The CPUs of this thread's affinity mask, ascending; empty if unknown.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(weir_portable)))]
 #[must_use]
 pub fn allowed_cpus() -> Vec<usize> {
     let Ok(allowed) = rustix::thread::sched_getaffinity(None) else { return Vec::new() };
@@ -79,7 +79,7 @@ pub fn allowed_cpus() -> Vec<usize> {
 }
 
 /// Without a way to pin there is no need to know.
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", not(weir_portable))))]
 #[must_use]
 pub fn allowed_cpus() -> Vec<usize> {
     Vec::new()
@@ -89,7 +89,7 @@ pub fn allowed_cpus() -> Vec<usize> {
 ///
 /// # Errors
 /// If the system refuses, as it does for a CPU outside of the process's mask.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(weir_portable)))]
 pub fn pin(cpu: usize) -> std::io::Result<()> {
     let mut set = rustix::thread::CpuSet::new();
     set.set(cpu);
@@ -100,12 +100,12 @@ pub fn pin(cpu: usize) -> std::io::Result<()> {
 ///
 /// # Errors
 /// Never.
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", not(weir_portable))))]
 pub fn pin(_cpu: usize) -> std::io::Result<()> {
     Ok(())
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(all(test, target_os = "linux", not(weir_portable)))]
 mod tests {
     use super::*;
 

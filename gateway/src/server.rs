@@ -2,6 +2,7 @@
 
 mod add;
 mod doors;
+mod shared;
 
 use std::fmt;
 use std::io;
@@ -29,7 +30,7 @@ use crate::config::{Config, ConfigError};
 use crate::handle::Handle;
 use crate::machine;
 use crate::middleware::RouteMetrics;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(weir_portable)))]
 use crate::net::MemfdStore;
 use crate::node::Node;
 use crate::orders::Mailboxes;
@@ -227,6 +228,7 @@ impl Server {
 
     /// Tells all shards to stop accepting and to close everyone with 1001.
     pub fn drain(&self) {
+        self.doors.close();
         self.node.drain();
     }
 
@@ -320,7 +322,7 @@ fn prepare(
         sequencer: config.sequencer.clone(),
         ring: config.ring,
         batch: config.batch,
-        #[cfg(target_os = "linux")]
+        #[cfg(all(target_os = "linux", not(weir_portable)))]
         store: config
             .store
             .then(MemfdStore::new)

@@ -36,9 +36,9 @@ use crate::shard::{TURNS_MAX, report};
 use crate::turn::Turn;
 use crate::turn::notes::Rarely;
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", not(weir_portable))))]
 use crate::net::TokioNet as ShardNet;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(weir_portable)))]
 use crate::net::{EpollNet as ShardNet, Extents, MemfdStore};
 
 type Socket = <ShardNet as Net>::Socket;
@@ -99,7 +99,7 @@ pub(crate) struct Setup {
     pub(crate) ring: usize,
     /// Members served per slice of a flush, and envelopes taken from the mesh at a time.
     pub(crate) batch: usize,
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(weir_portable)))]
     pub(crate) store: Option<Arc<MemfdStore>>,
 }
 
@@ -112,7 +112,7 @@ impl Setup {
     }
 
     /// A shard's sockets, to which large payloads go uncopied from where they are kept.
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(weir_portable)))]
     fn net(&self, listeners: Listeners) -> io::Result<ShardNet> {
         let net = listen(listeners)?;
         Ok(match &self.store {
@@ -121,17 +121,17 @@ impl Setup {
         })
     }
 
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(not(all(target_os = "linux", not(weir_portable))))]
     fn net(&self, listeners: Listeners) -> io::Result<ShardNet> {
         listen(listeners)
     }
 
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(weir_portable)))]
     fn store(&self) -> Option<Arc<dyn Store>> {
         self.store.clone().map(|store| store as Arc<dyn Store>)
     }
 
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(not(all(target_os = "linux", not(weir_portable))))]
     fn store(&self) -> Option<Arc<dyn Store>> {
         None
     }

@@ -1,5 +1,5 @@
 //! The binary as an operator meets it: flags, first line, signals, exit codes.
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", not(weir_portable)))]
 #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 #[path = "support/process.rs"]

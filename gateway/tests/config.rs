@@ -1,5 +1,5 @@
 //! The file of `--config` as an operator meets it: what it changes, and how its mistakes are told.
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", not(weir_portable)))]
 #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 #[path = "support/process.rs"]

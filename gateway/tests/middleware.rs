@@ -1,5 +1,5 @@
 //! Middleware of a running node: floods, panics, counts and log lines, over real sockets.
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", not(weir_portable)))]
 #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 #[path = "support/process.rs"]

@@ -1,7 +1,7 @@
 //! Out of descriptors, a shard pauses accepting instead of spinning, and comes back by itself.
 //!
 //! Alone in its process, whose limit it lowers.
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", not(weir_portable)))]
 #![allow(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
 
 use std::fs::File;

@@ -1,5 +1,5 @@
 //! Stored parts: what lies in the store arrives between what lies in memory.
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", not(weir_portable)))]
 #![allow(clippy::unwrap_used, reason = "what a test cannot go on without fails it")]
 
 use std::io::Read;

@@ -1,7 +1,7 @@
 //! The page as people use it: in a browser, by keyboard, with others.
 //!
 //! Skipped where there is no Chromium. `WEIR_PAGE_SHOTS` names a folder that pictures are put in.
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", not(weir_portable)))]
 #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 mod support;

@@ -99,9 +99,12 @@ async fn ports_come_and_go_with_their_shards() {
         assert_eq!(u16::from(close.code), 1001);
     }
     drop((ann, bob, eve));
+    let shared = node.addr();
     end(node).await;
-    let late = TcpStream::connect(local(base + 3)).unwrap_err();
-    assert_eq!(late.kind(), ErrorKind::ConnectionRefused);
+    for addr in [shared, local(base + 3)] {
+        let late = TcpStream::connect(addr).unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::ConnectionRefused);
+    }
 }
 
 #[tokio::test]

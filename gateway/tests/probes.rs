@@ -1,5 +1,5 @@
 //! What a running node shows of its rings, its CPUs and its door.
-#![cfg(target_os = "linux")]
+#![cfg(all(target_os = "linux", not(weir_portable)))]
 #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 mod support;

@@ -77,6 +77,8 @@ async fn two_thousand_in_rooms_of_all_sizes_hear_everything_once_and_in_one_orde
     assert_eq!((counters.gaps, counters.dropped), (0, 0));
 }
 
+/// Elsewhere newcomers are not spread evenly, and nobody moves to a shard beyond its share.
+#[cfg(all(target_os = "linux", not(weir_portable)))]
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn pairs_gather_on_the_shard_that_is_their_rooms_home() {
     let node = shards(|_| ());

@@ -71,7 +71,7 @@ pub(crate) enum Step {
     Integration,
     /// Tests in the simulated world
     Simulated,
-    /// The gateway without the system's libraries
+    /// The gateway without the system's libraries, and with the code of other systems
     Portable,
     /// What shards share, under every interleaving of their threads
     Loom,

@@ -36,9 +36,10 @@ impl Plan<'_> {
             ],
             Step::Integration => self.named_tests(|package| package != "sim"),
             Step::Simulated => self.named_tests(|package| package == "sim"),
-            Step::Portable => {
-                vec![Invocation::cargo(["check", "-p", "gateway", "--no-default-features"])]
-            }
+            Step::Portable => vec![
+                Invocation::cargo(["check", "-p", "gateway", "--no-default-features"]),
+                self.portable(),
+            ],
             Step::Loom => vec![self.loom()],
             Step::Seeds => vec![sim::fresh_seeds()],
         }
@@ -61,6 +62,15 @@ impl Plan<'_> {
         }
         let args = names.iter().flat_map(|name| ["--test", name]);
         vec![self.workspace("test", &["--no-fail-fast"]).args(args)]
+    }
+
+    /// A few tests over real sockets with the code that other systems take.
+    fn portable(&self) -> Invocation {
+        Invocation::cargo(["test", "-p", "gateway", "--no-default-features"])
+            .args(["--test", "paths", "--test", "ports"])
+            .arg("--target-dir")
+            .arg(self.target.join("portable"))
+            .env("RUSTFLAGS", "--cfg tokio_unstable --cfg weir_portable")
     }
 
     fn loom(&self) -> Invocation {
@@ -131,6 +141,18 @@ mod tests {
             lines(Build::Whole, &[], Step::Loom),
             ["RUSTFLAGS='--cfg tokio_unstable --cfg weir_loom' cargo test -p gateway-registry \
               --release --lib --target-dir target/loom"]
+        );
+    }
+
+    #[test]
+    fn other_systems_code_has_its_own_flags_and_its_own_folder() {
+        assert_eq!(
+            lines(Build::Whole, &[], Step::Portable),
+            [
+                "cargo check -p gateway --no-default-features",
+                "RUSTFLAGS='--cfg tokio_unstable --cfg weir_portable' cargo test -p gateway \
+                 --no-default-features --test paths --test ports --target-dir target/portable",
+            ]
         );
     }
 

@@ -74,7 +74,7 @@ impl AdminKey {
 }
 
 /// Waits, early after boot, until the kernel's generator is seeded.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(weir_portable)))]
 fn fill_random(bytes: &mut [u8; KEY_BYTES]) -> io::Result<()> {
     use rustix::rand::{GetRandomFlags, getrandom};
 
@@ -84,7 +84,7 @@ fn fill_random(bytes: &mut [u8; KEY_BYTES]) -> io::Result<()> {
 }
 
 /// Where there is no such file, a key has to be given.
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", not(weir_portable))))]
 fn fill_random(bytes: &mut [u8; KEY_BYTES]) -> io::Result<()> {
     io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, bytes)
 }

@@ -51,6 +51,9 @@ impl Default for Options {
     }
 }
 
+/// How a port is bound that nobody else may have, not even unseen.
+pub(crate) const ALONE: Options = Options { reuse_port: false, backlog: BACKLOG };
+
 /// Binds a non-blocking listener to `addr`; port 0 lets the system pick one.
 ///
 /// Accepted sockets send small frames at once (`TCP_NODELAY`). An IPv6 listener takes IPv4
@@ -66,7 +69,7 @@ pub fn bind(addr: SocketAddr, options: &Options) -> io::Result<TcpListener> {
     // On Windows this option would let another process take over the port.
     #[cfg(not(windows))]
     socket.set_reuse_address(true)?;
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(weir_portable)))]
     socket.set_reuse_port(options.reuse_port)?;
     // Linux hands this down to accepted sockets; elsewhere it is set on each of them.
     socket.set_tcp_nodelay(true)?;
@@ -181,9 +184,9 @@ pub(super) fn canonical(peer: SocketAddr) -> SocketAddr {
 
 /// The CPU on which the connection's packets arrived, where the system tells.
 pub(super) fn incoming_cpu(socket: &SockRef<'_>) -> Option<u32> {
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(weir_portable)))]
     return socket.cpu_affinity().ok().and_then(|cpu| u32::try_from(cpu).ok());
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(not(all(target_os = "linux", not(weir_portable))))]
     {
         let _ = socket;
         None
@@ -200,7 +203,7 @@ mod tests {
         let first = bind(any, &Options::default()).unwrap();
         let addr = first.local_addr().unwrap();
         assert_ne!(addr.port(), 0);
-        if cfg!(target_os = "linux") {
+        if cfg!(all(target_os = "linux", not(weir_portable))) {
             let second = bind(addr, &Options::default()).unwrap();
             assert_eq!(second.local_addr().unwrap(), addr);
         }
@@ -208,9 +211,8 @@ mod tests {
 
     #[test]
     fn a_port_that_is_not_shared_is_refused_to_a_second_listener() {
-        let alone = Options { reuse_port: false, ..Options::default() };
-        let first = bind(SocketAddr::from(([127, 0, 0, 1], 0)), &alone).unwrap();
-        let error = bind(first.local_addr().unwrap(), &alone).unwrap_err();
+        let first = bind(SocketAddr::from(([127, 0, 0, 1], 0)), &ALONE).unwrap();
+        let error = bind(first.local_addr().unwrap(), &ALONE).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     }
 
@@ -233,7 +235,7 @@ mod tests {
         assert_eq!(of(io::ErrorKind::ConnectionAborted), Refusal::Skip);
         assert_eq!(of(io::ErrorKind::OutOfMemory), Refusal::Pause);
         assert_eq!(of(io::ErrorKind::InvalidInput), Refusal::Broken);
-        #[cfg(target_os = "linux")]
+        #[cfg(all(target_os = "linux", not(weir_portable)))]
         for shortage in [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE] {
             assert_eq!(refusal(&shortage.into()), Refusal::Pause);
         }

@@ -3,10 +3,10 @@
 //! The same turn runs over every implementation: epoll here, tokio elsewhere, plain
 //! vectors and simulated streams in `sim`.
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(weir_portable)))]
 mod epoll;
 pub mod listen;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(weir_portable)))]
 mod memfd;
 mod places;
 mod tokio;
@@ -18,9 +18,9 @@ use std::task::{Context, Poll};
 use gateway_core::slot::Slot;
 use gateway_core::transmit::Transmit;
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(weir_portable)))]
 pub use self::epoll::EpollNet;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(weir_portable)))]
 pub use self::memfd::{Extents, MemfdStore};
 pub use self::tokio::TokioNet;
 

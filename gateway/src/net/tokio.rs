@@ -119,7 +119,7 @@ impl TokioNet {
     }
 
     fn admit(&mut self, stream: TcpStream, peer: SocketAddr, which: usize, out: &mut Batch) {
-        #[cfg(not(target_os = "linux"))]
+        #[cfg(not(all(target_os = "linux", not(weir_portable))))]
         let _ = stream.set_nodelay(true); // Fails only if the peer is gone.
         let cpu = incoming_cpu(&SockRef::from(&stream));
         let slot = self.places.take();

@@ -28,7 +28,7 @@ impl Machine {
     /// sees nothing, [`Machine::flat`].
     #[must_use]
     pub fn read(allowed: &[usize]) -> Self {
-        #[cfg(all(target_os = "linux", feature = "numa"))]
+        #[cfg(all(target_os = "linux", not(weir_portable), feature = "numa"))]
         match hwlocality::Topology::new() {
             Ok(topology) => return hwloc::machine(&topology, allowed),
             Err(error) => {
@@ -47,7 +47,7 @@ impl Machine {
     }
 }
 
-#[cfg(all(target_os = "linux", feature = "numa"))]
+#[cfg(all(target_os = "linux", not(weir_portable), feature = "numa"))]
 pub(super) mod hwloc {
     use std::collections::{BTreeMap, BTreeSet};
 

@@ -11,7 +11,6 @@ use thiserror::Error;
 use tracing::info;
 
 use super::{OwnPortError, Server};
-use crate::net::listen::Listeners;
 use crate::worker::{Addition, NotAdded};
 
 /// How often someone who waits for a worker looks whether it is still there.
@@ -81,10 +80,7 @@ impl Server {
             return Err(AddError::NoIds(self.node.shards_max()));
         }
         let shard = ShardId(self.next);
-        let own = self.doors.bind_own(shard)?;
-        let shared = self.doors.bind_shared();
-        let shared = shared.map_err(|source| AddError::Bind { addr: self.addr(), source })?;
-        let listeners = Listeners { shared, own };
+        let listeners = self.doors.open_one(shard)?;
         let worker = self.idlest();
         let (reply, answer) = mpsc::channel();
         let additions = &self.workers[worker.index()].additions;

@@ -6,12 +6,10 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use gateway_core::id::ShardId;
 use thiserror::Error;
 
-use super::StartError;
+use super::shared::Shared;
+use super::{AddError, StartError};
 use crate::config::{Config, port_of};
-use crate::net::listen::{self, Listeners, Options};
-
-/// How a port is bound that nobody else may have, not even unseen.
-const ALONE: Options = Options { reuse_port: false, backlog: listen::BACKLOG };
+use crate::net::listen::{ALONE, Listeners, bind};
 
 /// Why a shard has no port of its own although there is a base.
 #[derive(Debug, Error)]
@@ -39,12 +37,17 @@ pub enum OwnPortError {
 }
 
 /// A node's addresses.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Doors {
-    /// The one that all shards share, with the port that the system chose if it was asked to.
-    addr: SocketAddr,
-    /// Shard 0's own port.
-    base_port: Option<u16>,
+    shared: Shared,
+    own: Own,
+}
+
+/// The addresses of single shards, if they have such.
+#[derive(Clone, Copy, Debug)]
+struct Own {
+    /// Shard 0's port.
+    base: Option<u16>,
 }
 
 impl Doors {
@@ -53,43 +56,52 @@ impl Doors {
         config: &Config,
         shards: usize,
     ) -> Result<(Self, Vec<Listeners>), StartError> {
-        let mut doors = Self { addr: config.addr, base_port: config.base_port };
+        let own = Own { base: config.base_port };
         let ids = (u16::MIN..=u16::MAX).map(ShardId).take(shards);
         // Before the shared address, for which the system might choose one of these ports.
-        let own: Result<Vec<_>, _> = ids.map(|shard| doors.bind_own(shard)).collect();
-        let own = own?;
+        let owned: Result<Vec<_>, _> = ids.map(|shard| own.listener(shard)).collect();
+        let owned = owned?;
         let wrong = |source| StartError::Bind { addr: config.addr, source };
-        // A port shared between shards could be shared with another program unseen, so the port
-        // is first asked for alone.
-        let alone = listen::bind(config.addr, &ALONE).map_err(wrong)?;
-        doors.addr = alone.local_addr().map_err(wrong)?;
-        drop(alone);
-        let beside = |own| Ok(Listeners { shared: doors.bind_shared()?, own });
-        let listeners: io::Result<Vec<_>> = own.into_iter().map(beside).collect();
-        Ok((doors, listeners.map_err(wrong)?))
+        let shared = Shared::take(config.addr).map_err(wrong)?;
+        let beside = |own| Ok(Listeners { shared: shared.listener()?, own });
+        let listeners: io::Result<Vec<_>> = owned.into_iter().map(beside).collect();
+        let listeners = listeners.map_err(wrong)?;
+        Ok((Self { shared, own }, listeners))
+    }
+
+    /// Listens for one shard more.
+    pub(super) fn open_one(&self, shard: ShardId) -> Result<Listeners, AddError> {
+        let own = self.own.listener(shard)?;
+        let wrong = |source| AddError::Bind { addr: self.addr(), source };
+        Ok(Listeners { shared: self.shared.listener().map_err(wrong)?, own })
+    }
+
+    /// From now on no shard comes.
+    pub(super) fn close(&self) {
+        self.shared.close();
     }
 
     /// The address that all shards share.
     pub(super) fn addr(&self) -> SocketAddr {
-        self.addr
+        self.shared.addr()
     }
 
     /// The address of one shard, if there is a base and a port for it.
     pub(super) fn own(&self, shard: ShardId) -> Option<SocketAddr> {
-        let port = port_of(self.base_port?, shard.index())?;
+        self.own.addr(shard)
+    }
+}
+
+impl Own {
+    fn addr(self, shard: ShardId) -> Option<SocketAddr> {
+        let port = port_of(self.base?, shard.index())?;
         Some((Ipv4Addr::LOCALHOST, port).into())
     }
 
-    /// Listens once more at the shared address.
-    pub(super) fn bind_shared(&self) -> io::Result<TcpListener> {
-        listen::bind(self.addr, &Options::default())
-    }
-
-    /// Listens at the address of one shard, if shards have such.
-    pub(super) fn bind_own(&self, shard: ShardId) -> Result<Option<TcpListener>, OwnPortError> {
-        let Some(base) = self.base_port else { return Ok(None) };
-        let addr = self.own(shard).ok_or(OwnPortError::Beyond { base, shard })?;
-        let bound = listen::bind(addr, &ALONE).map(Some);
+    fn listener(self, shard: ShardId) -> Result<Option<TcpListener>, OwnPortError> {
+        let Some(base) = self.base else { return Ok(None) };
+        let addr = self.addr(shard).ok_or(OwnPortError::Beyond { base, shard })?;
+        let bound = bind(addr, &ALONE).map(Some);
         bound.map_err(|source| OwnPortError::Bind { addr, shard, source })
     }
 }

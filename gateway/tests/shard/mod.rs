@@ -24,7 +24,7 @@ pub(crate) trait Testable: Net<Socket = TcpStream> + Sized {
     fn with_own(self, listener: TcpListener) -> io::Result<Self>;
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(weir_portable)))]
 impl Testable for gateway::net::EpollNet {
     fn new(listener: TcpListener) -> io::Result<Self> {
         Self::new(listener)
@@ -236,11 +236,11 @@ fn listener() -> (TcpListener, SocketAddr) {
 
 /// Something that looks like a connection but that the system refuses to watch, if it has such.
 pub(crate) fn unwatchable() -> Option<TcpStream> {
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", not(weir_portable)))]
     {
         let file = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
         Some(TcpStream::from(std::os::fd::OwnedFd::from(file)))
     }
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(not(all(target_os = "linux", not(weir_portable))))]
     None
 }
