@@ -43,7 +43,8 @@ pub struct Config {
     pub instance: Option<String>,
     /// Where operators look. Default `127.0.0.1:9003`, if that is free.
     pub admin: Option<AdminAddr>,
-    /// The key that opens what changes state there. Default: one is made.
+    /// The key that opens what changes state there, 1 to 1,024 visible ASCII characters. Default:
+    /// one is made.
     pub admin_key: Option<Secret>,
     /// Shards, 1 to 1024. Default: one per physical core in the affinity mask, but no more than
     /// whole CPUs in the cgroup's quota. More spread load finer and can be moved between workers;
