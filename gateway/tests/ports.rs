@@ -64,11 +64,11 @@ async fn who_connects_to_a_shards_port_is_served_there_wherever_its_room_is() {
     }
     let mut shared = connect(node.addr(), "/ws/lobby").await;
     say(&mut shared, "everyone").await;
-    say(&mut members[0], "and you").await;
-    assert_eq!(next(&mut shared).await, Message::text("and you"));
     for member in &mut members {
         assert_eq!(next(member).await, Message::text("everyone"));
     }
+    say(&mut members[0], "and you").await;
+    assert_eq!(next(&mut shared).await, Message::text("and you"));
     assert_eq!(connections(&node).iter().sum::<u32>(), 33);
     drop((members, pairs, shared));
     end(node).await;
