@@ -4,12 +4,12 @@
 ///
 /// RFC 6455 §5.3: octet i of the payload is masked with octet i modulo 4 of the key.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Mask(pub(crate) [u8; 4]);
+pub struct Mask(pub [u8; 4]);
 
 impl Mask {
     /// Unmasks the next bytes of the frame's payload.
     #[inline]
-    pub(crate) fn apply(&mut self, bytes: &mut [u8]) {
+    pub fn apply(&mut self, bytes: &mut [u8]) {
         let [a, b, c, d] = self.0;
         let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
         let (blocks, rest) = bytes.as_chunks_mut::<8>();

@@ -1,18 +1,22 @@
 //! UTF-8 validation of a text that comes in chunks, which may cut a character in two.
 
 /// The text is not UTF-8, and no further byte could make it so.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct NotUtf8;
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("text is not UTF-8")]
+pub struct NotUtf8;
 
-/// Whether `text` is UTF-8 as a whole.
+/// Checks a text that is all there.
+///
+/// # Errors
+/// If it is not UTF-8, or ends within a character.
 #[inline]
-pub(crate) fn check(text: &[u8]) -> Result<(), NotUtf8> {
+pub fn check(text: &[u8]) -> Result<(), NotUtf8> {
     simdutf8::basic::from_utf8(text).map(drop).map_err(|_| NotUtf8)
 }
 
 /// A text received so far: valid, but for a character whose end is still to come.
 #[derive(Debug, Default)]
-pub(crate) struct Utf8 {
+pub struct Utf8 {
     /// The beginning of a character, which is at most 3 of its 4 bytes.
     carry: [u8; 3],
     carried: u8,
@@ -24,7 +28,7 @@ impl Utf8 {
     /// # Errors
     /// As soon as a byte is received that no UTF-8 text has at this place, such as the second
     /// one of `ED A0`, which would begin a surrogate.
-    pub(crate) fn push(&mut self, mut chunk: &[u8]) -> Result<(), NotUtf8> {
+    pub fn push(&mut self, mut chunk: &[u8]) -> Result<(), NotUtf8> {
         while self.carried > 0 {
             let Some((&byte, rest)) = chunk.split_first() else { return Ok(()) };
             self.finish_character(byte)?;
@@ -40,7 +44,8 @@ impl Utf8 {
     }
 
     /// Whether the text may end here.
-    pub(crate) fn is_complete(&self) -> bool {
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
         self.carried == 0
     }
 
