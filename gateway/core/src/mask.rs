@@ -1,4 +1,7 @@
 //! Unmasking in place, in a shape that the compiler turns into vector instructions.
+//!
+//! Measured beside words alone, blocks of 32 and 64 bytes, and a last block that overlaps the one
+//! before: whole blocks are equally fast, and what costs is the rest and the turning of the key.
 
 /// The key of one frame, turned to the byte that comes next.
 ///
@@ -10,17 +13,31 @@ impl Mask {
     /// Unmasks the next bytes of the frame's payload.
     #[inline]
     pub fn apply(&mut self, bytes: &mut [u8]) {
-        let [a, b, c, d] = self.0;
-        let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
-        let (blocks, rest) = bytes.as_chunks_mut::<8>();
+        let key = u32::from_ne_bytes(self.0);
+        let (blocks, rest) = bytes.as_chunks_mut::<16>();
         for block in blocks {
-            *block = (u64::from_ne_bytes(*block) ^ wide).to_ne_bytes();
+            apply_to_words(key, block.as_chunks_mut().0);
         }
-        for (byte, key) in rest.iter_mut().zip([a, b, c, d, a, b, c]) {
-            *byte ^= key;
+        let (words, rest) = rest.as_chunks_mut();
+        apply_to_words(key, words);
+        // Blocks and words are whole turns of the key, so only the rest turns it.
+        for byte in rest {
+            *byte ^= self.0[0];
+            self.turn();
         }
-        // A block is two whole turns of the key, so only the rest turns it.
-        self.0.rotate_left(rest.len() % 4);
+    }
+
+    /// Puts the first byte last, by a number: bytes in memory would have to be waited for.
+    #[inline]
+    fn turn(&mut self) {
+        self.0 = u32::from_le_bytes(self.0).rotate_right(8).to_le_bytes();
+    }
+}
+
+#[inline]
+fn apply_to_words(key: u32, words: &mut [[u8; 4]]) {
+    for word in words {
+        *word = (u32::from_ne_bytes(*word) ^ key).to_ne_bytes();
     }
 }
 
