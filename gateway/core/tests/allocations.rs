@@ -3,6 +3,7 @@
 mod world;
 
 use gateway_core::event::Event;
+use gateway_core::session::{Input, Session};
 use world::{World, masked};
 
 /// Allocations of `turns` turns of `turn`, after as many that warm up.
@@ -73,4 +74,51 @@ fn echoing_and_pinging_allocate_nothing() {
         world.settle();
     });
     assert_eq!(count, 0);
+}
+
+#[test]
+fn a_message_allocates_for_its_bytes_and_not_for_its_fragments_or_the_pings_between() {
+    // From its first 64 bytes to 64 KiB a buffer doubles ten times.
+    const FRAGMENTS: usize = 1024;
+    let mut bytes = masked(0x01, &[b'x'; 64]);
+    for _ in 2..FRAGMENTS {
+        bytes.extend(masked(0x89, b"ping"));
+        bytes.extend(masked(0x00, &[b'x'; 64]));
+    }
+    bytes.extend(masked(0x80, &[b'x'; 64]));
+
+    let mut session = Session::default();
+    let (mut input, mut pings, mut message_bytes) = (&mut bytes[..], 0, 0);
+    let count = allocation_counter::measure(|| {
+        while let Some(said) = session.next(&mut input, 64 * FRAGMENTS).expect("valid frames") {
+            match said {
+                Input::Message { payload, .. } => message_bytes += payload.as_slice().len(),
+                Input::Ping(_) => pings += 1,
+                Input::Pong(_) | Input::Close(_) => panic!("nothing else was sent"),
+            }
+        }
+    });
+    assert_eq!((pings, message_bytes), (FRAGMENTS - 2, 64 * FRAGMENTS));
+    assert_eq!(count.count_total, 1 + 1 + 10, "what is half received, a buffer, its doublings");
+}
+
+#[test]
+fn whole_frames_of_every_kind_allocate_nothing() {
+    let long = "\u{e9}".repeat(32 << 10);
+    let mut bytes = Vec::new();
+    for _ in 0..100 {
+        bytes.extend(masked(0x81, &[b'x'; 125]));
+        bytes.extend(masked(0x82, &[0xff; 125]));
+        bytes.extend(masked(0x89, &[b'x'; 125]));
+        bytes.extend(masked(0x8A, b""));
+    }
+    bytes.extend(masked(0x81, long.as_bytes()));
+    let mut session = Session::default();
+    let (mut input, mut said) = (&mut bytes[..], 0);
+    let count = allocation_counter::measure(|| {
+        while session.next(&mut input, long.len()).expect("valid frames").is_some() {
+            said += 1;
+        }
+    });
+    assert_eq!((said, count.count_total), (401, 0));
 }
