@@ -48,10 +48,13 @@ pub(crate) fn measure_all(measure: Measure, args: &[OsString]) -> Result<()> {
 
 /// The bench of functions, which needs no server; its flags are to follow.
 fn of_the_core(measure: Measure) -> Option<Invocation> {
-    let bench = Invocation::cargo(["bench", "-p", "benches", "--bench"]).arg(name(measure));
+    let bench = Invocation::cargo(["bench", "-p", "benches"]);
     match measure {
-        Measure::Micro => Some(bench),
-        Measure::Instructions => Some(bench.arg("--")),
+        Measure::Micro => Some(bench.args(["--bench", "micro"])),
+        Measure::Parser => {
+            Some(bench.args(["--bench", "frame", "--bench", "mask", "--bench", "utf8"]))
+        }
+        Measure::Instructions => Some(bench.args(["--bench", "instructions", "--"])),
         Measure::Fanout | Measure::Echo | Measure::Idle | Measure::All => None,
     }
 }
@@ -71,7 +74,8 @@ fn questions(measure: Measure) -> Vec<String> {
         | Measure::Echo
         | Measure::Idle
         | Measure::Instructions
-        | Measure::Micro => vec![name(measure)],
+        | Measure::Micro
+        | Measure::Parser => vec![name(measure)],
     }
 }
 
@@ -104,6 +108,8 @@ mod tests {
         let line = |measure| of_the_core(measure).map(|bench| bench.arg("--rounds").to_string());
         let told = "cargo bench -p benches --bench instructions -- --rounds";
         assert_eq!(line(Measure::Instructions).as_deref(), Some(told));
+        let told = "cargo bench -p benches --bench frame --bench mask --bench utf8 --rounds";
+        assert_eq!(line(Measure::Parser).as_deref(), Some(told));
         assert_eq!(line(Measure::Echo), None);
     }
 

@@ -106,6 +106,8 @@ pub(crate) enum Measure {
     Instructions,
     /// Criterion's benches of single functions
     Micro,
+    /// What do frames, masks and UTF-8 cost, beside other libraries?
+    Parser,
 }
 
 #[derive(Args, Debug)]
