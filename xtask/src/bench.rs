@@ -46,17 +46,16 @@ pub(crate) fn measure_all(measure: Measure, args: &[OsString]) -> Result<()> {
     Ok(())
 }
 
-/// The bench of functions, which needs no server; its flags are to follow.
+/// Benches of functions, which need no server; their flags are to follow.
 fn of_the_core(measure: Measure) -> Option<Invocation> {
-    let bench = Invocation::cargo(["bench", "-p", "benches"]);
-    match measure {
-        Measure::Micro => Some(bench.args(["--bench", "micro"])),
-        Measure::Parser => {
-            Some(bench.args(["--bench", "frame", "--bench", "mask", "--bench", "utf8"]))
-        }
-        Measure::Instructions => Some(bench.args(["--bench", "instructions", "--"])),
-        Measure::Fanout | Measure::Echo | Measure::Idle | Measure::All => None,
-    }
+    let benches: &[&str] = match measure {
+        Measure::Micro => &["micro"],
+        Measure::Parser => &["frame", "mask", "utf8"],
+        Measure::Instructions => &["instructions"],
+        Measure::Fanout | Measure::Echo | Measure::Idle | Measure::All => return None,
+    };
+    let named = benches.iter().flat_map(|bench| ["--bench", bench]);
+    Some(Invocation::cargo(["bench", "-p", "benches"]).args(named).arg("--"))
 }
 
 fn weir_bench(name: &str) -> Result<Invocation> {
@@ -108,7 +107,7 @@ mod tests {
         let line = |measure| of_the_core(measure).map(|bench| bench.arg("--rounds").to_string());
         let told = "cargo bench -p benches --bench instructions -- --rounds";
         assert_eq!(line(Measure::Instructions).as_deref(), Some(told));
-        let told = "cargo bench -p benches --bench frame --bench mask --bench utf8 --rounds";
+        let told = "cargo bench -p benches --bench frame --bench mask --bench utf8 -- --rounds";
         assert_eq!(line(Measure::Parser).as_deref(), Some(told));
         assert_eq!(line(Measure::Echo), None);
     }
