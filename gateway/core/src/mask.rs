@@ -13,18 +13,33 @@ impl Mask {
     /// Unmasks the next bytes of the frame's payload.
     #[inline]
     pub fn apply(&mut self, bytes: &mut [u8]) {
+        self.apply_to_text(bytes);
+    }
+
+    /// Unmasks the next bytes; whether all of them are ASCII, which is least to find out while
+    /// they pass, and left out where nobody asks.
+    #[inline(always)]
+    pub fn apply_to_text(&mut self, bytes: &mut [u8]) -> bool {
         let key = u32::from_ne_bytes(self.0);
+        let mut seen = [0; 4];
         let (blocks, rest) = bytes.as_chunks_mut::<16>();
         for block in blocks {
-            apply_to_words(key, block.as_chunks_mut().0);
+            for (word, seen) in block.as_chunks_mut().0.iter_mut().zip(&mut seen) {
+                *seen |= apply_to_word(key, word);
+            }
         }
+        let mut seen = seen[0] | seen[1] | seen[2] | seen[3];
         let (words, rest) = rest.as_chunks_mut();
-        apply_to_words(key, words);
+        for word in words {
+            seen |= apply_to_word(key, word);
+        }
         // Blocks and words are whole turns of the key, so only the rest turns it.
         for byte in rest {
             *byte ^= self.0[0];
+            seen |= u32::from(*byte);
             self.turn();
         }
+        seen & 0x8080_8080 == 0
     }
 
     /// Puts the first byte last, by a number: bytes in memory would have to be waited for.
@@ -35,10 +50,10 @@ impl Mask {
 }
 
 #[inline]
-fn apply_to_words(key: u32, words: &mut [[u8; 4]]) {
-    for word in words {
-        *word = (u32::from_ne_bytes(*word) ^ key).to_ne_bytes();
-    }
+fn apply_to_word(key: u32, word: &mut [u8; 4]) -> u32 {
+    let plain = u32::from_ne_bytes(*word) ^ key;
+    *word = plain.to_ne_bytes();
+    plain
 }
 
 #[cfg(test)]
@@ -67,6 +82,22 @@ mod tests {
             Mask(KEY).apply(&mut bytes[..len]);
             assert_eq!(bytes[..len], masked_by_the_letter(&plain[..len]));
             assert_eq!(bytes[len..], plain[len..]);
+        }
+    }
+
+    #[test]
+    fn a_byte_beyond_ascii_is_seen_wherever_it_stands() {
+        for len in 0..100 {
+            assert!(
+                Mask(KEY).apply_to_text(&mut masked_by_the_letter(&vec![0x7f; len])),
+                "{len} bytes"
+            );
+            for at in 0..len {
+                let mut plain = vec![b'a'; len];
+                plain[at] = 0x80;
+                let ascii = Mask(KEY).apply_to_text(&mut masked_by_the_letter(&plain));
+                assert!(!ascii, "{len} bytes, not ASCII at {at}");
+            }
         }
     }
 

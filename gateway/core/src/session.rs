@@ -163,16 +163,19 @@ fn whole_frame<'a>(
         return Err(ProtocolError::TooBig);
     }
     let payload = &mut take(input, header_len + len)[header_len..];
-    mask.apply(payload);
+    if kind == Some(Kind::Text) {
+        // RFC 6455 §8.1: text that is not UTF-8 fails the connection.
+        if !mask.apply_to_text(payload) {
+            utf8::check(payload)?;
+        }
+    } else {
+        mask.apply(payload);
+    }
     let Some(kind) = kind else {
         let mut control = Control::default();
         control.extend(payload);
         return control_input(opcode, control).map(Some);
     };
-    if kind == Kind::Text {
-        // RFC 6455 §8.1: text that is not UTF-8 fails the connection.
-        utf8::check(payload)?;
-    }
     Ok(Some(Input::Message { kind, payload: Payload::Whole(payload) }))
 }
 
