@@ -16,8 +16,8 @@ impl Mask {
         self.apply_to_text(bytes);
     }
 
-    /// Unmasks the next bytes; whether all of them are ASCII, which is least to find out while
-    /// they pass, and left out where nobody asks.
+    /// Unmasks the next bytes and gives whether all of them are ASCII: that costs least while they
+    /// pass, and nothing where nobody asks.
     #[inline(always)]
     pub fn apply_to_text(&mut self, bytes: &mut [u8]) -> bool {
         let key = u32::from_ne_bytes(self.0);
