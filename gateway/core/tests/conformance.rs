@@ -59,10 +59,10 @@ fn extensions_are_passed_over_and_none_is_picked() {
     let slot = world.accept();
     let mut request = request("/ws/simple");
     request.truncate(request.len() - 2);
-    request.extend(
-        b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits, x-unknown; a=\"b\"\r\n\
-          Sec-WebSocket-Extensions: bbf-usp-protocol\r\n\r\n",
-    );
+    for offer in ["permessage-deflate; client_max_window_bits, x-unknown; a=\"b\"", "bbf-usp"] {
+        request.extend(format!("Sec-WebSocket-Extensions: {offer}\r\n").into_bytes());
+    }
+    request.extend(b"\r\n");
     world.raw(slot, &request);
     world.settle();
     let got = std::mem::take(&mut world.wire(slot).got);
