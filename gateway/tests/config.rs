@@ -230,6 +230,7 @@ fn the_example_of_the_readme_is_a_file_that_works() {
     assert!(config.routes.iter().any(|route| route.path == "/prices/{room}"));
     assert!(!config.namespaces.is_empty());
     for key in [
+        "origins",
         "include_sender",
         "policy",
         "presence",

@@ -58,6 +58,57 @@ fn a_token_opens_the_door_wherever_it_is_shown() {
 }
 
 #[test]
+fn pages_of_strangers_are_kept_from_what_takes_credentials() {
+    let listed = |origins: &[&str]| {
+        let mut routes = Routes::builtin();
+        let origins: Vec<_> = origins.iter().map(|&origin| origin.to_owned()).collect();
+        routes.iter_mut().for_each(|route| route.origins.clone_from(&origins));
+        World::serving(&routes)
+    };
+    let (own, app, other) = ("http://weir.test", "https://app.example", "https://evil.example");
+    let says = |origin: &str| format!("Origin: {origin}\r\n");
+    let twice = says(app) + &says(app);
+    // Which of: no origin, its own host, the one that may be listed, a stranger, null, two.
+    let origins = [String::new(), says(own), says(app), says(other), says("null"), twice];
+    for (listed_origins, path, let_in) in [
+        (&[][..], CHAT, [true, true, false, false, false, false]),
+        (&[app][..], CHAT, [true, true, true, false, false, false]),
+        (&["*"][..], CHAT, [true; 6]),
+        (&[][..], "/ws/lobby", [true; 6]),
+        (&[app][..], "/ws/lobby", [true, true, true, false, false, false]),
+        (&["null"][..], "/ws/simple", [true, true, false, false, true, false]),
+    ] {
+        let mut world = listed(listed_origins);
+        for (origin, let_in) in origins.iter().zip(let_in) {
+            let (_, answer) = answer(&mut world, &request(path, &(bearer(TOKEN) + origin)));
+            let status = if let_in { "HTTP/1.1 101 " } else { "HTTP/1.1 403 Forbidden" };
+            assert!(answer.starts_with(status), "{listed_origins:?} {path} {origin}: {answer}");
+            assert!(let_in || answer.contains("origins"), "what to do: {answer}");
+        }
+    }
+}
+
+#[test]
+fn an_origin_is_the_hosts_own_only_if_all_of_it_is() {
+    let mut world = World::new();
+    for (origin, let_in) in [
+        ("https://weir.test", true),
+        ("http://WEIR.test", true),
+        ("http://weir.test:80", false),
+        ("http://weir.test.evil.example", false),
+        ("http://evil.example/weir.test", false),
+        ("http://user@weir.test", false),
+        ("weir.test", false),
+        ("ftp://weir.test", false),
+        ("", false),
+    ] {
+        let headers = bearer(TOKEN) + &format!("Origin: {origin}\r\n");
+        let (_, answer) = answer(&mut world, &request(CHAT, &headers));
+        assert_eq!(answer.starts_with("HTTP/1.1 101 "), let_in, "{origin}: {answer}");
+    }
+}
+
+#[test]
 fn who_has_no_token_or_another_hears_401_and_what_to_do() {
     let mut world = World::new();
     for (headers, told) in [(String::new(), "Authorization: Bearer"), (bearer("x"), "another")] {

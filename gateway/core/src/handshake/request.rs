@@ -82,6 +82,24 @@ impl<'a> Request<'a> {
         self.has_token("Upgrade", "websocket") && self.has_token("Connection", "upgrade")
     }
 
+    /// Whether a page may have asked for this (RFC 6455 §4.2.1, 7 and §10.2): one of this very
+    /// host, one of `listed`, which are compared letter by letter, or no page at all, since only
+    /// browsers say an Origin. Two of them are nobody's.
+    #[must_use]
+    pub fn comes_from(&self, listed: &[String]) -> bool {
+        let mut origins = self.values("Origin");
+        let Some(origin) = origins.next() else { return true };
+        if origins.next().is_some() {
+            return false;
+        }
+        let own = self.values("Host").next().is_some_and(|host| {
+            let authority =
+                [&b"http://"[..], b"https://"].map(|scheme| origin.strip_prefix(scheme));
+            authority.into_iter().flatten().any(|own| own.eq_ignore_ascii_case(host))
+        });
+        own || listed.iter().any(|known| known.as_bytes() == origin)
+    }
+
     /// The subprotocols that the client offers, in its order of preference.
     ///
     /// RFC 6455 §11.3.4: the header may come several times and is one list then. Elements that are

@@ -60,6 +60,8 @@ pub enum Status {
     BadRequest = 400,
     /// The path needs a token, and another one than was shown.
     Unauthorized = 401,
+    /// A page of another origin asks.
+    Forbidden = 403,
     /// Nothing is served at this path.
     NotFound = 404,
     /// The method is not GET.
@@ -77,6 +79,7 @@ impl Status {
         match self {
             Self::BadRequest => "Bad Request",
             Self::Unauthorized => "Unauthorized",
+            Self::Forbidden => "Forbidden",
             Self::NotFound => "Not Found",
             Self::MethodNotAllowed => "Method Not Allowed",
             Self::UpgradeRequired => "Upgrade Required",
@@ -98,7 +101,7 @@ impl Status {
             }
             // RFC 9110 §10.2.3, in seconds.
             Self::Unavailable => "Retry-After: 1\r\n",
-            Self::BadRequest | Self::NotFound | Self::HeadTooLarge => "",
+            Self::BadRequest | Self::Forbidden | Self::NotFound | Self::HeadTooLarge => "",
         }
     }
 }
@@ -137,6 +140,14 @@ impl Refusal {
     pub fn wrong_token() -> Self {
         let why = "the bearer token does not open this path; ask for another one";
         Self::new(Status::Unauthorized, why)
+    }
+
+    /// 403: pages of this origin are not let in.
+    #[must_use]
+    pub fn foreign_origin() -> Self {
+        let why = "pages of this origin are not let in here; have the route list it in origins, \
+                   or serve the page from this host";
+        Self::new(Status::Forbidden, why)
     }
 
     /// 503: all places are taken.

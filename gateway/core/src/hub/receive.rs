@@ -376,6 +376,9 @@ impl Answer {
         let (id, name) = config.routes.find(request.path(), &config.limits)?;
         let route = config.routes.get(id);
         let upgrade = request.upgrade()?;
+        if !route.admits(&request) {
+            return Err(Refusal::foreign_origin());
+        }
         let token = match route.auth {
             Auth::None => None,
             Auth::Bearer => Some(request.bearer()?.ok_or_else(Refusal::no_token)?),

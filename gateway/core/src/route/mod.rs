@@ -1,5 +1,6 @@
 //! From a request's path to what serves it: a table of routes, the most literal one first.
 
+mod origin;
 mod pattern;
 
 use std::sync::Arc;
@@ -7,12 +8,13 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::handler::Mount;
-use crate::handshake::{Refusal, percent_decode};
+use crate::handshake::{Refusal, Request, percent_decode};
 use crate::hub::MemberPolicy;
 use crate::id::ShardId;
 use crate::limits::Limits;
 use crate::middleware::{Commands, Edge, Layer};
 
+use origin::Origins;
 use pattern::Pattern;
 
 /// Routes of a table; a connection knows its own by two bytes.
@@ -75,6 +77,10 @@ pub struct RouteConfig {
     pub kind: Kind,
     /// What a client has to show.
     pub auth: Auth,
+    /// Pages whose scripts may connect, as browsers say it in `Origin`, such as
+    /// `https://app.example`, or `*` for all. Those of the host that was asked for always may, and
+    /// so may who is no browser. Default: all, or none besides those on a route with `auth`.
+    pub origins: Vec<String>,
     /// Whether who sends a message hears it too.
     pub includes_sender: bool,
     /// What becomes of members that do not read as fast as their room speaks; without it the
@@ -153,6 +159,7 @@ pub struct Route {
     pub message_bytes_max: usize,
     middleware: Vec<Arc<dyn Layer>>,
     handler: Option<Arc<dyn Mount>>,
+    origins: Origins,
 }
 
 /// A table of routes.
@@ -258,6 +265,7 @@ impl Routes {
             message_bytes_max: config.message_bytes_max.unwrap_or(usize::MAX),
             middleware: config.middleware.clone(),
             handler: config.handler.clone(),
+            origins: Origins::of(&config.origins, config.auth)?,
         })
     }
 
@@ -342,6 +350,11 @@ impl Route {
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
+    }
+
+    /// Whether a page that asks for it may come in: a request that says no origin may.
+    pub(crate) fn admits(&self, request: &Request<'_>) -> bool {
+        self.origins.admit(request)
     }
 
     /// What is asked about messages on this shard; nothing if there is neither middleware nor a

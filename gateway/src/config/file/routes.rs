@@ -43,6 +43,7 @@ fn route(table: &Table<'_>, limits: &Limits) -> Result<Layered, Wrong> {
         "namespace",
         "kind",
         "auth",
+        "origins",
         "include_sender",
         "policy",
         "message_bytes_max",
@@ -54,6 +55,7 @@ fn route(table: &Table<'_>, limits: &Limits) -> Result<Layered, Wrong> {
         namespace: table.text("namespace")?.map(str::to_owned),
         kind: table.choice("kind", &KINDS)?.unwrap_or_default(),
         auth: table.choice("auth", &AUTHS)?.unwrap_or_default(),
+        origins: table.texts("origins")?,
         includes_sender: table.flag("include_sender")?.unwrap_or_default(),
         member_policy: table.choice("policy", &POLICIES)?,
         message_bytes_max: table.number(

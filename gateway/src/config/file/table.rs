@@ -142,6 +142,19 @@ impl<'a> Table<'a> {
         choice.map(|(_, choice)| Some(*choice)).ok_or_else(why)
     }
 
+    /// A list of texts; an empty one if it is not there.
+    pub(super) fn texts(&self, key: &str) -> Result<Vec<String>, Wrong> {
+        let Some(value) = self.entries.get(key) else { return Ok(Vec::new()) };
+        let DeValue::Array(array) = value.get_ref() else {
+            return Err(self.mistyped(key, value, "a list of texts in quotes"));
+        };
+        let text = |item: &Spanned<DeValue<'_>>| match item.get_ref().as_str() {
+            Some(text) => Ok(text.to_owned()),
+            None => Err(self.mistyped(&format!("one of {key}"), item, "a text in quotes")),
+        };
+        array.iter().map(text).collect()
+    }
+
     /// A list of some of these names, each at most once, with the place of each.
     pub(super) fn choices<T: Copy>(
         &self,

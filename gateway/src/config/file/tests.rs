@@ -42,6 +42,7 @@ fn routes_of_the_file_replace_all_that_are_built_in() {
         path = "/feed/{room}"
         namespace = "feed"
         auth = "bearer"
+        origins = ["https://app.example"]
         include_sender = true
         policy = "lossy"
         message_bytes_max = "64KiB"
@@ -61,6 +62,7 @@ fn routes_of_the_file_replace_all_that_are_built_in() {
         namespace: Some("feed".to_owned()),
         kind: Kind::Room,
         auth: Auth::Bearer,
+        origins: vec!["https://app.example".to_owned()],
         includes_sender: true,
         member_policy: Some(MemberPolicy::Lossy),
         message_bytes_max: Some(64 << 10),
@@ -248,6 +250,9 @@ fn a_mistake_in_a_route_is_told_with_its_line() {
         ("kind = 3", "4: route 1: kind is a number; write \"room\", \"chat\" or \"echo\""),
         ("auth = 'basic'", "4: route 1: auth is \"basic\"; write \"none\" or \"bearer\""),
         ("policy = 'drop'", "4: route 1: policy is \"drop\"; write \"close\", \"gap\", "),
+        ("origins = 'https://a.example'", "4: route 1: origins is a text; write a list of texts"),
+        ("origins = [1]", "4: route 1: one of origins is a number; write a text in quotes"),
+        ("origins = ['a.example']", "1: route 1: route \"/a\": its origin \"a.example\" is none"),
         ("include_sender = 'yes'", "4: route 1: include_sender is a text; write true or false"),
         (
             "message_bytes_max = 0",
