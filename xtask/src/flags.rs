@@ -22,6 +22,10 @@ pub(crate) enum Command {
     Bench(Bench),
     /// Runs Weir in simulated worlds: `cargo xtask sim --seed N` replays one
     Sim(Sim),
+    /// Goes through the protocol case by case against a running gateway
+    Conform(Trial),
+    /// Abuses a running gateway that serves honest clients meanwhile
+    Attack(Trial),
     /// Checks the sources against the rules that a compiler does not know
     Tidy,
 }
@@ -113,6 +117,13 @@ pub(crate) enum Measure {
 #[derive(Args, Debug)]
 pub(crate) struct Sim {
     /// Flags of the simulator, such as `--seed N --runs K`
+    #[arg(allow_hyphen_values = true, trailing_var_arg = true, value_name = "ARGS")]
+    pub(crate) args: Vec<OsString>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Trial {
+    /// Flags of the trial, such as `--help`
     #[arg(allow_hyphen_values = true, trailing_var_arg = true, value_name = "ARGS")]
     pub(crate) args: Vec<OsString>,
 }

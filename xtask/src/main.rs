@@ -11,6 +11,7 @@ mod sim;
 mod steps;
 mod test;
 mod tidy;
+mod trials;
 mod workspace;
 
 use std::process::ExitCode;
@@ -35,6 +36,8 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Test(flags) => test::test(&flags),
         Command::Bench(flags) => bench::bench(&flags),
         Command::Sim(flags) => sim::sim(flags),
+        Command::Conform(flags) => trials::trial("weir-conform", flags),
+        Command::Attack(flags) => trials::trial("weir-attack", flags),
         Command::Tidy => tidy::tidy(),
     }
 }
