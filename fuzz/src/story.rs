@@ -51,6 +51,7 @@ pub(crate) fn hear(
 
 fn owned(input: Input<'_>) -> Heard {
     match input {
+        Input::Deflated { .. } => unreachable!("no extension was negotiated"),
         Input::Message { kind, payload } => Heard::Message(kind, payload.as_slice().to_vec()),
         Input::Ping(control) => Heard::Ping(control.as_slice().to_vec()),
         Input::Pong(control) => Heard::Pong(control.as_slice().to_vec()),

@@ -75,6 +75,12 @@ impl Store for Extents {
         Some(self.insert(bytes))
     }
 
+    fn read(&self, id: StoredId, range: Range<u64>) -> Option<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.read(id, range.start as usize..range.end as usize, |read| bytes.extend(read));
+        Some(bytes)
+    }
+
     fn free(&self, id: StoredId) {
         self.remove(id);
     }

@@ -1,6 +1,8 @@
 //! A payload that many members share, whatever holds its bytes.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,6 +16,10 @@ use crate::transmit::{Part, StoredId};
 pub trait Store: Send + Sync {
     /// Keeps a copy of `bytes`; `None` if there is no room, which costs speed only.
     fn put(&self, bytes: &[u8]) -> Option<StoredId>;
+
+    /// Reads a range of an extent back, for what cannot be sent from where it is; `None` if that
+    /// fails.
+    fn read(&self, id: StoredId, range: Range<u64>) -> Option<Vec<u8>>;
 
     /// Gives an extent back. Called once for each extent, when its last [`Body`] is dropped.
     fn free(&self, id: StoredId);
@@ -77,6 +83,18 @@ impl Body {
         }
     }
 
+    /// The bytes: a copy, if a store has them; none if it cannot read them back.
+    #[must_use]
+    pub fn read(&self) -> Option<Cow<'_, [u8]>> {
+        match &self.0 {
+            Repr::Shared(bytes) => Some(Cow::Borrowed(bytes)),
+            Repr::Stored { extent, start, end } => {
+                let range = *start as u64..*end as u64;
+                extent.store.read(extent.id, range).map(Cow::Owned)
+            }
+        }
+    }
+
     /// Bytes `from..to` as a body of their own, which shares them.
     ///
     /// # Panics
@@ -132,6 +150,7 @@ mod tests {
         let shared = Body::from(bytes).slice(10, 60).slice(5, 9);
         assert_eq!((stored.len(), shared.len()), (4, 4));
         assert_eq!(shared.part(1, 3), Part::Bytes(&[16, 17]));
+        assert_eq!(stored.read(), shared.read());
         let Part::Stored { range, .. } = stored.part(1, 3) else { panic!("it is stored") };
         assert_eq!(range, 16..18);
     }
@@ -145,6 +164,10 @@ mod tests {
     impl Store for Shelf {
         fn put(&self, bytes: &[u8]) -> Option<StoredId> {
             (!self.full).then_some(StoredId(bytes.len() as u64))
+        }
+
+        fn read(&self, _: StoredId, range: Range<u64>) -> Option<Vec<u8>> {
+            Some(range.map(|at| at as u8).collect())
         }
 
         fn free(&self, id: StoredId) {

@@ -109,6 +109,13 @@ impl Chunk {
         self.frames += 1;
     }
 
+    /// As [`push_frame`](Self::push_frame), of a message that was deflated.
+    pub(crate) fn push_deflated(&mut self, opcode: Opcode, payload: &[u8]) {
+        frame::put_deflated_header(&mut self.buf, opcode, payload.len());
+        self.buf.extend_from_slice(payload);
+        self.frames += 1;
+    }
+
     /// Appends a frame whose payload is shared as it is.
     pub(crate) fn push_body(&mut self, opcode: Opcode, body: Body) {
         frame::put_header(&mut self.buf, opcode, body.len());

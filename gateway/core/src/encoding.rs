@@ -32,6 +32,16 @@ impl Encoding {
         }
     }
 
+    /// Whether what its members hear may be deflated, RFC 7692.
+    #[must_use]
+    pub const fn deflates(self) -> bool {
+        match self {
+            Self::Raw | Self::Line | Self::Chat => true,
+            #[cfg(feature = "probe")]
+            Self::Probe => false,
+        }
+    }
+
     /// The encoding of a subprotocol, RFC 6455 §1.9; none for one that is not served.
     #[must_use]
     pub fn of_subprotocol(name: &str) -> Option<Self> {

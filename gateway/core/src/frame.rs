@@ -11,6 +11,8 @@ pub const CONTROL_BYTES_MAX: usize = 125;
 
 const FIN: u8 = 0x80;
 const RESERVED: u8 = 0x70;
+/// RFC 7692 §6: the message is deflated, where that was negotiated.
+const DEFLATED: u8 = 0x40;
 const OPCODE: u8 = 0x0F;
 const MASKED: u8 = 0x80;
 const LENGTH: u8 = 0x7F;
@@ -99,7 +101,21 @@ pub fn put_header(out: &mut Vec<u8>, opcode: Opcode, payload_len: usize) {
         !opcode.is_control() || payload_len <= CONTROL_BYTES_MAX,
         "a control frame carries at most 125 bytes"
     );
-    let first = FIN | opcode.to_u8();
+    put_header_with(out, FIN | opcode.to_u8(), payload_len);
+}
+
+/// As [`put_header`], for a message that is deflated (RFC 7692 §6.1).
+///
+/// # Panics
+/// If it is none.
+#[inline]
+pub(crate) fn put_deflated_header(out: &mut Vec<u8>, opcode: Opcode, payload_len: usize) {
+    assert!(!opcode.is_control(), "a control frame is never deflated");
+    put_header_with(out, FIN | DEFLATED | opcode.to_u8(), payload_len);
+}
+
+#[inline]
+fn put_header_with(out: &mut Vec<u8>, first: u8, payload_len: usize) {
     match header_len(payload_len) {
         2 => out.extend_from_slice(&[first, payload_len as u8]),
         4 => {
@@ -148,8 +164,21 @@ pub(crate) struct Header {
     pub(crate) opcode: Opcode,
     /// Whether this is the last, or only, frame of its message.
     pub(crate) fin: bool,
+    /// Whether this is the first frame of a message that is deflated.
+    pub(crate) deflated: bool,
     pub(crate) payload_len: u64,
     pub(crate) mask: Mask,
+}
+
+/// Which of a first byte's bits have no meaning on a connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Reserved(u8);
+
+impl Reserved {
+    /// RFC 6455 §5.2: all three, unless an extension was negotiated that uses one.
+    pub(crate) const fn of(deflates: bool) -> Self {
+        Self(if deflates { RESERVED & !DEFLATED } else { RESERVED })
+    }
 }
 
 impl Header {
@@ -158,21 +187,24 @@ impl Header {
     /// # Errors
     /// For the first byte that breaks a rule, whether or not the rest is there.
     #[inline]
-    pub(crate) fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, ProtocolError> {
+    pub(crate) fn parse(
+        bytes: &[u8],
+        reserved: Reserved,
+    ) -> Result<Option<(Self, usize)>, ProtocolError> {
         let Some(&first) = bytes.first() else { return Ok(None) };
-        let (fin, opcode) = first_byte(first)?;
+        let (fin, deflated, opcode) = first_byte(first, reserved)?;
         let Some(&second) = bytes.get(1) else { return Ok(None) };
         let len = second_byte(second, opcode)?;
         let Some((payload_len, key_at)) = payload_len(len, bytes)? else { return Ok(None) };
         let Some(&key) = bytes[key_at..].first_chunk() else { return Ok(None) };
-        Ok(Some((Self { opcode, fin, payload_len, mask: Mask(key) }, key_at + key.len())))
+        Ok(Some((Self { opcode, fin, deflated, payload_len, mask: Mask(key) }, key_at + key.len())))
     }
 }
 
 #[inline]
-fn first_byte(byte: u8) -> Result<(bool, Opcode), ProtocolError> {
-    // RFC 6455 §5.2: reserved bits are 0 unless an extension was negotiated, and none is.
-    if byte & RESERVED != 0 {
+fn first_byte(byte: u8, reserved: Reserved) -> Result<(bool, bool, Opcode), ProtocolError> {
+    // RFC 6455 §5.2: reserved bits are 0 unless an extension was negotiated.
+    if byte & reserved.0 != 0 {
         return Err(ProtocolError::ReservedBits);
     }
     // RFC 6455 §5.2: an unknown opcode fails the connection.
@@ -182,7 +214,12 @@ fn first_byte(byte: u8) -> Result<(bool, Opcode), ProtocolError> {
     if opcode.is_control() && !fin {
         return Err(ProtocolError::FragmentedControl);
     }
-    Ok((fin, opcode))
+    let deflated = byte & DEFLATED != 0;
+    // RFC 7692 §6.1: it is said once of each message, and never of a control frame.
+    if deflated && (opcode.is_control() || opcode == Opcode::Continuation) {
+        return Err(ProtocolError::ReservedBits);
+    }
+    Ok((fin, deflated, opcode))
 }
 
 /// The second byte's length, which may stand for a longer one.
@@ -228,6 +265,11 @@ fn payload_len(len: u8, bytes: &[u8]) -> Result<Option<(u64, usize)>, ProtocolEr
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The header of a client that negotiated no extension.
+    fn parse(bytes: &[u8]) -> Result<Option<(Header, usize)>, ProtocolError> {
+        Header::parse(bytes, Reserved::of(false))
+    }
 
     #[test]
     fn our_headers_are_minimal_and_read_back() {
@@ -284,12 +326,12 @@ mod tests {
         for (bytes, opcode, fin, payload_len) in cases {
             let bytes = [bytes, &key].concat();
             for len in 0..bytes.len() {
-                assert_eq!(Header::parse(&bytes[..len]), Ok(None), "{bytes:02x?} {len}");
+                assert_eq!(parse(&bytes[..len]), Ok(None), "{bytes:02x?} {len}");
             }
-            let header = Header { opcode, fin, payload_len, mask: Mask(key) };
-            assert_eq!(Header::parse(&bytes), Ok(Some((header, bytes.len()))));
+            let header = Header { opcode, fin, deflated: false, payload_len, mask: Mask(key) };
+            assert_eq!(parse(&bytes), Ok(Some((header, bytes.len()))));
             let longer = [&bytes[..], b"payload"].concat();
-            assert_eq!(Header::parse(&longer), Ok(Some((header, bytes.len()))));
+            assert_eq!(parse(&longer), Ok(Some((header, bytes.len()))));
         }
     }
 
@@ -312,9 +354,25 @@ mod tests {
             (b"\x82\xff\x80\0\0\0\0\0\0\0", E::NegativeLength),
         ];
         for (bytes, error) in cases {
-            assert_eq!(Header::parse(bytes), Err(error), "{bytes:02x?}");
-            assert_eq!(Header::parse(&bytes[..bytes.len() - 1]), Ok(None), "{bytes:02x?}");
+            assert_eq!(parse(bytes), Err(error), "{bytes:02x?}");
+            assert_eq!(parse(&bytes[..bytes.len() - 1]), Ok(None), "{bytes:02x?}");
             assert_eq!(error.code(), crate::close::CloseCode::PROTOCOL);
+        }
+    }
+
+    #[test]
+    fn only_a_messages_first_frame_says_that_it_is_deflated_and_only_where_that_was_negotiated() {
+        let deflated = |bytes: &[u8]| {
+            let header = Header::parse(&[bytes, b"\x80key!"].concat(), Reserved::of(true))?;
+            Ok(header.is_some_and(|(header, _)| header.deflated))
+        };
+        for first in [0xc1, 0xc2, 0x41, 0x42] {
+            assert_eq!(deflated(&[first]), Ok(true), "{first:02x}");
+            assert_eq!(parse(&[first]), Err(ProtocolError::ReservedBits), "{first:02x}");
+        }
+        assert_eq!(deflated(b"\x81"), Ok(false));
+        for first in [0xc0, 0x40, 0xc8, 0xc9, 0xca, 0xa1, 0x91, 0xe1] {
+            assert_eq!(deflated(&[first]), Err(ProtocolError::ReservedBits), "{first:02x}");
         }
     }
 }

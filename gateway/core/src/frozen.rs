@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::chunk::Chunk;
+use crate::deflate::{Agreement, Window};
 use crate::encoding::Encoding;
 use crate::envelope::{Pin, RoomName};
 use crate::hub::Known;
@@ -29,6 +30,9 @@ pub struct Frozen {
     /// Its room, or nothing for an echo, and where a handler serves it.
     pub(crate) room: Option<RoomName>,
     pub(crate) encoding: Encoding,
+    /// How its messages may be deflated, and what they may refer to.
+    pub(crate) agreement: Option<Agreement>,
+    pub(crate) window: Option<Window>,
     /// Up to where it heard its room; nothing if it was not a member yet.
     pub(crate) since: Option<Position>,
     pub(crate) pin: Option<Pin>,
@@ -52,7 +56,7 @@ pub struct Frozen {
 
 impl Frozen {
     /// What this program writes and understands.
-    pub const VERSION: u16 = 2;
+    pub const VERSION: u16 = 3;
 
     /// Its name, wherever it goes. One that was not answered yet is given another.
     #[must_use]

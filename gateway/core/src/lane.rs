@@ -1,9 +1,11 @@
-//! A lane: the members of one room that read one encoding, and what this turn says to them.
+//! A lane: the members of one room that read one encoding, deflated or not, and what this turn
+//! says to them.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use crate::chunk::{Chunk, Span};
+use crate::deflate::Reach;
 use crate::dispatch::RoomKey;
 use crate::encoding::Encoding;
 use crate::position::Offset;
@@ -64,6 +66,8 @@ pub(crate) struct Floor {
 pub(crate) struct Lane {
     pub(crate) room: RoomKey,
     pub(crate) encoding: Encoding,
+    /// How far back what they are sent may refer.
+    pub(crate) reach: Reach,
     pub(crate) members: Vec<Member>,
     holes: u32,
     /// What has been said since the last flight began.
@@ -82,10 +86,11 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    pub(crate) fn new(room: RoomKey, encoding: Encoding) -> Self {
+    pub(crate) fn new(room: RoomKey, encoding: Encoding, reach: Reach) -> Self {
         Self {
             room,
             encoding,
+            reach,
             members: Vec::new(),
             holes: 0,
             filling: Chunk::default(),
@@ -301,7 +306,7 @@ mod tests {
     use crate::frame::Opcode;
 
     fn lane() -> Lane {
-        Lane::new(RoomKey(0), Encoding::Raw)
+        Lane::new(RoomKey(0), Encoding::Raw, Reach::None)
     }
 
     fn say(lane: &mut Lane, author: Option<(Slot, u32)>, text: &[u8]) {

@@ -13,6 +13,7 @@ mod chunks;
 pub mod close;
 pub mod counters;
 mod deadlines;
+pub mod deflate;
 pub mod dispatch;
 mod encode;
 pub mod encoding;

@@ -52,6 +52,25 @@ pub struct Limits {
     /// Payloads of at least this many bytes are shared as they are instead of being appended
     /// to a lane's buffer.
     pub share_bytes_min: usize,
+    /// Bytes of the shortest message that is deflated for members who read that (RFC 7692): a
+    /// shorter one fits into a packet as it is, and a compressor costs microseconds.
+    pub deflate_bytes_min: usize,
+    /// Bytes of the longest: 1 MiB takes a few milliseconds, in which the shard does nothing else.
+    pub deflate_bytes_max: usize,
+    /// How hard it is tried: 1, the fastest, to 9.
+    pub deflate_level: u32,
+    /// Bytes that a shard may deflate in a second, before they are; then messages are sent as they
+    /// are. 64 MiB take a quarter of a core.
+    pub deflate_bytes_per_sec: usize,
+    /// Bytes that what a connection sends may become in a second when it is inflated, after a
+    /// second's worth at once. Who makes more of it is read from more slowly.
+    pub inflated_bytes_per_sec: usize,
+    /// Bytes that what all connections of a shard send may become in a turn. Beyond it what they
+    /// deflated waits for the next tick; the message that reached it is still heard.
+    pub inflated_turn_bytes_max: usize,
+    /// Bytes kept so that messages of clients can refer back, per shard: 32 KiB for each client
+    /// that may. Beyond it newcomers are told that theirs must not.
+    pub windows_bytes_max: usize,
     /// Rooms that a program may put a connection into, beside the one that its path names.
     pub rooms_max: usize,
     /// Bytes that handlers and layers of a shard may say between two flushes, each message with 64
@@ -111,6 +130,13 @@ impl Default for Limits {
             read_bytes_max: 256 << 10,
             cork_bytes_max: 16 << 10,
             share_bytes_min: 64 << 10,
+            deflate_bytes_min: 1024,
+            deflate_bytes_max: 1 << 20,
+            deflate_level: 1,
+            deflate_bytes_per_sec: 64 << 20,
+            inflated_bytes_per_sec: 16 << 20,
+            inflated_turn_bytes_max: 64 << 20,
+            windows_bytes_max: 64 << 20,
             rooms_max: 1024,
             handler_bytes_max: 64 << 20,
             ping_secs: 25,
@@ -142,19 +168,25 @@ impl Limits {
         let bounds = [self.inbound_bytes_max, self.message_bytes_max, self.turn_bytes_max];
         let bounds = bounds.into_iter().chain([self.read_bytes_max, self.handshake_bytes_max]);
         let bounds = bounds.chain([self.handler_bytes_max]);
+        // The message that reaches the bound may be as long as any.
+        let bounds = bounds.chain([self.inflated_turn_bytes_max, self.message_bytes_max]);
         let says = bounds.map(|bytes| bytes as u64).fold(0, u64::saturating_add);
         // Headers of the smallest frames double what is read.
         if says.saturating_add(self.turn_bytes_max as u64) >= TURN_SAYS_BYTES_MAX {
-            return Err(
-                "inbound_bytes_max, message_bytes_max, turn_bytes_max, read_bytes_max and \
-                        handler_bytes_max must stay below 4 GiB together",
-            );
+            return Err("inbound_bytes_max, message_bytes_max, turn_bytes_max, read_bytes_max, \
+                 handler_bytes_max and inflated_turn_bytes_max must stay below 4 GiB together");
         }
         if self.read_bytes_max == 0 || self.turn_bytes_max == 0 {
             return Err("read_bytes_max and turn_bytes_max must be at least 1");
         }
         if self.unanswered_max == 0 || self.delivery_messages_max == 0 {
             return Err("unanswered_max and delivery_messages_max must be at least 1");
+        }
+        if !(1..=9).contains(&self.deflate_level) {
+            return Err("deflate_level must be from 1 to 9");
+        }
+        if self.inflated_bytes_per_sec == 0 || self.inflated_turn_bytes_max == 0 {
+            return Err("inflated_bytes_per_sec and inflated_turn_bytes_max must be at least 1");
         }
         if self.connections_max == 0 {
             return Err("connections_max must be at least 1");

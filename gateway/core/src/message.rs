@@ -1,5 +1,7 @@
 //! A message as it travels between shards: canonical, in no client's encoding.
 
+use std::borrow::Cow;
+
 use crate::body::Body;
 use crate::frame::Kind;
 use crate::id::{Author, ShardId};
@@ -28,6 +30,17 @@ impl Words<'_> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+impl<'a> Words<'a> {
+    /// The bytes, wherever they are; none if they cannot be read back.
+    #[must_use]
+    pub fn read(self) -> Option<Cow<'a, [u8]>> {
+        match self {
+            Self::Bytes(bytes) => Some(bytes.into()),
+            Self::Body(body) => body.read(),
+        }
     }
 }
 

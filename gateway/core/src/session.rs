@@ -8,7 +8,7 @@ use std::fmt;
 pub use self::error::ProtocolError;
 use self::partial::Partial;
 use crate::close::Closing;
-use crate::frame::{CONTROL_BYTES_MAX, Header, Kind, Opcode};
+use crate::frame::{CONTROL_BYTES_MAX, Header, Kind, Opcode, Reserved};
 use crate::utf8;
 
 /// What one client has said so far, if the end of it is still to come.
@@ -21,6 +21,39 @@ pub struct Session {
     partial: Option<Box<Partial>>,
 }
 
+/// What a client may say.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Rules {
+    /// Payload bytes of a message, over all of its fragments and before it is deflated.
+    message_bytes_max: usize,
+    reserved: Reserved,
+}
+
+impl Rules {
+    /// Messages of up to so many bytes, which may be deflated where that was negotiated.
+    #[inline]
+    #[must_use]
+    pub const fn new(message_bytes_max: usize, deflates: bool) -> Self {
+        Self { message_bytes_max, reserved: Reserved::of(deflates) }
+    }
+
+    /// Bytes of the payload of a message that comes deflated, or as it is.
+    #[inline]
+    fn payload_bytes_max(self, deflated: bool) -> usize {
+        // What cannot be deflated grows by five bytes in blocks of 16 KiB, or in longer ones.
+        let growth = if deflated { self.message_bytes_max / 1024 + 64 } else { 0 };
+        self.message_bytes_max.saturating_add(growth)
+    }
+}
+
+impl From<usize> for Rules {
+    /// Without extensions.
+    #[inline]
+    fn from(message_bytes_max: usize) -> Self {
+        Self::new(message_bytes_max, false)
+    }
+}
+
 /// Something that a client said.
 #[derive(Debug, Eq, PartialEq)]
 pub enum Input<'a> {
@@ -29,6 +62,13 @@ pub enum Input<'a> {
         /// Text or binary.
         kind: Kind,
         /// What it carries.
+        payload: Payload<'a>,
+    },
+    /// A whole message that is still deflated; for an [`Inflater`](crate::deflate::Inflater).
+    Deflated {
+        /// What it is to be.
+        kind: Kind,
+        /// RFC 7692 §7.2.2: without the last four bytes of its stream.
         payload: Payload<'a>,
     },
     /// To be answered with a pong of the same bytes.
@@ -103,21 +143,22 @@ impl Session {
     /// once, and kept in a buffer that grows with what was received.
     ///
     /// # Errors
-    /// At the first byte that no valid input has at its place. A message longer than
-    /// `message_bytes_max` is refused at the header that says so.
+    /// At the first byte that no valid input has at its place. A message longer than the rules
+    /// say is refused at the header that says so.
     #[inline]
     pub fn next<'a>(
         &mut self,
         input: &mut &'a mut [u8],
-        message_bytes_max: usize,
+        rules: impl Into<Rules>,
     ) -> Result<Option<Input<'a>>, ProtocolError> {
+        let rules = rules.into();
         if self.partial.is_none() {
-            let whole = whole_frame(input, message_bytes_max)?;
+            let whole = whole_frame(input, rules)?;
             if whole.is_some() || input.is_empty() {
                 return Ok(whole);
             }
         }
-        self.next_in_pieces(input, message_bytes_max)
+        self.next_in_pieces(input, rules)
     }
 
     /// Bytes of memory held for an unfinished message: its buffer's capacity, which is at most
@@ -130,10 +171,10 @@ impl Session {
     fn next_in_pieces<'a>(
         &mut self,
         input: &mut &'a mut [u8],
-        message_bytes_max: usize,
+        rules: Rules,
     ) -> Result<Option<Input<'a>>, ProtocolError> {
         let partial = self.partial.get_or_insert_default();
-        let next = partial.next(input, message_bytes_max)?;
+        let next = partial.next(input, rules)?;
         if partial.is_empty() {
             self.partial = None;
         }
@@ -145,10 +186,10 @@ impl Session {
 #[inline]
 fn whole_frame<'a>(
     input: &mut &'a mut [u8],
-    message_bytes_max: usize,
+    rules: Rules,
 ) -> Result<Option<Input<'a>>, ProtocolError> {
-    let Some((header, header_len)) = Header::parse(input)? else { return Ok(None) };
-    let Header { opcode, fin, payload_len, mut mask } = header;
+    let Some((header, header_len)) = Header::parse(input, rules.reserved)? else { return Ok(None) };
+    let Header { opcode, fin, deflated, payload_len, mut mask } = header;
     if payload_len > (input.len() - header_len) as u64 {
         return Ok(None);
     }
@@ -159,11 +200,11 @@ fn whole_frame<'a>(
         Opcode::Close | Opcode::Ping | Opcode::Pong => None,
     };
     let len = payload_len as usize;
-    if kind.is_some() && len > message_bytes_max {
+    if kind.is_some() && len > rules.payload_bytes_max(deflated) {
         return Err(ProtocolError::TooBig);
     }
     let payload = &mut take(input, header_len + len)[header_len..];
-    if kind == Some(Kind::Text) {
+    if kind == Some(Kind::Text) && !deflated {
         // RFC 6455 §8.1: text that is not UTF-8 fails the connection.
         if !mask.apply_to_text(payload) {
             utf8::check(payload)?;
@@ -176,7 +217,11 @@ fn whole_frame<'a>(
         control.extend(payload);
         return control_input(opcode, control).map(Some);
     };
-    Ok(Some(Input::Message { kind, payload: Payload::Whole(payload) }))
+    let payload = Payload::Whole(payload);
+    Ok(Some(match deflated {
+        true => Input::Deflated { kind, payload },
+        false => Input::Message { kind, payload },
+    }))
 }
 
 fn control_input<'a>(opcode: Opcode, control: Control) -> Result<Input<'a>, ProtocolError> {
@@ -236,6 +281,7 @@ mod tests {
         let (what, bytes) = match input {
             Input::Message { kind: Kind::Text, payload } => ("text", payload.as_slice()),
             Input::Message { kind: Kind::Binary, payload } => ("binary", payload.as_slice()),
+            Input::Deflated { payload, .. } => ("deflated", payload.as_slice()),
             Input::Ping(control) => ("ping", control.as_slice()),
             Input::Pong(control) => ("pong", control.as_slice()),
             Input::Close(closing) => ("close", closing.reason().as_bytes()),

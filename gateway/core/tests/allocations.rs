@@ -92,6 +92,7 @@ fn a_message_allocates_for_its_bytes_and_not_for_its_fragments_or_the_pings_betw
     let count = allocation_counter::measure(|| {
         while let Some(said) = session.next(&mut input, 64 * FRAGMENTS).expect("valid frames") {
             match said {
+                Input::Deflated { .. } => unreachable!("no extension was negotiated"),
                 Input::Message { payload, .. } => message_bytes += payload.as_slice().len(),
                 Input::Ping(_) => pings += 1,
                 Input::Pong(_) | Input::Close(_) => panic!("nothing else was sent"),

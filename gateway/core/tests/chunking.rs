@@ -154,6 +154,7 @@ fn owned(input: Input<'_>) -> Heard {
         Input::Message { kind, payload } => Heard::Message(kind, payload.as_slice().to_vec()),
         Input::Ping(control) => Heard::Ping(control.as_slice().to_vec()),
         Input::Pong(control) => Heard::Pong(control.as_slice().to_vec()),
+        Input::Deflated { .. } => unreachable!("no extension was negotiated"),
         Input::Close(closing) => Heard::Close(closing.code, closing.reason().to_owned()),
     }
 }

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard};
 use gateway_core::body::Store;
 use gateway_core::transmit::StoredId;
 use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, memfd_create, sendfile};
-use rustix::io::{pwrite, retry_on_intr};
+use rustix::io::{pread, pwrite, retry_on_intr};
 
 /// Where [`Part::Stored`](gateway_core::transmit::Part::Stored) is sent from.
 pub trait Extents: Send + Sync {
@@ -152,6 +152,20 @@ impl Store for MemfdStore {
         Self::put(self, bytes).ok()
     }
 
+    fn read(&self, id: StoredId, range: Range<u64>) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; usize::try_from(range.end - range.start).ok()?];
+        let mut read = 0;
+        while read < bytes.len() {
+            let at = start(id) + range.start + read as u64;
+            read += match retry_on_intr(|| pread(&self.file, &mut bytes[read..], at)).ok()? {
+                // The file ends where its last extent does.
+                0 => return None,
+                more => more,
+            };
+        }
+        Some(bytes)
+    }
+
     fn free(&self, id: StoredId) {
         // Pages that could not be punched are lost until the process ends; nobody can name them.
         let _ = Self::free(self, id);
@@ -198,6 +212,16 @@ mod tests {
         drop(server);
         let seen = reader.join().unwrap();
         assert!(seen == [&second[..], &first[7..99_999]].concat(), "the same bytes in order");
+    }
+
+    #[test]
+    fn what_is_stored_is_read_back_in_any_range() {
+        let store = MemfdStore::new().unwrap();
+        let bytes = pattern(100_000, 9);
+        let id = Store::put(&store, &bytes).unwrap();
+        assert_eq!(store.read(id, 0..100_000).as_deref(), Some(&bytes[..]));
+        assert_eq!(store.read(id, 70_000..70_010).as_deref(), Some(&bytes[70_000..70_010]));
+        assert_eq!(store.read(id, 5..5).as_deref(), Some(&[][..]));
     }
 
     #[test]

@@ -80,6 +80,10 @@ mod tests {
         #[derive(Default)]
         struct Counts(AtomicUsize);
         impl Store for Counts {
+            fn read(&self, _: StoredId, _: std::ops::Range<u64>) -> Option<Vec<u8>> {
+                None
+            }
+
             fn put(&self, bytes: &[u8]) -> Option<StoredId> {
                 self.0.fetch_add(bytes.len(), Ordering::Relaxed);
                 Some(StoredId(0))

@@ -5,6 +5,7 @@ use memchr::memchr_iter;
 
 use super::query::Query;
 use super::response::{Refusal, Status, Upgrade};
+use crate::deflate::{Agreement, Compression, Malformed};
 use crate::limits::Limits;
 
 const INCOMPLETE: &str = "the request does not end with its first empty line";
@@ -114,8 +115,23 @@ impl<'a> Request<'a> {
             .filter_map(|name| std::str::from_utf8(name).ok())
     }
 
-    /// The handshake, if the request is a valid one. Extensions that the client offers are
-    /// ignored, as are headers that do not belong to the handshake.
+    /// What of permessage-deflate is agreed on, of all that the client offers (RFC 7692 §5.1).
+    /// Other extensions are passed over.
+    ///
+    /// # Errors
+    /// 400 if what it offers is no list of extensions: RFC 6455 §9.1.
+    pub fn agreement(&self, compression: Compression) -> Result<Option<Agreement>, Refusal> {
+        let offers = self.values("Sec-WebSocket-Extensions");
+        Agreement::of(offers, compression).map_err(|Malformed| {
+            Refusal::bad_request(
+                "Sec-WebSocket-Extensions is malformed; send a list of tokens with parameters, \
+                 as in `permessage-deflate; client_max_window_bits`",
+            )
+        })
+    }
+
+    /// The handshake, if the request is a valid one. Headers that do not belong to it are
+    /// ignored.
     ///
     /// # Errors
     /// 405, 426 or 400 with the first rule of RFC 6455 §4.2.1 that it breaks.

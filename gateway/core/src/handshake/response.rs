@@ -6,6 +6,8 @@ use std::fmt;
 use data_encoding::BASE64;
 use sha1_smol::Sha1;
 
+use crate::deflate::Agreement;
+
 /// RFC 6455 §1.3: what a server appends to the key to prove that it speaks WebSocket.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
@@ -37,6 +39,17 @@ impl Upgrade {
     /// Appends the response, which picks one of the subprotocols that the client offered, or none
     /// (RFC 6455 §4.2.2, 5). No extension is picked.
     pub fn write_response_picking(&self, subprotocol: Option<&str>, out: &mut Vec<u8>) {
+        self.write_response_agreeing(subprotocol, None, out);
+    }
+
+    /// As [`write_response_picking`](Self::write_response_picking), with what was agreed on of
+    /// permessage-deflate (RFC 7692 §5.1).
+    pub fn write_response_agreeing(
+        &self,
+        subprotocol: Option<&str>,
+        agreement: Option<Agreement>,
+        out: &mut Vec<u8>,
+    ) {
         out.extend_from_slice(
             b"HTTP/1.1 101 Switching Protocols\r\n\
               Upgrade: websocket\r\n\
@@ -47,6 +60,10 @@ impl Upgrade {
         if let Some(name) = subprotocol {
             out.extend_from_slice(b"\r\nSec-WebSocket-Protocol: ");
             out.extend_from_slice(name.as_bytes());
+        }
+        if let Some(agreement) = agreement {
+            out.extend_from_slice(b"\r\nSec-WebSocket-Extensions: ");
+            out.extend_from_slice(agreement.to_string().as_bytes());
         }
         out.extend_from_slice(b"\r\n\r\n");
     }

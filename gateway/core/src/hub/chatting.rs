@@ -15,7 +15,6 @@ use crate::route;
 use crate::session::Payload;
 use crate::slot::Slot;
 use crate::time::{Now, Tick};
-use crate::transmit::Part;
 
 /// The lanes whose members hear who is there.
 const CHATTING: [Encoding; 2] = [Encoding::Line, Encoding::Chat];
@@ -143,9 +142,8 @@ impl Hub {
 
     /// Somebody came or went: those who chat there are told a little later, of all at once.
     pub(super) fn note_presence(&mut self, now: Now, room: RoomKey, change: &Change) {
-        let lanes = self.lanes.of(room);
         let Some(name) = &change.who.name else { return };
-        if CHATTING.iter().all(|encoding| lanes[encoding.index()].is_none()) {
+        if self.lanes.reading(room, &CHATTING).next().is_none() {
             return;
         }
         let of = self.dispatch.name(room);
@@ -179,10 +177,9 @@ impl Hub {
     }
 
     fn tell_list(&mut self, room: RoomKey, news: &News) {
-        let lanes = self.lanes.of(room);
-        let lanes: Vec<_> = CHATTING.iter().filter_map(|it| lanes[it.index()]).collect();
+        let mut lanes = self.lanes.reading(room, &CHATTING).peekable();
         // They may all have gone, and the room with them.
-        if lanes.is_empty() || news.room != *self.dispatch.name(room) {
+        if lanes.peek().is_none() || news.room != *self.dispatch.name(room) {
             return;
         }
         let mut json = Vec::new();
@@ -209,15 +206,8 @@ impl Hub {
     ) {
         let face = self.dispatch.face_of(room, meta.author);
         let from = face.and_then(|face| face.name.as_deref()).unwrap_or_default();
-        let bytes = match words {
-            Words::Bytes(bytes) => Some(bytes),
-            Words::Body(body) => match body.part(0, body.len()) {
-                Part::Bytes(bytes) => Some(bytes),
-                Part::Stored { .. } => None,
-            },
-        };
-        let text = bytes.filter(|_| meta.kind == frame::Kind::Text);
-        match text.and_then(|bytes| std::str::from_utf8(bytes).ok()) {
+        let bytes = words.read().filter(|_| meta.kind == frame::Kind::Text);
+        match bytes.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok()) {
             Some(text) => chat::message(json, from, text),
             None => chat::binary(json, from, words.len()),
         }

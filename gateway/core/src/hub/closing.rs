@@ -307,6 +307,7 @@ impl Hub {
         self.forget_author(conn.author, slot);
         self.forget_extra(slot);
         self.names.remove(&slot);
+        self.forget_agreement(slot, conn.agreement);
         if conn.edged {
             self.forget_at_edge(&conn);
         }

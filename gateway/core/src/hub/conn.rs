@@ -2,6 +2,7 @@
 
 use super::receive::Accepted;
 use crate::chunks::Account;
+use crate::deflate::Agreement;
 use crate::dispatch::RoomKey;
 use crate::encoding::Encoding;
 use crate::envelope::Pin;
@@ -53,7 +54,7 @@ pub(super) enum Role {
 pub(super) struct Conn {
     pub(super) session: Session,
     pub(super) outbox: Option<Box<Outbox>>,
-    /// The upgrade request, as long as it is incomplete.
+    /// The upgrade request, as long as it is incomplete; then what came and has to wait.
     #[expect(clippy::box_collection, reason = "eight bytes while idle, not twenty-four")]
     pub(super) head: Option<Box<Vec<u8>>>,
     pub(super) role: Role,
@@ -71,6 +72,8 @@ pub(super) struct Conn {
     pub(super) stage: Stage,
     /// By which route it came.
     pub(super) route: RouteId,
+    /// How its messages may be deflated, if they may.
+    pub(super) agreement: Option<Agreement>,
     /// It is beyond `connections_max` and only here to hear so.
     pub(super) refused: bool,
     /// A ping was sent after the last sign of life.
@@ -144,6 +147,7 @@ impl Conn {
             reason: None,
             stage: Stage::Free,
             route: RouteId::default(),
+            agreement: None,
             refused: false,
             pinged: false,
             said_goodbye: false,

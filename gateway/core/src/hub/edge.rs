@@ -248,7 +248,9 @@ impl Hub {
                     self.publish_in(now, author, Some(slot), (namespace, &room), kind, payload);
                 }
                 _ if !open => {}
-                Action::Send(kind, bytes) => self.say_to(slot, kind, Payload::Assembled(bytes)),
+                Action::Send(kind, bytes) => {
+                    self.say_to(now, slot, kind, Payload::Assembled(bytes));
+                }
                 Action::Join(room) => _ = self.take_place(slot, namespace, &room),
                 Action::Leave(room) => self.leave_place(slot, namespace, &room),
                 Action::Close(code, text) => self.close_as_told(now, slot, code, text),
@@ -277,7 +279,7 @@ impl Hub {
     }
 
     /// Reads nothing more from a connection until a moment.
-    fn slow_down(&mut self, now: Now, slot: Slot, until: Now) {
+    pub(super) fn slow_down(&mut self, now: Now, slot: Slot, until: Now) {
         let until = Tick(until.tick().0.max(now.tick().0) + 1);
         let who = self.who(slot);
         let before = self.slowed.insert(slot, Slowed { who, until });
@@ -306,7 +308,12 @@ impl Hub {
         self.slowed_until = next.unwrap_or(Tick::NEVER);
         for who in due {
             if self.present(who).is_some() {
-                self.conns[who.slot.index()].slowed = false;
+                let conn = &mut self.conns[who.slot.index()];
+                conn.slowed = false;
+                if conn.head.is_some() {
+                    // What it said before it had to wait.
+                    self.seated.push_back(who);
+                }
                 self.update_interest(who.slot);
             }
         }

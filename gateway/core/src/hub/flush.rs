@@ -83,6 +83,7 @@ impl Hub {
     fn begin_round(&mut self) {
         self.round.begin(&mut self.pending);
         self.handler_bytes = 0;
+        self.deflation.next_round();
         if !self.pending.direct.is_empty() {
             let direct = std::mem::take(&mut self.pending.direct);
             self.round.direct = Some(self.chunks.hold(direct, Account::Rooms));

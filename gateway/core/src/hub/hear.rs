@@ -35,7 +35,7 @@ impl Hub {
     fn hear_one(&mut self, now: Now, told: Told) {
         match told {
             Told::Ready { room } => self.go_on_joining(now, room),
-            Told::Said { room, batch, numbered } => self.hear_batch(room, &batch, numbered),
+            Told::Said { room, batch, numbered } => self.hear_batch(now, room, &batch, numbered),
             Told::Gap { room, position, missed } => self.hear_gap(now, room, position, missed),
             Told::Reset { room, position } => self.hear_reset(now, room, position),
             Told::Answered { room, id, offset } => {
@@ -74,7 +74,13 @@ impl Hub {
         }
     }
 
-    fn hear_batch(&mut self, room: RoomKey, batch: &Arc<Batch>, numbered: Option<Offset>) {
+    fn hear_batch(
+        &mut self,
+        now: Now,
+        room: RoomKey,
+        batch: &Arc<Batch>,
+        numbered: Option<Offset>,
+    ) {
         let me = self.config.shard.unwrap_or_default();
         let epoch = self.dispatch.epoch(room);
         let mut count = numbered;
@@ -88,7 +94,7 @@ impl Hub {
             };
             // Without it nobody is left who would hear it.
             if let Some(epoch) = epoch {
-                self.append(room, epoch, &meta, words);
+                self.append(now, room, epoch, &meta, words);
             }
             if meta.origin == me && meta.id > 0 {
                 let offset = meta.offset;
@@ -123,7 +129,7 @@ impl Hub {
     fn hear_reset(&mut self, now: Now, room: RoomKey, position: Position) {
         self.counters.gaps += 1;
         self.tell_reset(room, position);
-        for lane in self.lanes.of(room).into_iter().flatten() {
+        for lane in self.lanes.of(room) {
             // Where anyone was is of no meaning any more.
             self.lanes.lane_mut(lane).floors.clear();
         }
@@ -133,9 +139,8 @@ impl Hub {
     /// Closes members who cannot be told that they missed something, unless they may miss it;
     /// others are told, if it is known how much that was.
     fn close_raw(&mut self, now: Now, room: RoomKey, missed: Option<u64>) {
-        let lanes = self.lanes.of(room);
-        let lanes = [Encoding::Raw, Encoding::Line, Encoding::Chat].map(|it| lanes[it.index()]);
-        let lanes = lanes.into_iter().flatten().map(|id| self.lanes.lane(id));
+        let lanes = self.lanes.reading(room, &[Encoding::Raw, Encoding::Line, Encoding::Chat]);
+        let lanes = lanes.map(|id| self.lanes.lane(id));
         let members = lanes.flat_map(|lane| &lane.members).filter_map(|member| member.slot());
         let members: Vec<Slot> = members.collect();
         for slot in members {

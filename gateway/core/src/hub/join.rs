@@ -152,7 +152,7 @@ impl Hub {
             unreachable!("who waits is joining")
         };
         let Joining { encoding, response, since, .. } = joining;
-        let lane = self.lanes.enter(room, encoding);
+        let lane = self.lanes.enter(room, encoding, self.reach(slot));
         let seat = self.lanes.lane_mut(lane).join(slot);
         self.conns[slot.index()].role = Role::Member { lane, seat };
         if self.conns[slot.index()].owes() {

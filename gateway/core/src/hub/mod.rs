@@ -7,6 +7,7 @@
 mod chatting;
 mod closing;
 mod conn;
+mod deflation;
 mod edge;
 mod flush;
 mod hear;
@@ -54,6 +55,7 @@ use raw_only as adapter;
 use chatting::News;
 use closing::Drain;
 use conn::{Conn, Role, Stage};
+use deflation::{Deflation, Inflation};
 use edge::{Edges, Gone, Slowed};
 use moving::Evacuation;
 use places::Extra;
@@ -162,6 +164,9 @@ pub struct Hub {
     message_bytes_max: Vec<usize>,
     /// By route: what is asked about messages, if anything.
     edges: Edges,
+    /// What deflates and inflates, and what those have cost whose messages it inflated.
+    deflation: Deflation,
+    inflations: BTreeMap<Slot, Inflation>,
     /// What few connections have.
     extras: BTreeMap<Slot, Extra>,
     users: BTreeMap<Arc<str>, Vec<Slot>>,
@@ -280,6 +285,8 @@ impl Hub {
             news_due: VecDeque::new(),
             message_bytes_max: message_bytes_max(&config),
             edges: edge::edges(config.routes.iter(), config.shard.unwrap_or_default()),
+            deflation: Deflation::new(&config.limits),
+            inflations: BTreeMap::new(),
             extras: BTreeMap::new(),
             users: BTreeMap::new(),
             slowed: BTreeMap::new(),

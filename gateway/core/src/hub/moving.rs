@@ -196,6 +196,8 @@ impl Hub {
             known: Default::default(),
             room: None,
             encoding: Encoding::default(),
+            agreement: self.conns[slot.index()].agreement,
+            window: self.inflations.remove(&slot).map(|inflation| inflation.window),
             since: None,
             pin: None,
             response: None,
@@ -289,6 +291,7 @@ impl Hub {
             false => Role::Nothing,
         };
         conn.session = frozen.session;
+        let waits = frozen.rest.is_some();
         conn.head = frozen.rest;
         conn.pinged = frozen.pinged;
         conn.heard = Tick(now.tick().0.saturating_sub(frozen.silent));
@@ -301,6 +304,10 @@ impl Hub {
         };
         self.deadlines.set(slot, until);
         self.know_author(author, slot);
+        self.agree(slot, frozen.agreement);
+        if let Some(window) = frozen.window {
+            self.inflations.entry(slot).or_default().window = window;
+        }
         if let Some(name) = frozen.name {
             let guest = reborn && *name == *Self::guest(frozen.author);
             self.names.insert(slot, if guest { Self::guest(author) } else { name });
@@ -310,7 +317,13 @@ impl Hub {
             outbox.pong = frozen.pong;
         }
         match frozen.room {
-            None => self.update_interest(slot),
+            None => {
+                self.update_interest(slot);
+                if waits {
+                    let who = self.who(slot);
+                    self.seated.push_back(who);
+                }
+            }
             Some(room) => {
                 let joining = Joining {
                     encoding: frozen.encoding,

@@ -193,7 +193,7 @@ impl Hub {
     /// It hears the room from now on.
     pub(super) fn sit_in_place(&mut self, slot: Slot, room: RoomKey) {
         let encoding = self.encoding_of(slot);
-        let lane = self.lanes.enter(room, encoding);
+        let lane = self.lanes.enter(room, encoding, self.reach(slot));
         let seat = self.lanes.lane_mut(lane).join(slot);
         if self.conns[slot.index()].owes() {
             self.lanes.lane_mut(lane).mark_owing(seat, true);

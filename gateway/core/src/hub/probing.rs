@@ -87,7 +87,7 @@ impl Hub {
 
     /// Appends a frame to what all probes of the room hear; the lane, and where the frame is.
     fn tell_lane(&mut self, room: RoomKey, message: &ToClient<'_>) -> Option<(LaneId, Span)> {
-        let lane = self.lanes.of(room)[Encoding::Probe.index()]?;
+        let lane = self.lanes.reading(room, &[Encoding::Probe]).next()?;
         let mut bytes = Vec::new();
         message.encode(&mut bytes);
         self.fill(lane);

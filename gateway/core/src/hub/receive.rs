@@ -12,12 +12,13 @@ use super::{Config, Hub, Role, Stage, Who};
 use crate::chat;
 use crate::chunk::{Chunk, Span};
 use crate::close::CloseCode;
+use crate::deflate::Agreement;
 use crate::encoding::Encoding;
 use crate::event::{CloseReason, Effect, Grant, Ticket};
 use crate::frame::Opcode;
 use crate::handshake::{self, Refusal, Request, Secret};
 use crate::route::{Auth, Kind, Route, RouteId};
-use crate::session::Input;
+use crate::session::{Input, Rules};
 use crate::slot::Slot;
 use crate::time::Now;
 
@@ -69,12 +70,17 @@ impl Hub {
         }
     }
 
-    /// Frames that came before the room is heard wait with the request.
-    fn receive_rest(&mut self, now: Now, slot: Slot, bytes: &[u8]) {
+    /// What came is understood later.
+    pub(super) fn receive_later(&mut self, slot: Slot, bytes: &[u8]) {
         self.inbound -= self.conns[slot.index()].head_bytes();
         let rest = self.conns[slot.index()].head.get_or_insert_default();
         rest.extend_from_slice(bytes);
         self.inbound += rest.capacity();
+    }
+
+    /// Frames that came before the room is heard wait with the request.
+    fn receive_rest(&mut self, now: Now, slot: Slot, bytes: &[u8]) {
+        self.receive_later(slot, bytes);
         if self.inbound > self.config.limits.inbound_bytes_max {
             self.refuse(now, slot, &Refusal::full());
         }
@@ -83,7 +89,7 @@ impl Hub {
     fn answer_request(&mut self, now: Now, slot: Slot, head: &[u8]) {
         let conn = &self.conns[slot.index()];
         let full = conn.refused || self.is_draining();
-        match Answer::to(head, full, &self.config) {
+        match Answer::to(head, full, self.has_window_left(), &self.config) {
             Ok(Answer::Page) => {
                 let page = self.config.page;
                 self.direct_raw(slot, |out| page.write_response(out));
@@ -100,6 +106,7 @@ impl Hub {
         let conn = &mut self.conns[slot.index()];
         conn.route = accepted.route;
         conn.edged = self.edges[accepted.route.index()].is_some();
+        self.agree(slot, accepted.agreement);
         let Some(token) = token else {
             return self.admit(now, slot, accepted, None);
         };
@@ -136,7 +143,7 @@ impl Hub {
     }
 
     fn admit(&mut self, now: Now, slot: Slot, accepted: Accepted, user: Option<Arc<str>>) {
-        let Accepted { response, route, name, nick, encoding, subscription } = accepted;
+        let Accepted { response, route, name, nick, encoding, subscription, .. } = accepted;
         let Route { kind, namespace, .. } = *self.config.routes.get(route);
         let nick = nick.or_else(|| user.clone().filter(|user| chat::name(user).is_ok()));
         self.know_user(slot, user);
@@ -206,11 +213,23 @@ impl Hub {
         // The session is eight bytes: it leaves its place while the hub is changed by its inputs.
         let mut session = std::mem::take(&mut self.conns[slot.index()].session);
         let held = session.held_bytes();
-        let message_bytes_max = self.message_bytes_max(slot);
+        let rules = self.rules(slot);
+        let deflates = self.conns[slot.index()].agreement.is_some();
+        let mut waits = false;
         let outcome = loop {
-            match session.next(&mut bytes, message_bytes_max) {
+            if deflates && self.must_wait_to_inflate(slot) {
+                waits = true;
+                break None;
+            }
+            match session.next(&mut bytes, rules) {
                 Ok(Some(Input::Message { kind, payload })) => {
                     if let Err(stop) = self.message(now, slot, kind, payload) {
+                        break Some(Err(stop));
+                    }
+                }
+                Ok(Some(Input::Deflated { kind, payload })) => {
+                    let deflated = payload.as_slice();
+                    if let Err(stop) = self.message_deflated(now, slot, kind, deflated) {
                         break Some(Err(stop));
                     }
                 }
@@ -227,6 +246,7 @@ impl Hub {
             None if self.inbound > self.config.limits.inbound_bytes_max => {
                 self.fail(now, slot, CloseReason::Inbound, CloseCode::TRY_LATER, "no memory");
             }
+            None if waits => self.put_off(now, slot, bytes),
             None => {}
             Some(Ok(closing)) => {
                 self.conns[slot.index()].heard_goodbye = true;
@@ -260,24 +280,32 @@ impl Hub {
         }
     }
 
+    /// What this connection may say.
+    #[inline]
+    fn rules(&self, slot: Slot) -> Rules {
+        let deflates = self.conns[slot.index()].agreement.is_some();
+        Rules::new(self.message_bytes_max(slot), deflates)
+    }
+
     /// Payload bytes of a message of this connection.
     #[inline]
-    fn message_bytes_max(&self, slot: Slot) -> usize {
+    pub(super) fn message_bytes_max(&self, slot: Slot) -> usize {
         self.message_bytes_max[self.conns[slot.index()].route.index()]
     }
 
     /// After our close frame only the peer's is of interest.
     fn await_goodbye(&mut self, slot: Slot, mut bytes: &mut [u8]) {
-        let message_bytes_max = self.message_bytes_max(slot);
+        let rules = self.rules(slot);
         let conn = &mut self.conns[slot.index()];
         if conn.deaf || conn.heard_goodbye {
             return;
         }
         let held = conn.session.held_bytes();
         loop {
-            match conn.session.next(&mut bytes, message_bytes_max) {
+            match conn.session.next(&mut bytes, rules) {
                 Ok(Some(Input::Close(_))) => conn.heard_goodbye = true,
-                Ok(Some(Input::Message { .. } | Input::Ping(_) | Input::Pong(_))) => continue,
+                Ok(Some(Input::Message { .. } | Input::Deflated { .. })) => continue,
+                Ok(Some(Input::Ping(_) | Input::Pong(_))) => continue,
                 Ok(None) => break,
                 Err(_) => conn.deaf = true,
             }
@@ -361,11 +389,12 @@ pub(super) struct Accepted {
     /// The client's, where people have names.
     nick: Option<Arc<str>>,
     encoding: Encoding,
+    agreement: Option<Agreement>,
     subscription: Subscription,
 }
 
 impl Answer {
-    fn to(head: &[u8], full: bool, config: &Config) -> Result<Self, Refusal> {
+    fn to(head: &[u8], full: bool, window: bool, config: &Config) -> Result<Self, Refusal> {
         let request = Request::parse(head, &config.limits)?;
         if full {
             return Err(Refusal::full());
@@ -390,15 +419,19 @@ impl Answer {
         };
         let mut offered = request.subprotocols().filter_map(Encoding::of_subprotocol);
         let picked = offered.find(served);
-        let mut response = Vec::new();
-        upgrade.write_response_picking(picked.map(Encoding::subprotocol), &mut response);
         let (encoding, nick) = match (route.kind, picked) {
             (Kind::Chat, Some(Encoding::Chat)) => (Encoding::Chat, chat::name_in(request.query())?),
             (Kind::Chat, _) => (Encoding::Line, chat::name_in(request.query())?),
             (Kind::Room | Kind::Echo | Kind::Handled, picked) => (picked.unwrap_or_default(), None),
         };
+        let agreement = request.agreement(route.compression)?.filter(|_| encoding.deflates());
+        let agreement = agreement.map(|it| if window { it } else { it.without_window() });
+        let mut response = Vec::new();
+        let subprotocol = picked.map(Encoding::subprotocol);
+        upgrade.write_response_agreeing(subprotocol, agreement, &mut response);
         let subscription = adapter::subscription(&request, encoding)?;
-        let accepted = Accepted { response, route: id, name, nick, encoding, subscription };
+        let accepted =
+            Accepted { response, route: id, name, nick, encoding, agreement, subscription };
         Ok(Self::Upgrade { accepted, token })
     }
 }

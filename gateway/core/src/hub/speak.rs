@@ -1,12 +1,14 @@
 //! Messages: from whoever says them into what each lane of the room says.
 
+use super::deflation::Spelling;
 use super::edge::Stop;
 use super::{Hub, Role, Unanswered, Who, places};
 use crate::body::Body;
 use crate::chunk::{Chunk, Span};
+use crate::deflate::Reach;
 use crate::dispatch::{Published, RoomKey};
 use crate::encoding::Encoding;
-use crate::frame::Kind;
+use crate::frame::{Kind, Opcode};
 use crate::id::{Author, ShardId};
 use crate::lane::Skip;
 use crate::lanes::LaneId;
@@ -50,7 +52,7 @@ impl Hub {
                 self.chat(now, slot, lane, kind, payload);
             }
             Role::Member { lane, .. } => return self.say(now, slot, lane, kind, payload),
-            Role::Echo => self.say_to(slot, kind, payload),
+            Role::Echo => self.say_to(now, slot, kind, payload),
             // Its handler has served it, or its middleware did not want that.
             Role::Handled => {}
             Role::Nothing | Role::Waiting { .. } => {
@@ -62,15 +64,34 @@ impl Hub {
 
     /// A message for one connection alone.
     #[inline(always)]
-    pub(super) fn say_to(&mut self, slot: Slot, kind: Kind, payload: Payload<'_>) {
+    pub(super) fn say_to(&mut self, now: Now, slot: Slot, kind: Kind, payload: Payload<'_>) {
         let start = self.pending.direct.len();
         self.prepare_direct();
+        if self.reach(slot) != Reach::None && self.say_deflated(now, slot, kind, &payload) {
+            return;
+        }
         match self.large(payload) {
             Ok(body) => self.pending.direct.push_body(kind.opcode(), body),
             Err(payload) => self.pending.direct.push_frame(kind.opcode(), payload.as_slice()),
         }
         self.counters.deliveries += 1;
         self.address(slot, start, true);
+    }
+
+    /// Says a message to one connection alone as it reads it best, if that is worth it.
+    #[inline(never)]
+    fn say_deflated(&mut self, now: Now, slot: Slot, kind: Kind, payload: &Payload<'_>) -> bool {
+        let (limits, form) = (&self.config.limits, (Spelling::Bytes, self.reach(slot)));
+        self.deflation.next_message();
+        let message = payload.as_slice();
+        let Some(deflated) = self.deflation.deflated(now, limits, message, form) else {
+            return false;
+        };
+        let start = self.pending.direct.len();
+        self.pending.direct.push_deflated(kind.opcode(), deflated);
+        self.counters.deliveries += 1;
+        self.address(slot, start, true);
+        true
     }
 
     /// Publishes a message to the room; its author does not hear it.
@@ -141,7 +162,7 @@ impl Hub {
             Published::Said { prev, position } => {
                 let (offset, origin) = (position.offset, ShardId::default());
                 let meta = Meta { prev, offset, author, origin, id: 0, kind };
-                self.append(room, position.epoch, &meta, words);
+                self.append(now, room, position.epoch, &meta, words);
                 if let Some((slot, publish)) = by {
                     self.acknowledge(slot, publish, position);
                 }
@@ -187,13 +208,21 @@ impl Hub {
     }
 
     /// Appends a message to what the room's lanes say next, each in its encoding.
-    pub(super) fn append(&mut self, room: RoomKey, epoch: Epoch, meta: &Meta, words: Words<'_>) {
-        for id in self.lanes.of(room).into_iter().flatten() {
-            self.append_to(id, epoch, meta, words);
+    pub(super) fn append(
+        &mut self,
+        now: Now,
+        room: RoomKey,
+        epoch: Epoch,
+        meta: &Meta,
+        words: Words<'_>,
+    ) {
+        self.deflation.next_message();
+        for id in self.lanes.of(room) {
+            self.append_to(now, id, epoch, meta, words);
         }
     }
 
-    fn append_to(&mut self, id: LaneId, epoch: Epoch, meta: &Meta, words: Words<'_>) {
+    fn append_to(&mut self, now: Now, id: LaneId, epoch: Epoch, meta: &Meta, words: Words<'_>) {
         let own = self.seat_of(id, meta.author);
         let excluded = own.filter(|&(slot, _)| !self.hears_itself(slot));
         let lane = self.lanes.lane(id);
@@ -209,7 +238,11 @@ impl Hub {
         self.fill(id);
         let lane = self.lanes.lane_mut(id);
         let start = lane.filling.len();
-        lane.encoding.push(&mut lane.filling, epoch, meta, words, &json);
+        if lane.reach == Reach::None || !self.append_deflated(now, id, meta.kind, words, &json) {
+            let lane = self.lanes.lane_mut(id);
+            lane.encoding.push(&mut lane.filling, epoch, meta, words, &json);
+        }
+        let lane = self.lanes.lane_mut(id);
         let span = Span { start, end: lane.filling.len() };
         self.scratch.json = json;
         if let Some((slot, seat)) = excluded {
@@ -222,6 +255,33 @@ impl Hub {
             self.exclude_others(id, meta.author, span);
         }
         self.queue_lane(id);
+    }
+
+    /// Appends a message as members who inflate it read it best, if that is worth it.
+    #[inline(never)]
+    fn append_deflated(
+        &mut self,
+        now: Now,
+        id: LaneId,
+        kind: Kind,
+        words: Words<'_>,
+        json: &[u8],
+    ) -> bool {
+        let lane = self.lanes.lane_mut(id);
+        let limits = &self.config.limits;
+        let (spelling, opcode, message) = match lane.encoding {
+            Encoding::Chat => (Spelling::Json, Opcode::Text, Some(json.into())),
+            // What is too long for it is not even read.
+            _ if words.len() > limits.deflate_bytes_max => return false,
+            _ => (Spelling::Bytes, kind.opcode(), words.read()),
+        };
+        let Some(message) = message else { return false };
+        let form = (spelling, lane.reach);
+        let Some(deflated) = self.deflation.deflated(now, limits, &message, form) else {
+            return false;
+        };
+        lane.filling.push_deflated(opcode, deflated);
+        true
     }
 
     /// Whether who publishes by this connection is told so too.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::deflate::Compression;
 use crate::handler::Mount;
 use crate::handshake::{Refusal, Request, percent_decode};
 use crate::hub::MemberPolicy;
@@ -81,6 +82,8 @@ pub struct RouteConfig {
     /// `https://app.example`, or `*` for all. Those of the host that was asked for always may, and
     /// so may who is no browser. Default: all, or none besides those on a route with `auth`.
     pub origins: Vec<String>,
+    /// Whether messages may be deflated, where a client can.
+    pub compression: Compression,
     /// Whether who sends a message hears it too.
     pub includes_sender: bool,
     /// What becomes of members that do not read as fast as their room speaks; without it the
@@ -151,6 +154,8 @@ pub struct Route {
     pub namespace: Option<Namespace>,
     /// What a client has to show.
     pub auth: Auth,
+    /// Whether messages may be deflated.
+    pub compression: Compression,
     /// Whether who sends a message hears it too.
     pub includes_sender: bool,
     /// What becomes of slow members, if not what the node says.
@@ -260,6 +265,7 @@ impl Routes {
             kind: config.kind,
             namespace,
             auth: config.auth,
+            compression: config.compression,
             includes_sender: config.includes_sender,
             member_policy: config.member_policy,
             message_bytes_max: config.message_bytes_max.unwrap_or(usize::MAX),

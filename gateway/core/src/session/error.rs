@@ -33,6 +33,10 @@ pub enum ProtocolError {
     NotUtf8,
     /// A message longer than is accepted.
     TooBig,
+    /// A message that is longer than is accepted once it is inflated.
+    InflatesTooBig,
+    /// A message that says it is deflated and is not.
+    NotDeflate,
     /// A message that is none of the connection's subprotocol.
     Adapter,
 }
@@ -42,8 +46,8 @@ impl ProtocolError {
     #[must_use]
     pub fn code(self) -> CloseCode {
         match self {
-            Self::NotUtf8 => CloseCode::INVALID,
-            Self::TooBig => CloseCode::TOO_BIG,
+            Self::NotUtf8 | Self::NotDeflate => CloseCode::INVALID,
+            Self::TooBig | Self::InflatesTooBig => CloseCode::TOO_BIG,
             Self::Adapter => CloseCode::POLICY,
             Self::ReservedBits
             | Self::UnknownOpcode
@@ -75,6 +79,8 @@ impl ProtocolError {
             Self::NotUtf8 => "text is not UTF-8",
             Self::Adapter => "message is none of the subprotocol",
             Self::TooBig => "message is too big",
+            Self::InflatesTooBig => "message is too big once inflated",
+            Self::NotDeflate => "message cannot be inflated",
         }
     }
 }

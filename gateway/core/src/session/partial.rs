@@ -1,7 +1,7 @@
 //! What a client has said in part: a header, a control frame, a message.
 
 use super::error::ProtocolError;
-use super::{Control, Input, Payload, control_input, take};
+use super::{Control, Input, Payload, Rules, control_input, take};
 use crate::frame::{HEADER_BYTES_MAX, Header, Kind, Opcode};
 use crate::mask::Mask;
 use crate::utf8::Utf8;
@@ -41,13 +41,13 @@ impl Partial {
     pub(super) fn next<'a>(
         &mut self,
         input: &mut &'a mut [u8],
-        message_bytes_max: usize,
+        rules: Rules,
     ) -> Result<Option<Input<'a>>, ProtocolError> {
         loop {
             let mut frame = match self.frame.take() {
                 Some(frame) => frame,
-                None => match self.stash.header(input)? {
-                    Some(header) => self.begin(&header, message_bytes_max)?,
+                None => match self.stash.header(input, rules)? {
+                    Some(header) => self.begin(&header, rules)?,
                     None => return Ok(None),
                 },
             };
@@ -68,8 +68,8 @@ impl Partial {
     }
 
     /// Starts a frame, by the rules of fragmentation.
-    fn begin(&mut self, header: &Header, message_bytes_max: usize) -> Result<Frame, ProtocolError> {
-        let &Header { opcode, fin, payload_len, mask } = header;
+    fn begin(&mut self, header: &Header, rules: Rules) -> Result<Frame, ProtocolError> {
+        let &Header { opcode, fin, deflated, payload_len, mask } = header;
         if !opcode.is_control() {
             let message = match (opcode, self.message.take()) {
                 (Opcode::Continuation, Some(message)) => message,
@@ -77,10 +77,10 @@ impl Partial {
                 (Opcode::Continuation, None) => return Err(ProtocolError::NothingToContinue),
                 // RFC 6455 §5.4: fragments of two messages are not mixed.
                 (_, Some(_)) => return Err(ProtocolError::Unfinished),
-                (Opcode::Text, None) => Message::new(Kind::Text),
-                (_, None) => Message::new(Kind::Binary),
+                (Opcode::Text, None) => Message::new(Kind::Text, deflated),
+                (_, None) => Message::new(Kind::Binary, deflated),
             };
-            self.message = Some(message.expecting(payload_len, fin, message_bytes_max)?);
+            self.message = Some(message.expecting(payload_len, fin, rules)?);
         }
         // A control frame is short, and a message that fits the limit fits the memory.
         Ok(Frame { opcode, fin, mask, left: payload_len as usize })
@@ -115,11 +115,16 @@ struct Stash {
 
 impl Stash {
     /// Takes a header off `input`, whose first bytes may have come before.
-    fn header(&mut self, input: &mut &mut [u8]) -> Result<Option<Header>, ProtocolError> {
+    fn header(
+        &mut self,
+        input: &mut &mut [u8],
+        rules: Rules,
+    ) -> Result<Option<Header>, ProtocolError> {
         let before = usize::from(self.len);
         let more = input.len().min(HEADER_BYTES_MAX - before);
         self.bytes[before..before + more].copy_from_slice(&input[..more]);
-        let Some((header, header_len)) = Header::parse(&self.bytes[..before + more])? else {
+        let begun = &self.bytes[..before + more];
+        let Some((header, header_len)) = Header::parse(begun, rules.reserved)? else {
             assert_eq!(more, input.len(), "fourteen bytes hold every header");
             self.len += more as u8;
             take(input, more);
@@ -135,6 +140,7 @@ impl Stash {
 #[derive(Debug)]
 struct Message {
     kind: Kind,
+    deflated: bool,
     bytes: Vec<u8>,
     /// Bytes beyond which the buffer never needs to grow, as far as is known.
     bytes_max: usize,
@@ -142,18 +148,14 @@ struct Message {
 }
 
 impl Message {
-    fn new(kind: Kind) -> Self {
-        Self { kind, bytes: Vec::new(), bytes_max: 0, utf8: Utf8::default() }
+    fn new(kind: Kind, deflated: bool) -> Self {
+        Self { kind, deflated, bytes: Vec::new(), bytes_max: 0, utf8: Utf8::default() }
     }
 
     /// Expects another fragment of `len` bytes, unless the message would be too long.
-    fn expecting(
-        mut self,
-        len: u64,
-        fin: bool,
-        message_bytes_max: usize,
-    ) -> Result<Self, ProtocolError> {
+    fn expecting(mut self, len: u64, fin: bool, rules: Rules) -> Result<Self, ProtocolError> {
         // RFC 6455 §10.4: frames and messages are bounded against those who send huge ones.
+        let message_bytes_max = rules.payload_bytes_max(self.deflated);
         let room = message_bytes_max.saturating_sub(self.bytes.len());
         if len > room as u64 {
             return Err(ProtocolError::TooBig);
@@ -164,7 +166,7 @@ impl Message {
     }
 
     fn append(&mut self, payload: &[u8]) -> Result<(), ProtocolError> {
-        if self.kind == Kind::Text {
+        if self.kind == Kind::Text && !self.deflated {
             // RFC 6455 §8.1, at once: nothing that follows could make it valid.
             self.utf8.push(payload)?;
         }
@@ -185,6 +187,10 @@ impl Message {
         }
         // Whoever shares the payload keeps its buffer.
         self.bytes.shrink_to_fit();
-        Ok(Input::Message { kind: self.kind, payload: Payload::Assembled(self.bytes) })
+        let (kind, payload) = (self.kind, Payload::Assembled(self.bytes));
+        Ok(match self.deflated {
+            true => Input::Deflated { kind, payload },
+            false => Input::Message { kind, payload },
+        })
     }
 }

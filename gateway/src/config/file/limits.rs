@@ -55,7 +55,7 @@ fn set<'a>(
 /// All but `transit`. What contradicts itself is refused by [`Limits::check`]; these bounds refuse
 /// what would overflow, or turn off what cannot be. Each segment of a path is bounded like a room's
 /// name, so that bound leaves the paths built in reachable.
-fn entries(limits: &mut Limits) -> [Entry<'_>; 29] {
+fn entries(limits: &mut Limits) -> [Entry<'_>; 36] {
     use Field::{U32, Usize};
     let l = limits;
     [
@@ -75,6 +75,13 @@ fn entries(limits: &mut Limits) -> [Entry<'_>; 29] {
         ("read_bytes_max", Usize(&mut l.read_bytes_max), 1024..=64 * MIB, Bytes),
         ("cork_bytes_max", Usize(&mut l.cork_bytes_max), 0..=MIB, Bytes),
         ("share_bytes_min", Usize(&mut l.share_bytes_min), 1024..=GIB, Bytes),
+        ("deflate_bytes_min", Usize(&mut l.deflate_bytes_min), 0..=GIB, Bytes),
+        ("deflate_bytes_max", Usize(&mut l.deflate_bytes_max), 0..=GIB, Bytes),
+        ("deflate_level", U32(&mut l.deflate_level), 1..=9, Pieces),
+        ("deflate_bytes_per_sec", Usize(&mut l.deflate_bytes_per_sec), 0..=1024 * GIB, Bytes),
+        ("inflated_bytes_per_sec", Usize(&mut l.inflated_bytes_per_sec), 1024..=1024 * GIB, Bytes),
+        ("inflated_turn_bytes_max", Usize(&mut l.inflated_turn_bytes_max), 1024..=GIB, Bytes),
+        ("windows_bytes_max", Usize(&mut l.windows_bytes_max), 0..=1024 * GIB, Bytes),
         ("rooms_max", Usize(&mut l.rooms_max), 0..=65_536, Pieces),
         ("handler_bytes_max", Usize(&mut l.handler_bytes_max), 1024..=GIB, Bytes),
         ("ping_secs", U32(&mut l.ping_secs), 0..=DAY, Seconds),

@@ -1,5 +1,6 @@
 //! `[[route]]` and `[[namespace]]`: what is served, and what is kept of its rooms.
 
+use gateway_core::deflate::Compression;
 use gateway_core::hub::MemberPolicy;
 use gateway_core::limits::Limits;
 use gateway_core::log::Retention;
@@ -11,6 +12,11 @@ use super::table::{Table, Unit, Wrong};
 
 const KINDS: [(&str, Kind); 3] = [("room", Kind::Room), ("chat", Kind::Chat), ("echo", Kind::Echo)];
 const AUTHS: [(&str, Auth); 2] = [("none", Auth::None), ("bearer", Auth::Bearer)];
+const COMPRESSIONS: [(&str, Compression); 3] = [
+    ("shared", Compression::Shared),
+    ("takeover", Compression::Takeover),
+    ("off", Compression::Off),
+];
 const POLICIES: [(&str, MemberPolicy); 4] = [
     ("close", MemberPolicy::Close),
     ("gap", MemberPolicy::Gap),
@@ -44,6 +50,7 @@ fn route(table: &Table<'_>, limits: &Limits) -> Result<Layered, Wrong> {
         "kind",
         "auth",
         "origins",
+        "compression",
         "include_sender",
         "policy",
         "message_bytes_max",
@@ -56,6 +63,7 @@ fn route(table: &Table<'_>, limits: &Limits) -> Result<Layered, Wrong> {
         kind: table.choice("kind", &KINDS)?.unwrap_or_default(),
         auth: table.choice("auth", &AUTHS)?.unwrap_or_default(),
         origins: table.texts("origins")?,
+        compression: table.choice("compression", &COMPRESSIONS)?.unwrap_or_default(),
         includes_sender: table.flag("include_sender")?.unwrap_or_default(),
         member_policy: table.choice("policy", &POLICIES)?,
         message_bytes_max: table.number(
