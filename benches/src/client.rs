@@ -34,9 +34,21 @@ impl Client {
     /// # Errors
     /// If the server does not take it.
     pub(crate) fn connect(addr: SocketAddr, path: &str) -> Result<Self> {
+        Self::connect_with(addr, path, None)
+    }
+
+    /// As [`connect`](Self::connect), with an extension that the server must agree on.
+    ///
+    /// # Errors
+    /// If the server does not take it.
+    pub(crate) fn connect_with(
+        addr: SocketAddr,
+        path: &str,
+        extension: Option<&str>,
+    ) -> Result<Self> {
         let mut stream = TcpStream::connect(addr).context("cannot connect")?;
         stream.set_nodelay(true)?;
-        upgrade::request(&mut stream, path)?;
+        upgrade::request(&mut stream, path, extension)?;
         stream.set_nonblocking(true)?;
         Ok(Self { stream, got: 0, rest: Vec::new() })
     }

@@ -8,6 +8,7 @@ use crate::Outcome;
 use crate::client::Client;
 use crate::contest::FLOOR;
 use crate::flags::{Bare, Idle, Mode};
+use crate::frames;
 use crate::json::Json;
 use crate::machine;
 use crate::server::Server;
@@ -16,6 +17,15 @@ use crate::verdict::Verdict;
 
 /// User memory that Weir may take for a connection, in bytes.
 const GOAL: f64 = 1024.0;
+
+/// User memory that a connection may take more if its messages are deflated, in bytes.
+const DEFLATED_GOAL: f64 = 300.0;
+
+/// RFC 7692 §7.2.3.1: "Hello", as the payload of a message that is deflated.
+const HELLO: &[u8] = b"\xf2\x48\xcd\xc9\xc9\x07\x00";
+
+/// FIN, the bit that says so, and the opcode of a text.
+const DEFLATED_TEXT: u8 = 0xc1;
 
 /// Connections that are not counted: they pay for what a server has once.
 const FIRST: usize = 100;
@@ -46,24 +56,35 @@ pub(crate) fn run(flags: &Idle) -> Result<Outcome> {
     println!("idle: {connections} connections, on {}", machine::describe());
     machine::allow_descriptors((FIRST + connections) as u64 + DESCRIPTORS_SPARE)?;
     let bare = Bare { port: 0, core: None, payload: 8, burst: 1, mode: Mode::Concat };
-    let floor = measure(&Server::bare(FLOOR, &bare, shared)?, connections)?;
-    let weir = measure(&Server::weir(shared)?, connections)?;
+    let floor = measure(&Server::bare(FLOOR, &bare, shared)?, connections, None)?;
+    let weir = measure(&Server::weir(shared)?, connections, None)?;
+    let server = Server::weir_with("deflated", 1, shared)?;
+    let deflated = measure(&server, connections, Some("permessage-deflate"))?;
 
-    let numbers = [&floor, &weir].map(Memory::json);
-    let measured = Spread::of(std::iter::once(weir.user));
-    let what = "weir's user memory per connection, bytes".to_owned();
-    let verdict = Verdict { what, measured, goal: GOAL, digits: 0 };
-    Ok(Outcome::new("idle", vec![verdict], vec![("servers", Json::List(numbers.into()))]))
+    let numbers = [&floor, &weir, &deflated].map(Memory::json);
+    let verdict = |what: &str, bytes, goal| {
+        let measured = Spread::of(std::iter::once(bytes));
+        Verdict { what: what.to_owned(), measured, goal, digits: 0 }
+    };
+    let verdicts = vec![
+        verdict("weir's user memory per connection, bytes", weir.user, GOAL),
+        verdict(
+            "what a connection that deflates takes more, bytes",
+            deflated.user - weir.user,
+            DEFLATED_GOAL,
+        ),
+    ];
+    Ok(Outcome::new("idle", verdicts, vec![("servers", Json::List(numbers.into()))]))
 }
 
-fn measure(server: &Server, connections: usize) -> Result<Memory> {
-    try_measure(server, connections).map_err(|error| server.blame(error))
+fn measure(server: &Server, connections: usize, extension: Option<&str>) -> Result<Memory> {
+    try_measure(server, connections, extension).map_err(|error| server.blame(error))
 }
 
-fn try_measure(server: &Server, connections: usize) -> Result<Memory> {
-    let first = connect(server, 0..FIRST)?;
+fn try_measure(server: &Server, connections: usize, extension: Option<&str>) -> Result<Memory> {
+    let first = connect(server, 0..FIRST, extension)?;
     let (user_before, slab_before) = resting(server)?;
-    let silent = connect(server, FIRST..FIRST + connections)?;
+    let silent = connect(server, FIRST..FIRST + connections, extension)?;
     let (user, slab) = resting(server)?;
     let each = |before: u64, after: u64| (after as f64 - before as f64) / connections as f64;
     let memory = Memory {
@@ -72,7 +93,7 @@ fn try_measure(server: &Server, connections: usize) -> Result<Memory> {
         slab: each(slab_before, slab),
     };
     println!(
-        "  {:<6} {:>6.0} bytes of user memory per connection, about {:.0} of kernel slab \
+        "  {:<8} {:>6.0} bytes of user memory per connection, about {:.0} of kernel slab \
          (both ends)",
         memory.name, memory.user, memory.slab
     );
@@ -80,9 +101,23 @@ fn try_measure(server: &Server, connections: usize) -> Result<Memory> {
     Ok(memory)
 }
 
-fn connect(server: &Server, indices: std::ops::Range<usize>) -> Result<Vec<Client>> {
-    let path = |index: usize| format!("/ws/idle-{}", index / ROOM_MEMBERS);
-    indices.map(|index| Client::connect(server.addr(), &path(index))).collect()
+/// Connects so many, each of which has said something deflated if that was agreed on.
+fn connect(
+    server: &Server,
+    indices: std::ops::Range<usize>,
+    extension: Option<&str>,
+) -> Result<Vec<Client>> {
+    let mut hello = Vec::new();
+    frames::append_masked(&mut hello, DEFLATED_TEXT, HELLO, [1, 2, 3, 4]);
+    let connect = |index: usize| {
+        let path = format!("/ws/idle-{}", index / ROOM_MEMBERS);
+        let mut client = Client::connect_with(server.addr(), &path, extension)?;
+        if extension.is_some() {
+            client.write(&hello)?;
+        }
+        Ok(client)
+    };
+    indices.map(connect).collect()
 }
 
 /// The server's memory and the kernel's, after a moment.

@@ -34,14 +34,17 @@ pub(crate) fn accept(stream: &mut TcpStream) -> Result<String> {
     Ok(path.to_owned())
 }
 
-/// Asks for `path` on a blocking stream and waits for the server to agree.
+/// Asks for `path` on a blocking stream and waits for the server to agree, with an extension if
+/// one is named.
 ///
 /// # Errors
 /// If it does not, or not in time.
-pub(crate) fn request(stream: &mut TcpStream, path: &str) -> Result<()> {
+pub(crate) fn request(stream: &mut TcpStream, path: &str, extension: Option<&str>) -> Result<()> {
+    let offer = extension.map(|name| format!("Sec-WebSocket-Extensions: {name}\r\n"));
+    let offer = offer.unwrap_or_default();
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n\r\n"
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n{offer}\r\n"
     );
     stream.write_all(request.as_bytes())?;
     let head = read_head(stream)?;
@@ -49,6 +52,8 @@ pub(crate) fn request(stream: &mut TcpStream, path: &str) -> Result<()> {
     ensure!(status.starts_with("HTTP/1.1 101"), "{path} was refused: {status}");
     let accept = field(&head, "sec-websocket-accept");
     ensure!(accept == Some(answer(KEY).as_str()), "the answer to the key is wrong: {accept:?}");
+    let agreed = field(&head, "sec-websocket-extensions").and_then(|it| it.split(';').next());
+    ensure!(agreed == extension, "{extension:?} was offered and {agreed:?} agreed on");
     Ok(())
 }
 
@@ -100,7 +105,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         let client = std::thread::spawn(move || {
-            request(&mut TcpStream::connect(addr).unwrap(), "/ws/lobby").unwrap();
+            request(&mut TcpStream::connect(addr).unwrap(), "/ws/lobby", None).unwrap();
         });
         assert_eq!(accept(&mut listener.accept().unwrap().0).unwrap(), "/ws/lobby");
         client.join().unwrap();
@@ -112,7 +117,7 @@ mod tests {
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (mut server, _) = listener.accept().unwrap();
         server.write_all(b"HTTP/1.1 503 Service Unavailable\r\n\r\n").unwrap();
-        let error = request(&mut client, "/ws/lobby").unwrap_err().to_string();
+        let error = request(&mut client, "/ws/lobby", None).unwrap_err().to_string();
         assert!(error.contains("503"), "{error}");
     }
 }

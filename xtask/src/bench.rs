@@ -51,6 +51,7 @@ fn of_the_core(measure: Measure) -> Option<Invocation> {
     let benches: &[&str] = match measure {
         Measure::Micro => &["micro"],
         Measure::Parser => &["frame", "mask", "utf8"],
+        Measure::Deflate => &["deflate"],
         Measure::Instructions => &["instructions"],
         Measure::Fanout | Measure::Echo | Measure::Idle | Measure::All => return None,
     };
@@ -74,6 +75,7 @@ fn questions(measure: Measure) -> Vec<String> {
         | Measure::Idle
         | Measure::Instructions
         | Measure::Micro
+        | Measure::Deflate
         | Measure::Parser => vec![name(measure)],
     }
 }

@@ -112,6 +112,8 @@ pub(crate) enum Measure {
     Micro,
     /// What do frames, masks and UTF-8 cost, beside other libraries?
     Parser,
+    /// What does it cost to make messages small and large, beside other libraries?
+    Deflate,
 }
 
 #[derive(Args, Debug)]

@@ -9,6 +9,11 @@ use super::{Reach, TAIL};
 /// A message must shrink by at least this part of it, or it is not worth being inflated.
 const WORTH: usize = 16;
 
+/// Bytes beside those of the message that a short one may take.
+const ROOM_BYTES_MIN: usize = 64;
+
+const WIDE_BITS: u8 = 15;
+
 /// Window bits of those who asked for less than 15. No compressor of this kind has fewer than 9,
 /// and with 9 none refers back further than 250 bytes, which a window of 8 bits holds too.
 const NARROW_BITS: u8 = 9;
@@ -28,36 +33,33 @@ impl Deflater {
     }
 
     /// Replaces what is in `out` by the message as RFC 7692 §7.2.1 has it, which refers to nothing
-    /// before it. Whether that is worth it: no if the message does not become smaller.
+    /// before it. Whether that is worth it: not if the message does not become smaller.
+    ///
+    /// Each message is brought to its end: a compressor that is begun anew while it has something
+    /// to give remembers where that stood, and panics some messages later (zlib-rs 0.6.8).
     pub fn deflate(&mut self, message: &[u8], reach: Reach, out: &mut Vec<u8>) -> bool {
         let level = self.level;
-        let make = |bits| move || Compress::new_with_window_bits(level, false, bits);
-        let state = match reach {
+        let place = match reach {
             Reach::None => return false,
-            Reach::Wide => self.wide.get_or_insert_with(make(15)),
-            Reach::Narrow => self.narrow.get_or_insert_with(make(NARROW_BITS)),
+            Reach::Wide => &mut self.wide,
+            Reach::Narrow => &mut self.narrow,
         };
+        let bits = if reach == Reach::Wide { WIDE_BITS } else { NARROW_BITS };
+        let state = place.get_or_insert_with(|| Compress::new_with_window_bits(level, false, bits));
         state.reset();
         out.clear();
-        // What needs more room than that is not worth it; what fills it may not be complete.
-        let room = message.len() - message.len() / WORTH;
-        out.reserve_exact(room);
-        let (len, deflated) = compress(state, message, out, room);
-        if !deflated || len >= room || !out.ends_with(&TAIL) {
+        // The fixed codes of the fastest level take at most nine bits for each eight.
+        out.resize(message.len() + message.len() / 8 + ROOM_BYTES_MIN, 0);
+        let done = state.compress(message, out, FlushCompress::Sync).is_ok();
+        out.truncate(state.total_out() as usize);
+        if !done || state.total_in() != message.len() as u64 || !out.ends_with(&TAIL) {
+            // What is left in it would come with the next message, or worse.
+            *place = None;
             return false;
         }
-        out.truncate(len - TAIL.len());
-        true
+        out.truncate(out.len() - TAIL.len());
+        out.len() < message.len() - message.len() / WORTH
     }
-}
-
-/// Compresses into at most `room` bytes; how many it took, and whether all of the message is there.
-fn compress(state: &mut Compress, message: &[u8], out: &mut Vec<u8>, room: usize) -> (usize, bool) {
-    out.resize(room, 0);
-    let done = state.compress(message, out, FlushCompress::Sync).is_ok();
-    let len = state.total_out() as usize;
-    out.truncate(len);
-    (len, done && state.total_in() == message.len() as u64)
 }
 
 impl fmt::Debug for Deflater {
@@ -69,13 +71,23 @@ impl fmt::Debug for Deflater {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deflate::Inflater;
+    use crate::deflate::{Inflater, letter};
 
     /// Text like that of feeds and chats.
     fn feed(len: usize) -> Vec<u8> {
         let line =
             |n: usize| format!("{{\"symbol\":\"S{}\",\"price\":{}}},", n % 37, n * 7919 % 100_003);
         (0..).map(line).flat_map(String::into_bytes).take(len).collect()
+    }
+
+    /// Bytes that cannot be deflated.
+    fn noise(len: usize) -> Vec<u8> {
+        let mut seed: u64 = 5;
+        let byte = |_| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (seed >> 56) as u8
+        };
+        (0..len).map(byte).collect()
     }
 
     #[test]
@@ -96,14 +108,30 @@ mod tests {
     }
 
     #[test]
+    fn who_asked_for_a_narrow_window_can_read_what_it_gets_with_the_narrowest() {
+        let mut out = Vec::new();
+        for level in 1..=9 {
+            let mut deflater = Deflater::new(level);
+            // Repetitions at each distance around that of eight bits, and a long text.
+            let repeated =
+                (200..600).map(|distance| [&feed(40), &noise(distance - 40)[..]].concat());
+            for message in repeated.map(|part| part.repeat(4)).chain([feed(30_000)]) {
+                if !deflater.deflate(&message, Reach::Narrow, &mut out) {
+                    continue;
+                }
+                out.extend(TAIL);
+                out.extend([3, 0]);
+                let read = letter::read(&out);
+                assert!(read.bytes == message);
+                assert!(read.distance_max <= 256, "{} at level {level}", read.distance_max);
+            }
+        }
+    }
+
+    #[test]
     fn what_does_not_become_smaller_is_not_worth_it() {
         let (mut deflater, mut out) = (Deflater::new(1), Vec::new());
-        let mut seed: u64 = 5;
-        let byte = |_| {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            (seed >> 56) as u8
-        };
-        let noise: Vec<u8> = (0..5000).map(byte).collect();
+        let noise = noise(5000);
         for message in [&b""[..], b"x", b"hello", &noise] {
             assert!(!deflater.deflate(message, Reach::Wide, &mut out), "{}", message.len());
         }
