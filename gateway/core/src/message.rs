@@ -1,6 +1,7 @@
 //! A message as it travels between shards: canonical, in no client's encoding.
 
 use std::borrow::Cow;
+use std::sync::OnceLock;
 
 use crate::body::Body;
 use crate::frame::Kind;
@@ -78,7 +79,12 @@ struct Entry {
     /// Where the payload ends in the buffer; the next one starts there.
     end: u32,
     body: Option<Body>,
+    deflated: Deflated,
 }
+
+/// What a message is once it is deflated with the widest window, or that it is not worth it; made by
+/// the first shard that has members who read that, for the others. Nobody waits for who makes it.
+pub(crate) type Deflated = OnceLock<Option<Box<[u8]>>>;
 
 /// What a message costs beside its payload while it waits.
 pub const ENTRY_COST_BYTES: usize = 96;
@@ -100,7 +106,7 @@ impl Batch {
             }
         };
         let end = u32::try_from(self.bytes.len()).expect("a batch is bounded by Limits");
-        self.entries.push(Entry { meta, end, body });
+        self.entries.push(Entry { meta, end, body, deflated: OnceLock::new() });
     }
 
     /// The messages in order.
@@ -111,6 +117,11 @@ impl Batch {
             start = entry.end as usize;
             (entry.meta, entry.body.as_ref().map_or(Words::Bytes(bytes), Words::Body))
         })
+    }
+
+    /// Where the deflated form of a message is, or goes.
+    pub(crate) fn deflated(&self, index: usize) -> &Deflated {
+        &self.entries[index].deflated
     }
 
     /// Messages.

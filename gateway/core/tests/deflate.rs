@@ -383,3 +383,34 @@ fn a_connection_takes_its_agreement_and_its_window_along() {
     node.settle();
     assert_eq!(frames(&node.take(client)), [(0x81, words(700))]);
 }
+
+#[test]
+fn shards_that_hear_a_room_share_what_one_of_them_deflated() {
+    // So little may be deflated that a shard can do so twice.
+    let mut node = Node::new(4, |config| {
+        config.limits.small_room_members_max = 0;
+        config.limits.deflate_bytes_per_sec = 2000;
+    });
+    let author = node.connect(0, "/ws/a");
+    let members: Vec<_> = (1..4)
+        .map(|shard| {
+            let member = node.knock_with(shard, &offering("/ws/a", OFFER));
+            node.settle();
+            node.take(member);
+            member
+        })
+        .collect();
+    let mut deflated = Vec::new();
+    for _ in 0..6 {
+        node.raw(author, &masked(0x81, &words(1900)));
+        node.settle();
+        let got: Vec<_> = members.iter().map(|&member| node.take(member)).collect();
+        let got: Vec<_> = got.iter().map(|got| frames(got).remove(0)).collect();
+        deflated.push(got.iter().filter(|(first, _)| first & 0x40 != 0).count());
+        let mut bytes = got.iter().filter(|(first, _)| first & 0x40 != 0).map(|(_, bytes)| bytes);
+        let first = bytes.next();
+        assert!(bytes.all(|other| Some(other) == first), "the same bytes");
+    }
+    // Each shard's rate allows it to make two, in turn: those after it need not.
+    assert_eq!(deflated, [3, 3, 2, 2, 1, 1]);
+}

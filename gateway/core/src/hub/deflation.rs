@@ -11,6 +11,7 @@ use crate::deflate::{
 use crate::event::CloseReason;
 use crate::frame::Kind;
 use crate::limits::Limits;
+use crate::message::Deflated;
 use crate::session::{Payload, ProtocolError};
 use crate::slot::Slot;
 use crate::time::Now;
@@ -46,6 +47,13 @@ pub(super) enum Spelling {
     Json,
 }
 
+/// What the members of a lane hear, and how far back it may refer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Form {
+    pub(super) spelling: Spelling,
+    pub(super) reach: Reach,
+}
+
 #[derive(Debug, Default)]
 struct Made {
     state: State,
@@ -58,6 +66,8 @@ enum State {
     Unknown,
     Worth,
     NotWorth,
+    /// The rate did not allow it.
+    PutOff,
 }
 
 /// What a connection that deflates has cost, and may refer to.
@@ -100,26 +110,49 @@ impl Deflation {
     }
 
     /// The message that is being said, deflated, if that is worth it and the rate allows it.
-    pub(super) fn deflated(
-        &mut self,
+    /// `shared` is where other shards find it, too.
+    pub(super) fn deflated<'a>(
+        &'a mut self,
         now: Now,
         limits: &Limits,
         message: &[u8],
-        (spelling, reach): (Spelling, Reach),
-    ) -> Option<&[u8]> {
+        form: Form,
+        shared: Option<&'a Deflated>,
+    ) -> Option<&'a [u8]> {
         let fits = (limits.deflate_bytes_min..=limits.deflate_bytes_max).contains(&message.len());
-        if !fits || reach == Reach::None {
+        if !fits || form.reach == Reach::None {
             return None;
         }
-        let made = &mut self.made[spelling as usize][reach.index()];
+        // Only the form that most members read is shared.
+        let shared = shared.filter(|_| matches!(form.spelling, Spelling::Bytes));
+        let shared = shared.filter(|_| form.reach == Reach::Wide);
+        if let Some(made) = shared.and_then(Deflated::get) {
+            return made.as_deref();
+        }
+        let state = self.make(now, limits, message, form);
+        let bytes = &self.made[form.spelling as usize][form.reach.index()].bytes;
+        let deflated = (state == State::Worth).then_some(&**bytes);
+        if let Some(place) = shared.filter(|_| state != State::PutOff) {
+            // Another shard may have been faster, with the same bytes.
+            let _ = place.set(deflated.map(Into::into));
+        }
+        deflated
+    }
+
+    /// Deflates the message, unless that was done.
+    fn make(&mut self, now: Now, limits: &Limits, message: &[u8], form: Form) -> State {
+        let made = &mut self.made[form.spelling as usize][form.reach.index()];
         if made.state == State::Unknown {
             let (rate, until) = (limits.deflate_bytes_per_sec, &mut self.deflated_until);
-            let worth = rate > 0
-                && charge(now, until, message.len(), rate) <= NANOS_PER_SEC
-                && self.deflater.deflate(message, reach, &mut made.bytes);
-            made.state = if worth { State::Worth } else { State::NotWorth };
+            made.state = if rate == 0 || charge(now, until, message.len(), rate) > NANOS_PER_SEC {
+                State::PutOff
+            } else if self.deflater.deflate(message, form.reach, &mut made.bytes) {
+                State::Worth
+            } else {
+                State::NotWorth
+            };
         }
-        (made.state == State::Worth).then_some(&made.bytes)
+        made.state
     }
 }
 

@@ -84,7 +84,7 @@ impl Hub {
         let me = self.config.shard.unwrap_or_default();
         let epoch = self.dispatch.epoch(room);
         let mut count = numbered;
-        for (meta, words) in batch.iter() {
+        for (index, (meta, words)) in batch.iter().enumerate() {
             let meta = match &mut count {
                 Some(last) => {
                     let prev = std::mem::replace(last, last.next());
@@ -94,7 +94,8 @@ impl Hub {
             };
             // Without it nobody is left who would hear it.
             if let Some(epoch) = epoch {
-                self.append(now, room, epoch, &meta, words);
+                let shared = Some(batch.deflated(index));
+                self.append(now, room, epoch, &meta, words, shared);
             }
             if meta.origin == me && meta.id > 0 {
                 let offset = meta.offset;

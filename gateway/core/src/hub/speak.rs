@@ -1,6 +1,6 @@
 //! Messages: from whoever says them into what each lane of the room says.
 
-use super::deflation::Spelling;
+use super::deflation::{Form, Spelling};
 use super::edge::Stop;
 use super::{Hub, Role, Unanswered, Who, places};
 use crate::body::Body;
@@ -12,7 +12,7 @@ use crate::frame::{Kind, Opcode};
 use crate::id::{Author, ShardId};
 use crate::lane::Skip;
 use crate::lanes::LaneId;
-use crate::message::{ENTRY_COST_BYTES, Meta, Words};
+use crate::message::{Deflated, ENTRY_COST_BYTES, Meta, Words};
 use crate::mutant::Mutant;
 use crate::position::{Epoch, Offset, Position};
 use crate::route::{self, Namespace};
@@ -81,12 +81,11 @@ impl Hub {
     /// Says a message to one connection alone as it reads it best, if that is worth it.
     #[inline(never)]
     fn say_deflated(&mut self, now: Now, slot: Slot, kind: Kind, payload: &Payload<'_>) -> bool {
-        let (limits, form) = (&self.config.limits, (Spelling::Bytes, self.reach(slot)));
+        let (limits, message) = (&self.config.limits, payload.as_slice());
+        let form = Form { spelling: Spelling::Bytes, reach: self.reach(slot) };
         self.deflation.next_message();
-        let message = payload.as_slice();
-        let Some(deflated) = self.deflation.deflated(now, limits, message, form) else {
-            return false;
-        };
+        let deflated = self.deflation.deflated(now, limits, message, form, None);
+        let Some(deflated) = deflated else { return false };
         let start = self.pending.direct.len();
         self.pending.direct.push_deflated(kind.opcode(), deflated);
         self.counters.deliveries += 1;
@@ -162,7 +161,7 @@ impl Hub {
             Published::Said { prev, position } => {
                 let (offset, origin) = (position.offset, ShardId::default());
                 let meta = Meta { prev, offset, author, origin, id: 0, kind };
-                self.append(now, room, position.epoch, &meta, words);
+                self.append(now, room, position.epoch, &meta, words, None);
                 if let Some((slot, publish)) = by {
                     self.acknowledge(slot, publish, position);
                 }
@@ -215,14 +214,23 @@ impl Hub {
         epoch: Epoch,
         meta: &Meta,
         words: Words<'_>,
+        shared: Option<&Deflated>,
     ) {
         self.deflation.next_message();
         for id in self.lanes.of(room) {
-            self.append_to(now, id, epoch, meta, words);
+            self.append_to(now, id, epoch, meta, words, shared);
         }
     }
 
-    fn append_to(&mut self, now: Now, id: LaneId, epoch: Epoch, meta: &Meta, words: Words<'_>) {
+    fn append_to(
+        &mut self,
+        now: Now,
+        id: LaneId,
+        epoch: Epoch,
+        meta: &Meta,
+        words: Words<'_>,
+        shared: Option<&Deflated>,
+    ) {
         let own = self.seat_of(id, meta.author);
         let excluded = own.filter(|&(slot, _)| !self.hears_itself(slot));
         let lane = self.lanes.lane(id);
@@ -238,7 +246,9 @@ impl Hub {
         self.fill(id);
         let lane = self.lanes.lane_mut(id);
         let start = lane.filling.len();
-        if lane.reach == Reach::None || !self.append_deflated(now, id, meta.kind, words, &json) {
+        if lane.reach == Reach::None
+            || !self.append_deflated(now, id, meta.kind, words, &json, shared)
+        {
             let lane = self.lanes.lane_mut(id);
             lane.encoding.push(&mut lane.filling, epoch, meta, words, &json);
         }
@@ -266,6 +276,7 @@ impl Hub {
         kind: Kind,
         words: Words<'_>,
         json: &[u8],
+        shared: Option<&Deflated>,
     ) -> bool {
         let lane = self.lanes.lane_mut(id);
         let limits = &self.config.limits;
@@ -276,10 +287,9 @@ impl Hub {
             _ => (Spelling::Bytes, kind.opcode(), words.read()),
         };
         let Some(message) = message else { return false };
-        let form = (spelling, lane.reach);
-        let Some(deflated) = self.deflation.deflated(now, limits, &message, form) else {
-            return false;
-        };
+        let form = Form { spelling, reach: lane.reach };
+        let deflated = self.deflation.deflated(now, limits, &message, form, shared);
+        let Some(deflated) = deflated else { return false };
         lane.filling.push_deflated(opcode, deflated);
         true
     }
