@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use gateway_core::deflate::Compression;
 use gateway_core::hub::MemberPolicy;
 use gateway_core::log::Retention;
 use gateway_core::route::{Auth, Kind, RouteConfig};
@@ -43,6 +44,7 @@ fn routes_of_the_file_replace_all_that_are_built_in() {
         namespace = "feed"
         auth = "bearer"
         origins = ["https://app.example"]
+        compression = "takeover"
         include_sender = true
         policy = "lossy"
         message_bytes_max = "64KiB"
@@ -63,6 +65,7 @@ fn routes_of_the_file_replace_all_that_are_built_in() {
         kind: Kind::Room,
         auth: Auth::Bearer,
         origins: vec!["https://app.example".to_owned()],
+        compression: Compression::Takeover,
         includes_sender: true,
         member_policy: Some(MemberPolicy::Lossy),
         message_bytes_max: Some(64 << 10),
@@ -251,6 +254,10 @@ fn a_mistake_in_a_route_is_told_with_its_line() {
         ("auth = 'basic'", "4: route 1: auth is \"basic\"; write \"none\" or \"bearer\""),
         ("policy = 'drop'", "4: route 1: policy is \"drop\"; write \"close\", \"gap\", "),
         ("origins = 'https://a.example'", "4: route 1: origins is a text; write a list of texts"),
+        (
+            "compression = 'on'",
+            "4: route 1: compression is \"on\"; write \"shared\", \"takeover\" or \"off\"",
+        ),
         ("origins = [1]", "4: route 1: one of origins is a number; write a text in quotes"),
         ("origins = ['a.example']", "1: route 1: route \"/a\": its origin \"a.example\" is none"),
         ("include_sender = 'yes'", "4: route 1: include_sender is a text; write true or false"),
@@ -310,8 +317,8 @@ fn a_mistake_elsewhere_is_told_with_its_line() {
         ),
         (
             "\n[limits]\ninbound_bytes_max = '4GiB'",
-            "2: limits: inbound_bytes_max, message_bytes_max, turn_bytes_max, read_bytes_max \
-             and handler_bytes_max must stay below 4 GiB together",
+            "2: limits: inbound_bytes_max, message_bytes_max, turn_bytes_max, read_bytes_max, \
+             handler_bytes_max and inflated_turn_bytes_max must stay below 4 GiB together",
         ),
         ("[[namespace]]\npresence = true", "1: namespace 1: name is missing; write name = "),
         ("[[namespace]]\nname = 'wss'", "2: namespace 1: no route opens \"wss\"; write the name"),
