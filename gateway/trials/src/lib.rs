@@ -7,5 +7,6 @@
 pub mod attack;
 pub mod conform;
 mod process;
+pub mod raw;
 
 pub use self::process::Weir;
