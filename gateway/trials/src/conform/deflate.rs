@@ -95,10 +95,10 @@ mod tests {
                 ] {
                     let bytes = payload.bytes();
                     let message = Deflater::new(level).message(&bytes);
-                    let inflated = inflate(&message).expect(&payload.to_string());
+                    let inflated = inflate(&message).expect("it is what a compressor made");
                     assert!(inflated.bytes == *bytes, "{payload} at {level}");
                     let last = Deflater::new(level).last_message(&bytes);
-                    let inflated = inflate(&last).expect(&payload.to_string());
+                    let inflated = inflate(&last).expect("it is what a compressor made");
                     assert!(inflated.bytes == *bytes, "the last {payload} at {level}");
                 }
             }

@@ -98,8 +98,7 @@ pub(super) fn inflate(payload: &[u8]) -> Result<Inflated, &'static str> {
     let mut bits = Bits { bytes: &whole, at: 0, bit: 0 };
     let mut out = Inflated { bytes: Vec::new(), reach: 0 };
     loop {
-        // RFC 7692 §7.2.3.4: a last block may be followed by one more.
-        let _last = bits.take(1)?;
+        let last = bits.take(1)? == 1;
         match bits.take(2)? {
             0 => stored(&mut bits, &mut out)?,
             1 => coded(&mut bits, &mut out, &fixed())?,
@@ -108,6 +107,10 @@ pub(super) fn inflate(payload: &[u8]) -> Result<Inflated, &'static str> {
                 coded(&mut bits, &mut out, &codes)?;
             }
             _ => return Err("a block of the reserved kind"),
+        }
+        // RFC 7692 §7.2.3.4: a last block is padded, and followed by one more.
+        if last {
+            bits.align();
         }
         if bits.is_at_end() {
             return Ok(out);

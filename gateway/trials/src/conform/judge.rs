@@ -67,11 +67,11 @@ impl Player {
                 self.said = in_words(message);
             }
             Step::HangUp => {
-                self.untaken = ear.raw().hang_up().err();
+                self.untaken = self.untaken.take().or(ear.raw().hang_up().err());
                 self.said.push_str(", and nothing more");
             }
             Step::Hear(expected) => {
-                let came = ear.next();
+                let came = ear.next().map_err(|trouble| self.seen(trouble));
                 if !fits(expected, &came) {
                     let came = came.map_or_else(|trouble| trouble.to_string(), Came::describe);
                     return Err(self.failure(expected.to_string(), came));
@@ -84,11 +84,19 @@ impl Player {
     /// Who fails a connection need not take all that is said: what it answers is judged.
     fn say(&mut self, ear: &mut Ear, bytes: &[u8], cut: Cut) {
         self.said = shown(bytes);
-        self.untaken = match cut {
+        let taken = match cut {
             Cut::Whole => ear.raw().say(bytes),
             Cut::Pieces(piece_bytes) => ear.raw().say_in_pieces(bytes, piece_bytes),
+        };
+        self.untaken = self.untaken.take().or(taken.err());
+    }
+
+    /// A reset that was met while something was said is not met again: it looks like an end then.
+    fn seen(&self, trouble: Trouble) -> Trouble {
+        match (&trouble, &self.untaken) {
+            (Trouble::Ended, Some(Trouble::Reset)) => Trouble::Reset,
+            _ => trouble,
         }
-        .err();
     }
 
     fn failure(&self, expected: impl Into<String>, came: String) -> Failure {

@@ -19,7 +19,7 @@ use super::script::Script;
 /// All cases, in the order of their numbers.
 #[must_use]
 pub fn cases() -> Vec<Case> {
-    let groups: [(Group, fn(&mut Sheet)); 12] = [
+    let groups: [(Group, Put); 12] = [
         (Group::Framing, framing::put),
         (Group::Pings, pings::put),
         (Group::Reserved, reserved::put),
@@ -41,6 +41,9 @@ pub fn cases() -> Vec<Case> {
     }
     cases
 }
+
+/// Puts down the cases of a group.
+type Put = fn(&mut Sheet);
 
 /// The cases of a group, numbered as they are put down.
 struct Sheet {
