@@ -41,6 +41,7 @@ impl Weir {
         Ok(weir)
     }
 
+    #[expect(clippy::disallowed_methods, reason = "how long a real start takes is bounded")]
     fn wait_for_addresses(&mut self) -> Result<(SocketAddr, SocketAddr)> {
         let deadline = Instant::now() + START_WAIT;
         loop {

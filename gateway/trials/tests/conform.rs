@@ -214,14 +214,17 @@ fn messages_that_come_back_otherwise_fail() {
     assert_fails(outcome(NOT_UTF8, "", other, Ends::Fin), "came a close frame 1002");
 }
 
+/// What a server says to a request.
+type Answer = fn(&str) -> String;
+
 #[test]
 fn an_answer_to_the_request_that_is_wrong_fails() {
-    let answers = |says, answer: fn(&str) -> String| {
+    let answers = |says, answer: Answer| {
         verdict(says, PATIENCE, move |stream, head| {
             say_and_end(stream, answer(head).as_bytes(), Ends::Fin);
         })
     };
-    let spoilt: [(fn(&str) -> String, &str); 10] = [
+    let spoilt: [(Answer, &str); 10] = [
         (|head| switched(head, "").replace("101 ", "200 "), "an answer of 101"),
         (|head| switched(head, "").replace("websocket", "h2c"), "Upgrade: websocket"),
         (|head| switched(head, "").replace("tion: Upgrade", "tion: close"), "Connection: Upgrade"),

@@ -67,7 +67,8 @@ impl Player {
                 self.said = in_words(message);
             }
             Step::HangUp => {
-                self.untaken = self.untaken.take().or(ear.raw().hang_up().err());
+                let taken = ear.raw().hang_up();
+                self.note(taken);
                 self.said.push_str(", and nothing more");
             }
             Step::Hear(expected) => {
@@ -88,7 +89,11 @@ impl Player {
             Cut::Whole => ear.raw().say(bytes),
             Cut::Pieces(piece_bytes) => ear.raw().say_in_pieces(bytes, piece_bytes),
         };
-        self.untaken = self.untaken.take().or(taken.err());
+        self.note(taken);
+    }
+
+    fn note(&mut self, taken: Result<(), Trouble>) {
+        self.untaken = self.untaken.take().or_else(|| taken.err());
     }
 
     /// A reset that was met while something was said is not met again: it looks like an end then.

@@ -1,7 +1,7 @@
 //! What is offered and agreed on about permessage-deflate.
 
 use super::super::deflate::deflated;
-use super::super::opening::{Request, Route};
+use super::super::opening::{Answer, Request, Route};
 use super::super::script::Script;
 use super::Sheet;
 use crate::raw::{DEFLATED, Frame};
@@ -12,8 +12,8 @@ const SHARED: [&str; 2] = ["server_no_context_takeover", "client_no_context_take
 /// What the route answers on which the client may keep its context.
 const TAKEOVER: [&str; 1] = ["server_no_context_takeover"];
 
-/// The server's window, as it is offered, as it is answered, and its bits.
-const WINDOWS: [(&str, &str); 7] = [
+/// The server's window, as it is offered and answered, and its bits.
+const WINDOWS: [(&str, &str); 8] = [
     ("server_max_window_bits=8", "8"),
     ("server_max_window_bits=9", "9"),
     ("server_max_window_bits=10", "10"),
@@ -21,10 +21,11 @@ const WINDOWS: [(&str, &str); 7] = [
     ("server_max_window_bits=12", "12"),
     ("server_max_window_bits=13", "13"),
     ("server_max_window_bits=14", "14"),
+    ("server_max_window_bits=15", "15"),
 ];
 
 /// Parameters that make an offer one that is passed over.
-const UNACCEPTABLE: [(&str, &str); 27] = [
+const UNACCEPTABLE: [(&str, &str); 25] = [
     ("a server's window of 7 bits", "server_max_window_bits=7"),
     ("a server's window of 16 bits", "server_max_window_bits=16"),
     ("a server's window of 0 bits", "server_max_window_bits=0"),
@@ -33,17 +34,15 @@ const UNACCEPTABLE: [(&str, &str); 27] = [
     ("a server's window with a plus", "server_max_window_bits=+8"),
     ("a server's window that is negative", "server_max_window_bits=-8"),
     ("a server's window that is no number", "server_max_window_bits=ten"),
-    ("a server's window that is empty", "server_max_window_bits=\"\""),
     ("a server's window without a value", "server_max_window_bits"),
     ("a client's window of 7 bits", "client_max_window_bits=7"),
     ("a client's window of 16 bits", "client_max_window_bits=16"),
     ("a client's window with a zero before", "client_max_window_bits=09"),
     ("a client's window that is no number", "client_max_window_bits=x"),
-    ("a client's window that is empty", "client_max_window_bits=\"\""),
     ("a server's context with a value", "server_no_context_takeover=1"),
     ("a server's context with a word", "server_no_context_takeover=true"),
     ("a client's context with a value", "client_no_context_takeover=0"),
-    ("a client's context with an empty value", "client_no_context_takeover=\"\""),
+    ("a parameter in another case", "Server_no_context_takeover"),
     ("an unknown parameter", "x-unknown"),
     ("an unknown parameter with a value", "x-unknown=1"),
     ("a server's context twice", "server_no_context_takeover; server_no_context_takeover"),
@@ -59,6 +58,7 @@ pub(super) fn put(sheet: &mut Sheet) {
     windows(sheet);
     passed_over(sheet);
     several(sheet);
+    malformed(sheet);
     other_routes(sheet);
 }
 
@@ -139,8 +139,9 @@ fn several(sheet: &mut Sheet) {
     let window = [SHARED[0], SHARED[1], "server_max_window_bits=10"];
     for (offers, agreed) in [
         ("x-unknown, permessage-deflate", &SHARED[..]),
-        ("permessage-deflate, x-unknown; a=\"b, c; d\"", &SHARED),
-        ("x-unknown; a=\"b, permessage-deflate; c\", permessage-deflate", &SHARED),
+        ("permessage-deflate, x-unknown; a=\"b\"; c", &SHARED),
+        ("x-unknown; a=\"\\b\", permessage-deflate", &SHARED),
+        (", ,permessage-deflate,", &SHARED),
         ("permessage-deflate, permessage-deflate; server_max_window_bits=10", &SHARED),
         ("permessage-deflate; server_max_window_bits=10, permessage-deflate", &window),
         ("permessage-deflate; x-unknown, permessage-deflate; server_max_window_bits=10", &window),
@@ -158,6 +159,31 @@ fn several(sheet: &mut Sheet) {
     sheet.case("offers of an earlier header come first", script);
 }
 
+/// RFC 6455 §9.1: what is no list of extensions fails the connection.
+fn malformed(sheet: &mut Sheet) {
+    sheet.part("RFC 6455 §9.1");
+    for route in [Route::Simple, Route::Plain] {
+        for list in [
+            ";",
+            "permessage-deflate;",
+            "permessage-deflate; =1",
+            "permessage-deflate; client_max_window_bits=",
+            "permessage-deflate; client_max_window_bits=\"\"",
+            "permessage-deflate; client_max_window_bits=\"10",
+            "permessage-deflate; client_max_window_bits=\"1 0\"",
+            "permessage-deflate client_max_window_bits",
+            "permessage-deflate, @",
+            "permessage-deflate, x-unknown; a=\"b, c\"",
+            "\"permessage-deflate\"",
+        ] {
+            let request = Request::to(route, 5).and(format!("Sec-WebSocket-Extensions: {list}"));
+            let answer = Answer::Refused { status: 400, headers: &[] };
+            let says = format!("`{list}` is no list of extensions, at {}: 400", route.path());
+            sheet.case(says, Script::with(request.bytes(), answer));
+        }
+    }
+}
+
 fn other_routes(sheet: &mut Sheet) {
     sheet.part("RFC 7692 §7.1.1");
     for offer in [
@@ -168,6 +194,9 @@ fn other_routes(sheet: &mut Sheet) {
         let script = works(Script::offering(Route::Takeover, offer, &TAKEOVER));
         sheet.case(format!("the client may keep its context, offered `{offer}`"), script);
     }
+    let offer = "permessage-deflate; client_no_context_takeover";
+    let script = works(Script::offering(Route::Takeover, offer, &SHARED));
+    sheet.case("the client may keep its context, and says that it will not", script);
     for offer in ["permessage-deflate", "permessage-deflate; client_max_window_bits"] {
         let script = declines_on(Route::Plain, &[offer.to_owned()]);
         sheet.case(format!("nothing is agreed on where compression is off: `{offer}`"), script);
