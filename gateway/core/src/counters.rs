@@ -1,6 +1,7 @@
 //! What a shard counts: plain numbers that only grow.
 
 use crate::event::CloseReason;
+use crate::hit::Hit;
 
 /// Counts since the hub was made. Nothing reads them on the hot path.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -12,6 +13,8 @@ pub struct Counters {
     /// Connections ended, by [`CloseReason::index`]. Their sum, the live ones and those that moved
     /// out are the accepted ones and those that moved in.
     pub closed: [u64; CloseReason::NAMES.len()],
+    /// Bounds that clients ran into, by [`Hit::index`]: once for each time that one had its effect.
+    pub hits: [u64; Hit::COUNT],
     /// Connections cut with bytes unsent or without the peer's goodbye, after `close_secs`.
     pub cut: u64,
     /// Messages received.
@@ -42,11 +45,24 @@ impl Counters {
         self.closed.iter().sum()
     }
 
+    /// How often this bound was hit.
+    #[must_use]
+    pub fn hits_of(&self, hit: Hit) -> u64 {
+        self.hits[hit.index()]
+    }
+
+    /// A bound was hit.
+    #[cold]
+    pub fn hit(&mut self, hit: Hit) {
+        self.hits[hit.index()] += 1;
+    }
+
     /// Adds another shard's counts.
     pub fn merge(&mut self, other: &Self) {
         self.accepted += other.accepted;
         self.opened += other.opened;
         self.closed.iter_mut().zip(other.closed).for_each(|(sum, more)| *sum += more);
+        self.hits.iter_mut().zip(other.hits).for_each(|(sum, more)| *sum += more);
         self.cut += other.cut;
         self.messages += other.messages;
         self.deliveries += other.deliveries;

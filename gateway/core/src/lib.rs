@@ -23,6 +23,8 @@ pub mod frame;
 pub mod frozen;
 pub mod handler;
 pub mod handshake;
+pub mod hint;
+pub mod hit;
 pub mod hub;
 pub mod id;
 mod lane;

@@ -2,6 +2,9 @@
 
 use crate::log::Retention;
 
+/// What [`Limits::empty_fragments_max`] is if nobody says otherwise.
+pub(crate) const EMPTY_FRAGMENTS_MAX: u32 = 1_000;
+
 /// Bounds of one shard and its connections.
 ///
 /// What happens at a bound is always a named outcome: an HTTP error, a close code, a read
@@ -28,6 +31,20 @@ pub struct Limits {
     /// Payload bytes of a message, over all of its fragments. A frame whose header declares
     /// more is refused with 1009 before a byte of it is kept.
     pub message_bytes_max: usize,
+    /// Seconds from a message's first byte to its last, whatever comes between; then it is closed
+    /// with 1008. While it is not read from they do not run, and then begin anew. 30 bring 32 MiB
+    /// over a line of 9 Mbit/s; raise it for large uploads over slow lines. 0 turns it off.
+    pub message_secs: u32,
+    /// Fragments without a byte in one message, the last one not counted. Beyond it the client is
+    /// closed with 1008. Encoders that flush often send a few; a flood of them costs its author
+    /// six bytes each and fills nothing that another bound counts.
+    pub empty_fragments_max: u32,
+    /// Pings and pongs in a second, averaged, that a client may send; 0 turns the bound off. Clients
+    /// ping every few seconds, and answer ours.
+    pub controls_per_sec: u32,
+    /// Pings and pongs that may come at once, at least one. Beyond both bounds the client is closed
+    /// with 1008. 100 are more than a client ever had to say after a pause.
+    pub controls_burst: u32,
     /// Bytes of unfinished requests and messages, per shard. Beyond it the client that sent more
     /// hears 503 or 1013, so that many half-sent messages cannot exhaust memory.
     pub inbound_bytes_max: usize,
@@ -83,6 +100,10 @@ pub struct Limits {
     /// Seconds from a close frame until the socket is cut. While a peer takes what it is still
     /// owed they begin anew, but not for a slow member nor in a drain.
     pub close_secs: u32,
+    /// Seconds after which a refused client is told to come back, at most: each hears another
+    /// number from 1 to this, in `Retry-After`, and in milliseconds in the reason of 1001, 1012 and
+    /// 1013, so that a crowd comes back over as long a time.
+    pub retry_secs_max: u32,
     /// Seconds in which everyone is told that the node goes, and gone: who does not read is cut at
     /// their end. Told at an even pace, or those who come back would come all at once; but 256 in a
     /// quarter of a second at least.
@@ -122,6 +143,10 @@ impl Default for Limits {
             handshake_secs: 5,
             room_name_bytes_max: 255,
             message_bytes_max: 32 << 20,
+            message_secs: 30,
+            empty_fragments_max: EMPTY_FRAGMENTS_MAX,
+            controls_per_sec: 10,
+            controls_burst: 100,
             inbound_bytes_max: 256 << 20,
             outbox_bytes_max: 1 << 20,
             shard_outbox_bytes_max: 256 << 20,
@@ -142,6 +167,7 @@ impl Default for Limits {
             ping_secs: 25,
             pong_secs: 8,
             close_secs: 5,
+            retry_secs_max: 10,
             drain_secs: 10,
             unanswered_max: 1024,
             underway_bytes_max: 64 << 20,
@@ -191,6 +217,9 @@ impl Limits {
         if self.connections_max == 0 {
             return Err("connections_max must be at least 1");
         }
+        if self.retry_secs_max == 0 || self.controls_burst == 0 {
+            return Err("retry_secs_max and controls_burst must be at least 1");
+        }
         Ok(())
     }
 }
@@ -215,5 +244,7 @@ mod tests {
         assert!(refused(|limits| limits.message_bytes_max = usize::MAX));
         assert!(refused(|limits| limits.read_bytes_max = 0));
         assert!(refused(|limits| limits.connections_max = 0));
+        assert!(refused(|limits| limits.retry_secs_max = 0));
+        assert!(refused(|limits| limits.controls_burst = 0));
     }
 }

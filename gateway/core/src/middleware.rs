@@ -20,6 +20,7 @@ use crate::order::ConnectionId;
 use crate::time::Now;
 
 pub use commands::Commands;
+pub(crate) use rate::Rate;
 pub use rate::{RateLimit, RateLimitError};
 
 /// A message on its way in.

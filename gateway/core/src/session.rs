@@ -9,6 +9,8 @@ pub use self::error::ProtocolError;
 use self::partial::Partial;
 use crate::close::Closing;
 use crate::frame::{CONTROL_BYTES_MAX, Header, Kind, Opcode, Reserved};
+use crate::limits;
+use crate::time::Tick;
 use crate::utf8;
 
 /// What one client has said so far, if the end of it is still to come.
@@ -26,6 +28,8 @@ pub struct Session {
 pub struct Rules {
     /// Payload bytes of a message, over all of its fragments and before it is deflated.
     message_bytes_max: usize,
+    /// Fragments of a message without a byte, the last one not counted.
+    empty_fragments_max: u32,
     reserved: Reserved,
 }
 
@@ -34,7 +38,15 @@ impl Rules {
     #[inline]
     #[must_use]
     pub const fn new(message_bytes_max: usize, deflates: bool) -> Self {
-        Self { message_bytes_max, reserved: Reserved::of(deflates) }
+        let empty_fragments_max = limits::EMPTY_FRAGMENTS_MAX;
+        Self { message_bytes_max, empty_fragments_max, reserved: Reserved::of(deflates) }
+    }
+
+    /// With another bound to fragments without a byte in a message, the last one not counted.
+    #[inline]
+    #[must_use]
+    pub const fn with_empty_fragments(self, empty_fragments_max: u32) -> Self {
+        Self { empty_fragments_max, ..self }
     }
 
     /// Bytes of the payload of a message that comes deflated, or as it is.
@@ -47,7 +59,7 @@ impl Rules {
 }
 
 impl From<usize> for Rules {
-    /// Without extensions.
+    /// So many bytes, as many empty fragments as goes without saying, and no extensions.
     #[inline]
     fn from(message_bytes_max: usize) -> Self {
         Self::new(message_bytes_max, false)
@@ -166,6 +178,32 @@ impl Session {
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         self.partial.as_ref().map_or(0, |partial| partial.held_bytes())
+    }
+
+    /// Whether something is half received.
+    #[inline]
+    pub(crate) fn is_unfinished(&self) -> bool {
+        self.partial.is_some()
+    }
+
+    /// When the first byte of what is half received came, if that is known.
+    pub(crate) fn since(&self) -> Option<Tick> {
+        self.partial.as_ref()?.since
+    }
+
+    /// Notes that what is half received came until now; whether its beginning was not known.
+    pub(crate) fn begin(&mut self, now: Tick) -> bool {
+        let Some(partial) = &mut self.partial else { return false };
+        let begins = partial.since.is_none();
+        partial.since.get_or_insert(now);
+        begins
+    }
+
+    /// Forgets when what is half received began: its time begins anew.
+    pub(crate) fn begin_anew(&mut self) {
+        if let Some(partial) = &mut self.partial {
+            partial.since = None;
+        }
     }
 
     fn next_in_pieces<'a>(

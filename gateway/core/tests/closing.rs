@@ -5,7 +5,7 @@ mod world;
 use gateway_core::close::CloseCode;
 use gateway_core::event::{CloseReason, Event};
 use gateway_core::slot::Slot;
-use world::{World, close_code, masked, request, text};
+use world::{World, close_code, frames, masked, request, text};
 
 const PING: u8 = 9;
 
@@ -453,5 +453,9 @@ fn a_slow_member_whose_response_is_unsent_gets_it_before_1013() {
     }
     world.read_more(late, usize::MAX / 2);
     let got = &world.wire(late).got;
-    assert!(got.starts_with(b"HTTP/1.1 101 ") && got.ends_with(b"\r\n\r\n\x88\x06\x03\xf5slow"));
+    let at = got.windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("a response");
+    assert!(got.starts_with(b"HTTP/1.1 101 "));
+    let (last, rest) = frames(&got[at + 4..]);
+    assert_eq!((last.iter().map(close_code).collect::<Vec<_>>(), rest), (vec![Some(1013)], 0));
+    assert!(last[0].payload[2..].starts_with(b"slow; reconnect after "));
 }

@@ -187,7 +187,7 @@ fn an_echo_is_never_closed_for_slowness_but_not_read_from() {
 
 #[test]
 fn pings_without_reading_owe_the_latest_pong_only() {
-    let mut world = World::new();
+    let mut world = World::with_limits(|limits| limits.controls_per_sec = 0);
     let [ann, flooder] = world.connect_all("/ws/lobby");
     world.wire(flooder).window = 0;
     world.say(ann, "blocks");

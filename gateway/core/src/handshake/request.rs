@@ -6,6 +6,7 @@ use memchr::memchr_iter;
 use super::query::Query;
 use super::response::{Refusal, Status, Upgrade};
 use crate::deflate::{Agreement, Compression, Malformed};
+use crate::hit::Hit;
 use crate::limits::Limits;
 
 const INCOMPLETE: &str = "the request does not end with its first empty line";
@@ -30,8 +31,11 @@ impl<'a> Request<'a> {
         let lines = check_lines(head)?;
         // All lines but the request's and the empty one.
         let headers_max = lines.saturating_sub(2);
-        if head.len() > limits.handshake_bytes_max || headers_max > limits.handshake_headers_max {
+        if head.len() > limits.handshake_bytes_max {
             return Err(Refusal::too_large());
+        }
+        if headers_max > limits.handshake_headers_max {
+            return Err(Refusal::too_large().of(Hit::HandshakeHeaders));
         }
         let mut headers = vec![EMPTY_HEADER; headers_max];
         let mut parsed = httparse::Request::new(&mut headers);
@@ -257,7 +261,7 @@ fn malformed(error: httparse::Error) -> Refusal {
         Error::NewLine => "a line does not end with CR LF",
         Error::Token | Error::Status => "the request's first line is malformed",
         Error::Version => "the version of HTTP is neither 1.1 nor 1.0",
-        Error::TooManyHeaders => return Refusal::too_large(),
+        Error::TooManyHeaders => return Refusal::too_large().of(Hit::HandshakeHeaders),
     })
 }
 

@@ -7,6 +7,7 @@ use data_encoding::BASE64;
 use sha1_smol::Sha1;
 
 use crate::deflate::Agreement;
+use crate::hit::Hit;
 
 /// RFC 6455 §1.3: what a server appends to the key to prove that it speaks WebSocket.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -105,6 +106,21 @@ impl Status {
         }
     }
 
+    /// Which bound it tells of, if nothing else is said.
+    fn hit(self) -> Option<Hit> {
+        match self {
+            Self::BadRequest | Self::MethodNotAllowed | Self::UpgradeRequired => {
+                Some(Hit::HandshakeInvalid)
+            }
+            Self::Unauthorized => Some(Hit::Token),
+            Self::Forbidden => Some(Hit::Origin),
+            Self::NotFound => Some(Hit::RoomName),
+            Self::HeadTooLarge => Some(Hit::HandshakeBytes),
+            // A node that is full counts whom it has no place for, and one that goes nobody.
+            Self::Unavailable => None,
+        }
+    }
+
     /// What its response must say beside the body.
     fn headers(self) -> &'static str {
         match self {
@@ -116,9 +132,11 @@ impl Status {
             Self::UpgradeRequired => {
                 "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
             }
-            // RFC 9110 §10.2.3, in seconds.
-            Self::Unavailable => "Retry-After: 1\r\n",
-            Self::BadRequest | Self::Forbidden | Self::NotFound | Self::HeadTooLarge => "",
+            Self::BadRequest
+            | Self::Forbidden
+            | Self::NotFound
+            | Self::HeadTooLarge
+            | Self::Unavailable => "",
         }
     }
 }
@@ -130,6 +148,8 @@ pub struct Refusal {
     pub status: Status,
     /// One line without control characters.
     why: Cow<'static, str>,
+    /// Which bound it tells of, if it is one.
+    hit: Option<Hit>,
 }
 
 impl Refusal {
@@ -190,7 +210,18 @@ impl Refusal {
     }
 
     pub(super) fn new(status: Status, why: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, why: why.into() }
+        Self { status, why: why.into(), hit: status.hit() }
+    }
+
+    /// The same, which tells of this bound.
+    pub(crate) fn of(self, hit: Hit) -> Self {
+        Self { hit: Some(hit), ..self }
+    }
+
+    /// Which bound it tells of, if it is one.
+    #[must_use]
+    pub fn hit(&self) -> Option<Hit> {
+        self.hit
     }
 
     /// What is wrong and what to do, in one line.
@@ -199,11 +230,28 @@ impl Refusal {
         &self.why
     }
 
-    /// Appends the response, after which the connection is to be closed.
+    /// Whether the same request may be served later.
+    #[must_use]
+    pub fn asks_to_return(&self) -> bool {
+        self.status == Status::Unavailable
+    }
+
+    /// Appends the response, after which the connection is to be closed. Who may come back is
+    /// asked to in a second.
     pub fn write_response(&self, out: &mut Vec<u8>) {
+        self.write_response_after(1, out);
+    }
+
+    /// The same; who may come back is asked to in `retry_secs` seconds.
+    pub fn write_response_after(&self, retry_secs: u32, out: &mut Vec<u8>) {
         let status = self.status as u16;
         let line = format!("{status} {}", self.status.reason());
-        write_response(out, &line, TEXT, self.status.headers(), &[&self.why, "\n"]);
+        let headers = match self.asks_to_return() {
+            // RFC 9110 §10.2.3.
+            true => &*format!("Retry-After: {retry_secs}\r\n"),
+            false => self.status.headers(),
+        };
+        write_response(out, &line, TEXT, headers, &[&self.why, "\n"]);
     }
 }
 

@@ -8,6 +8,7 @@ use crate::close::CloseCode;
 use crate::event::{CloseReason, Effect};
 use crate::frame::Opcode;
 use crate::handshake::Refusal;
+use crate::hit::Hit;
 use crate::lanes::LaneId;
 use crate::limits::Limits;
 use crate::slot::Slot;
@@ -182,6 +183,7 @@ impl Hub {
     }
 
     pub(super) fn handle_tick(&mut self, now: Now) {
+        self.close_overdue(now);
         let close_secs = self.config.limits.close_secs.max(1);
         let mut due = std::mem::take(&mut self.scratch.due);
         self.deadlines.sweep(now.tick(), &mut due);
@@ -192,9 +194,11 @@ impl Hub {
             let conn = &self.conns[slot.index()];
             match conn.stage {
                 Stage::Free => {}
-                Stage::Upgrading => self.release(slot, CloseReason::HandshakeTimeout),
+                Stage::Upgrading => self.give_up_request(slot),
                 // The room's home did not answer in time.
-                Stage::Joining => self.refuse(now, slot, &Refusal::full()),
+                Stage::Joining => {
+                    self.refuse(now, slot, &Refusal::full().of(Hit::HandshakeSecs));
+                }
                 Stage::Open => self.probe(now, slot),
                 // Not the peer was late but this shard: its last word is said in this turn.
                 Stage::Closing if !conn.said_goodbye && !conn.owes() => {
@@ -202,11 +206,21 @@ impl Hub {
                 }
                 Stage::Closing | Stage::Lingering => {
                     self.counters.cut += 1;
+                    self.counters.hit(Hit::CloseSecs);
                     self.release(slot, CloseReason::Ended);
                 }
             }
         }
         self.scratch.due = due;
+    }
+
+    /// No complete request came in time.
+    fn give_up_request(&mut self, slot: Slot) {
+        // Who is refused was counted when it came.
+        if !self.conns[slot.index()].refused {
+            self.counters.hit(Hit::HandshakeSecs);
+        }
+        self.release(slot, CloseReason::HandshakeTimeout);
     }
 
     /// Asks a silent peer for a sign of life, or gives it up.
@@ -224,6 +238,7 @@ impl Hub {
             return self.deadlines.set(slot, now.tick().after_secs(ping_secs));
         }
         if conn.pinged {
+            self.counters.hit(Hit::PongSecs);
             return self.start_closing(
                 now,
                 slot,

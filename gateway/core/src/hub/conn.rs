@@ -13,7 +13,7 @@ use crate::outbox::Outbox;
 use crate::position::Position;
 use crate::route::RouteId;
 use crate::session::Session;
-use crate::time::Tick;
+use crate::time::{Now, Tick};
 
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -66,6 +66,8 @@ pub(super) struct Conn {
     pub(super) unanswered: u32,
     /// When bytes last came.
     pub(super) heard: Tick,
+    /// When the rate of control frames has allowed all that it sent.
+    pub(super) controls: Now,
     /// Counts the slot's connections, so that a late word never reaches a stranger.
     pub(super) generation: u32,
     pub(super) reason: Option<CloseReason>,
@@ -143,6 +145,7 @@ impl Conn {
             transit: None,
             unanswered: 0,
             heard: Tick(0),
+            controls: Now(0),
             generation,
             reason: None,
             stage: Stage::Free,

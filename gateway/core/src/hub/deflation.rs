@@ -10,6 +10,7 @@ use crate::deflate::{
 };
 use crate::event::CloseReason;
 use crate::frame::Kind;
+use crate::hit::Hit;
 use crate::limits::Limits;
 use crate::message::Deflated;
 use crate::session::{Payload, ProtocolError};
@@ -211,6 +212,7 @@ impl Hub {
     #[cold]
     pub(super) fn put_off(&mut self, now: Now, slot: Slot, rest: &[u8]) {
         if !self.conns[slot.index()].slowed {
+            self.counters.hit(Hit::InflateRate);
             self.slow_down(now, slot, now);
         }
         self.receive_later(slot, rest);
@@ -269,6 +271,7 @@ impl Hub {
         charge(now, &mut inflation.until, cost, rate);
         let ahead = inflation.until.since(now);
         if ahead > NANOS_PER_SEC && self.conns[slot.index()].stage == Stage::Open {
+            self.counters.hit(Hit::InflateRate);
             self.slow_down(now, slot, Now(now.0 + (ahead - NANOS_PER_SEC)));
         }
         Ok(())

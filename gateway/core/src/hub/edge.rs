@@ -34,6 +34,7 @@ pub(super) enum Stop {
     Protocol(ProtocolError),
     Panic,
     Flood,
+    Controls,
     Close(Box<(CloseCode, Cow<'static, str>)>),
     /// Its handler has closed it already.
     Closing,

@@ -1,5 +1,7 @@
 //! Saying what is to be said: straight to the sockets, in slices, one send per member.
 
+use std::borrow::Cow;
+
 use super::offer::{PIECES_MAX, offer, send_corked};
 use super::owing::Kept;
 use super::rounds::{Airborne, Mail, Missed};
@@ -11,6 +13,7 @@ use crate::encoding::Encoding;
 use crate::envelope::{Command, Delivery, Post};
 use crate::event::CloseReason;
 use crate::frame::Opcode;
+use crate::hint;
 use crate::id::ShardId;
 use crate::lane::{Flight, Member, Visit};
 use crate::lanes::LaneId;
@@ -336,7 +339,11 @@ impl Hub {
                 self.leave(farewell.slot);
             }
             if let Some(code) = farewell.code {
-                let payload = close::payload(code, &farewell.text);
+                let text = match hint::is_due(self.conns[farewell.slot.index()].reason) {
+                    true => Cow::Owned(self.hints.reason(&farewell.text)),
+                    false => farewell.text,
+                };
+                let payload = close::payload(code, &text);
                 let mut chunk = Chunk::reusing(self.chunks.buffer());
                 chunk.push_frame(Opcode::Close, payload.as_slice());
                 let (whole, generation) = (chunk.whole(), farewell.generation);

@@ -7,6 +7,7 @@
 mod chatting;
 mod closing;
 mod conn;
+mod controls;
 mod deflation;
 mod edge;
 mod flush;
@@ -15,6 +16,7 @@ mod join;
 mod moving;
 mod offer;
 mod orders;
+mod overdue;
 mod owing;
 mod places;
 #[cfg(feature = "probe")]
@@ -38,10 +40,13 @@ use crate::dispatch::{self, Dispatch, RoomKey};
 use crate::envelope::{Pin, Post, RoomPolicy};
 use crate::event::{CloseReason, Effect, Event};
 use crate::handshake::Page;
+use crate::hint::Hints;
+use crate::hit::Hit;
 use crate::id::{Author, ShardId};
 use crate::lane::Skip;
 use crate::lanes::Lanes;
 use crate::limits::Limits;
+use crate::middleware::Rate;
 use crate::mutant::{Mutant, Mutants};
 use crate::route::{Kind, Route, Routes};
 use crate::slot::Slot;
@@ -135,6 +140,11 @@ pub struct Hub {
     config: Config,
     conns: Vec<Conn>,
     deadlines: Deadlines,
+    /// Until when what is half received is to be complete, or later.
+    messages_due: Deadlines,
+    /// How many control frames each may send.
+    control_rate: Option<Rate>,
+    hints: Hints,
     dispatch: Dispatch,
     lanes: Lanes,
     chunks: Chunks,
@@ -262,6 +272,13 @@ impl Hub {
         Self {
             conns: Vec::new(),
             deadlines: Deadlines::new(),
+            messages_due: Deadlines::new(),
+            control_rate: controls::rate(&config.limits),
+            hints: Hints::new(
+                config.seed,
+                config.shard.unwrap_or_default(),
+                config.limits.retry_secs_max,
+            ),
             dispatch: Dispatch::new(dispatch::Config {
                 me: config.shard.unwrap_or_default(),
                 seed: config.seed,
@@ -361,6 +378,7 @@ impl Hub {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Now> {
         let next = self.deadlines.next().min(self.dispatch.next_expiry());
+        let next = next.min(self.messages_due.next());
         let next = next.min(self.evacuation_resumes()).min(self.news_due());
         let next = next.min(self.drain_resumes()).min(self.slowed_until);
         (next != Tick::NEVER).then(|| next.start())
@@ -507,14 +525,20 @@ impl Hub {
         self.counters.accepted += 1;
         let served = self.live - self.refused;
         let over = u32::from(self.config.mutants.has(Mutant::OverCapacity));
-        let refused = full || self.is_draining() || served >= limits.connections_max + over;
+        let full = full || served >= limits.connections_max + over;
+        let refused = full || self.is_draining();
         if refused && self.refused >= limits.refusals_max {
+            self.counters.hit(Hit::Refusals);
             let reason = CloseReason::Overloaded;
             self.counters.closed[reason.index()] += 1;
             return self.effects.push_back(Effect::Release { slot, reason });
         }
         let secs = if refused { limits.refusal_secs.max(1) } else { limits.handshake_secs };
         self.deadlines.set(slot, now.tick().after_secs(secs));
+        // A node that goes away refuses everyone, whatever there is room for.
+        if full && self.drain.is_none() {
+            self.counters.hit(Hit::Connections);
+        }
         let shard = self.config.shard.unwrap_or_default();
         let conn = &mut self.conns[slot.index()];
         conn.author = Author::born(shard, slot, conn.generation);
@@ -556,6 +580,10 @@ impl Hub {
         let waits = waits && conn.stage != Stage::Closing;
         let (read, write) = (!conn.ended && !full && !waits, owes);
         if (read, write) != (conn.reads, conn.writes) {
+            if read != conn.reads {
+                // The time in which it is not read from is not its own.
+                conn.session.begin_anew();
+            }
             (conn.reads, conn.writes) = (read, write);
             self.effects.push_back(Effect::Interest { slot, read, write });
         }

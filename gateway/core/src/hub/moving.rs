@@ -227,6 +227,8 @@ impl Hub {
         frozen.pinged = conn.pinged;
         frozen.rest = conn.head.take();
         frozen.session = std::mem::take(&mut conn.session);
+        // The other shard's clock is another one.
+        frozen.session.begin_anew();
         frozen
     }
 

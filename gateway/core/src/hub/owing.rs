@@ -9,6 +9,7 @@ use crate::chunks::{Account, ChunkId};
 use crate::close::{self, CloseCode};
 use crate::event::CloseReason;
 use crate::frame::Opcode;
+use crate::hit::Hit;
 use crate::outbox::{ITEM_COST_BYTES, Item};
 use crate::session::Control;
 use crate::slot::Slot;
@@ -48,6 +49,7 @@ impl Hub {
         let member = matches!(conn.role, Role::Member { .. } | Role::Handled);
         let member = member && conn.stage == Stage::Open;
         if member && !how.lossy && self.is_slow(slot) {
+            self.counters.hit(Hit::OutboxBytes);
             self.close_slow(now, slot);
         }
         self.shed(now);
@@ -219,6 +221,9 @@ impl Hub {
             return;
         }
         self.echoes_paused = paused;
+        if paused {
+            self.counters.hit(Hit::EchoOutboxBytes);
+        }
         // All of them, but only after half of the budget has come or gone.
         for index in 0..self.conns.len() {
             if self.conns[index].echoes {
@@ -258,7 +263,8 @@ impl Hub {
             drop(parts);
             outbox.clear(&mut self.chunks);
         }
-        chunk.push_frame(Opcode::Close, close::payload(CloseCode::TRY_LATER, "slow").as_slice());
+        let last_word = close::payload(CloseCode::TRY_LATER, &self.hints.reason("slow"));
+        chunk.push_frame(Opcode::Close, last_word.as_slice());
         let span = chunk.whole();
         let id = self.chunks.hold(chunk, Account::Rooms);
         let outbox = self.conns[slot.index()].outbox.as_mut().expect("it owes");
@@ -280,13 +286,17 @@ impl Hub {
             let owed = conn.outbox.as_ref().expect("who is ranked owes").owed();
             match conn.stage {
                 _ if owed < ranked => self.rank(most),
-                Stage::Open => self.close_slow(now, most),
+                Stage::Open => {
+                    self.counters.hit(Hit::ShardOutboxBytes);
+                    self.close_slow(now, most);
+                }
                 Stage::Free
                 | Stage::Upgrading
                 | Stage::Joining
                 | Stage::Closing
                 | Stage::Lingering => {
                     self.counters.cut += 1;
+                    self.counters.hit(Hit::ShardOutboxBytes);
                     self.release(most, CloseReason::Slow);
                 }
             }

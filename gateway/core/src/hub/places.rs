@@ -11,6 +11,7 @@ use crate::dispatch::RoomKey;
 use crate::encoding::Encoding;
 use crate::envelope::{Pin, RoomName};
 use crate::frozen::Frozen;
+use crate::hit::Hit;
 use crate::lanes::LaneId;
 use crate::position::Position;
 use crate::route::Namespace;
@@ -121,6 +122,7 @@ impl Hub {
             return true;
         }
         if extra.places.len() >= self.config.limits.rooms_max {
+            self.counters.hit(Hit::Rooms);
             self.dispatch.leave(room);
             return false;
         }

@@ -17,6 +17,7 @@ use crate::encoding::Encoding;
 use crate::event::{CloseReason, Effect, Grant, Ticket};
 use crate::frame::Opcode;
 use crate::handshake::{self, Refusal, Request, Secret};
+use crate::hit::Hit;
 use crate::route::{Auth, Kind, Route, RouteId};
 use crate::session::{Input, Rules};
 use crate::slot::Slot;
@@ -63,7 +64,7 @@ impl Hub {
                 self.inbound += stash.capacity();
                 self.conns[slot.index()].head = Some(stash);
                 if self.inbound > self.config.limits.inbound_bytes_max {
-                    self.refuse(now, slot, &Refusal::full());
+                    self.refuse(now, slot, &Refusal::full().of(Hit::InboundBytes));
                 }
             }
             Some(_) | None => self.refuse(now, slot, &Refusal::too_large()),
@@ -82,7 +83,7 @@ impl Hub {
     fn receive_rest(&mut self, now: Now, slot: Slot, bytes: &[u8]) {
         self.receive_later(slot, bytes);
         if self.inbound > self.config.limits.inbound_bytes_max {
-            self.refuse(now, slot, &Refusal::full());
+            self.refuse(now, slot, &Refusal::full().of(Hit::InboundBytes));
         }
     }
 
@@ -152,7 +153,7 @@ impl Hub {
         };
         if self.dispatch.backlog() > self.config.limits.commands_waiting_max {
             // The rooms' homes do not keep up, and it would wait behind all the others.
-            return self.refuse(now, slot, &Refusal::full());
+            return self.refuse(now, slot, &Refusal::full().of(Hit::CommandsWaiting));
         }
         if let Some(name) = subscription.author {
             self.rename(slot, name);
@@ -196,7 +197,9 @@ impl Hub {
 
     /// Answers with an HTTP error, after which nothing else is said.
     pub(super) fn refuse(&mut self, now: Now, slot: Slot, refusal: &Refusal) {
-        self.direct_raw(slot, |out| refusal.write_response(out));
+        refusal.hit().into_iter().for_each(|hit| self.counters.hit(hit));
+        let retry_secs = if refusal.asks_to_return() { self.hints.secs() } else { 0 };
+        self.direct_raw(slot, |out| refusal.write_response_after(retry_secs, out));
         self.finish_answer(now, slot, refusal.status as u16);
     }
 
@@ -233,20 +236,26 @@ impl Hub {
                         break Some(Err(stop));
                     }
                 }
-                Ok(Some(Input::Ping(control))) => self.pong(slot, &control),
-                Ok(Some(Input::Pong(_))) => {}
+                Ok(Some(Input::Ping(control))) if self.admits_control(now, slot) => {
+                    self.pong(slot, &control);
+                }
+                Ok(Some(Input::Pong(_))) if self.admits_control(now, slot) => {}
+                Ok(Some(Input::Ping(_) | Input::Pong(_))) => break Some(Err(Stop::Controls)),
                 Ok(Some(Input::Close(closing))) => break Some(Ok(closing)),
                 Ok(None) => break None,
                 Err(error) => break Some(Err(error.into())),
             }
         };
         self.inbound = self.inbound + session.held_bytes() - held;
+        let unfinished = session.is_unfinished();
         self.conns[slot.index()].session = session;
         match outcome {
             None if self.inbound > self.config.limits.inbound_bytes_max => {
+                self.counters.hit(Hit::InboundBytes);
                 self.fail(now, slot, CloseReason::Inbound, CloseCode::TRY_LATER, "no memory");
             }
             None if waits => self.put_off(now, slot, bytes),
+            None if unfinished => self.await_end(now, slot),
             None => {}
             Some(Ok(closing)) => {
                 self.conns[slot.index()].heard_goodbye = true;
@@ -264,13 +273,16 @@ impl Hub {
         match stop {
             Stop::Protocol(error) => {
                 let code = error.code();
+                self.counters.hit(error.hit());
                 self.fail(now, slot, CloseReason::Protocol(code), code, error.reason());
             }
             Stop::Panic => self.close_panicked(now, slot),
             Stop::Flood => {
+                self.counters.hit(Hit::MessageRate);
                 let (reason, code) = (CloseReason::Flood, CloseCode::POLICY);
                 self.fail(now, slot, reason, code, "too many messages");
             }
+            Stop::Controls => self.close_for_controls(now, slot),
             Stop::Close(told) => {
                 let (code, text) = *told;
                 self.close_as_told(now, slot, code, text);
@@ -284,7 +296,8 @@ impl Hub {
     #[inline]
     fn rules(&self, slot: Slot) -> Rules {
         let deflates = self.conns[slot.index()].agreement.is_some();
-        Rules::new(self.message_bytes_max(slot), deflates)
+        let rules = Rules::new(self.message_bytes_max(slot), deflates);
+        rules.with_empty_fragments(self.config.limits.empty_fragments_max)
     }
 
     /// Payload bytes of a message of this connection.
@@ -313,7 +326,10 @@ impl Hub {
         }
         self.inbound = self.inbound + conn.session.held_bytes() - held;
         // Nothing else it says will be used: its goodbye is not worth the memory.
-        conn.deaf |= self.inbound > self.config.limits.inbound_bytes_max;
+        if self.inbound > self.config.limits.inbound_bytes_max && !conn.deaf {
+            conn.deaf = true;
+            self.counters.hit(Hit::InboundBytes);
+        }
         if conn.deaf || conn.heard_goodbye {
             self.forget_unfinished(slot);
         }
@@ -402,7 +418,8 @@ impl Answer {
         if request.path() == "/" && request.is_get() && !request.wants_upgrade() {
             return Ok(Self::Page);
         }
-        let (id, name) = config.routes.find(request.path(), &config.limits)?;
+        let found = config.routes.find(request.path(), &config.limits);
+        let (id, name) = found.map_err(|refusal| refusal.of(Hit::RoomName))?;
         let route = config.routes.get(id);
         let upgrade = request.upgrade()?;
         if !route.admits(&request) {

@@ -17,14 +17,37 @@ const NANOS_PER_SEC: u64 = 1_000_000_000;
 /// so far beyond its rate that this would take longer than `debt_secs` is closed with 1008.
 #[derive(Clone, Debug)]
 pub struct RateLimit {
-    /// Nanoseconds that a message takes of the rate.
-    each: u64,
-    /// Nanoseconds that a connection may be ahead of the rate without waiting, and at all.
-    burst: u64,
+    rate: Rate,
+    /// Nanoseconds that a connection may be ahead of that at all.
     ahead_max: u64,
     /// When the rate has allowed all that each connection sent. One that waits for its rate no
     /// more is as new.
     allowed: BTreeMap<ConnectionId, Now>,
+}
+
+/// So many in a second, so many at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rate {
+    /// Nanoseconds that one takes of the rate.
+    each: u64,
+    /// Nanoseconds that somebody may be ahead of it.
+    burst: u64,
+}
+
+impl Rate {
+    /// Nothing if the rate is 0 or more than one in each nanosecond, or nothing may come at once.
+    pub(crate) fn new(per_sec: u32, burst: u32) -> Option<Self> {
+        let each = NANOS_PER_SEC.checked_div(per_sec.into()).filter(|&each| each > 0);
+        let each = each.filter(|_| burst > 0)?;
+        Some(Self { each, burst: each.saturating_mul(burst.into()) })
+    }
+
+    /// One more comes. `allowed` is when the rate has allowed all that came; how many nanoseconds
+    /// that is ahead of what may come at once now.
+    pub(crate) fn take(self, allowed: &mut Now, now: Now) -> u64 {
+        *allowed = Now((*allowed).max(now).0.saturating_add(self.each));
+        allowed.since(now).saturating_sub(self.burst)
+    }
 }
 
 /// A rate that nobody can keep.
@@ -39,11 +62,9 @@ impl RateLimit {
     /// # Errors
     /// If the rate is 0 or more than a message in each nanosecond, or nothing may come at once.
     pub fn new(per_sec: u32, burst: u32, debt_secs: u32) -> Result<Self, RateLimitError> {
-        let each = NANOS_PER_SEC.checked_div(per_sec.into()).filter(|&each| each > 0);
-        let each = each.filter(|_| burst > 0).ok_or(RateLimitError)?;
-        let burst = each.saturating_mul(burst.into());
-        let ahead_max = burst.saturating_add(u64::from(debt_secs) * NANOS_PER_SEC);
-        Ok(Self { each, burst, ahead_max, allowed: BTreeMap::new() })
+        let rate = Rate::new(per_sec, burst).ok_or(RateLimitError)?;
+        let ahead_max = u64::from(debt_secs) * NANOS_PER_SEC;
+        Ok(Self { rate, ahead_max, allowed: BTreeMap::new() })
     }
 }
 
@@ -56,13 +77,12 @@ impl Middleware for RateLimit {
     ) -> Verdict {
         let now = context.now;
         let allowed = self.allowed.entry(context.connection).or_insert(now);
-        *allowed = Now((*allowed).max(now).0.saturating_add(self.each));
-        let ahead = allowed.since(now);
+        let ahead = self.rate.take(allowed, now);
         if ahead > self.ahead_max {
             return Verdict::Flood;
         }
-        if ahead > self.burst {
-            context.read_again_at(Now(now.0 + (ahead - self.burst)));
+        if ahead > 0 {
+            context.read_again_at(Now(now.0 + ahead));
         }
         next.run(context, message)
     }

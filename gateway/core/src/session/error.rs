@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::close::CloseCode;
+use crate::hit::Hit;
 use crate::utf8::NotUtf8;
 
 /// How a client broke the protocol.
@@ -37,6 +38,8 @@ pub enum ProtocolError {
     InflatesTooBig,
     /// A message that says it is deflated and is not.
     NotDeflate,
+    /// More fragments without a byte in one message than are accepted.
+    EmptyFragments,
     /// A message that is none of the connection's subprotocol.
     Adapter,
 }
@@ -48,7 +51,7 @@ impl ProtocolError {
         match self {
             Self::NotUtf8 | Self::NotDeflate => CloseCode::INVALID,
             Self::TooBig | Self::InflatesTooBig => CloseCode::TOO_BIG,
-            Self::Adapter => CloseCode::POLICY,
+            Self::Adapter | Self::EmptyFragments => CloseCode::POLICY,
             Self::ReservedBits
             | Self::UnknownOpcode
             | Self::FragmentedControl
@@ -59,6 +62,29 @@ impl ProtocolError {
             | Self::NothingToContinue
             | Self::Unfinished
             | Self::CloseCode => CloseCode::PROTOCOL,
+        }
+    }
+
+    /// Which bound it is.
+    #[must_use]
+    pub fn hit(self) -> Hit {
+        match self {
+            Self::NotUtf8 => Hit::Utf8,
+            Self::TooBig => Hit::MessageBytes,
+            Self::InflatesTooBig => Hit::InflatedBytes,
+            Self::EmptyFragments => Hit::FrameRate,
+            Self::Adapter
+            | Self::NotDeflate
+            | Self::ReservedBits
+            | Self::UnknownOpcode
+            | Self::FragmentedControl
+            | Self::LongControl
+            | Self::Unmasked
+            | Self::PaddedLength
+            | Self::NegativeLength
+            | Self::NothingToContinue
+            | Self::Unfinished
+            | Self::CloseCode => Hit::Protocol,
         }
     }
 
@@ -81,6 +107,7 @@ impl ProtocolError {
             Self::TooBig => "message is too big",
             Self::InflatesTooBig => "message is too big once inflated",
             Self::NotDeflate => "message cannot be inflated",
+            Self::EmptyFragments => "too many empty fragments",
         }
     }
 }

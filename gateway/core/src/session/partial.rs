@@ -4,6 +4,7 @@ use super::error::ProtocolError;
 use super::{Control, Input, Payload, Rules, control_input, take};
 use crate::frame::{HEADER_BYTES_MAX, Header, Kind, Opcode};
 use crate::mask::Mask;
+use crate::time::Tick;
 use crate::utf8::Utf8;
 
 /// What came in pieces, until the last of them is there.
@@ -16,6 +17,8 @@ pub(super) struct Partial {
     control: Control,
     /// The message being received, which control frames may interrupt, RFC 6455 §5.4.
     message: Option<Message>,
+    /// When its first byte came, if that is known.
+    pub(super) since: Option<Tick>,
 }
 
 /// A frame whose header was received.
@@ -144,16 +147,25 @@ struct Message {
     bytes: Vec<u8>,
     /// Bytes beyond which the buffer never needs to grow, as far as is known.
     bytes_max: usize,
+    /// Fragments without a byte, the last one not counted.
+    empty: u32,
     utf8: Utf8,
 }
 
 impl Message {
     fn new(kind: Kind, deflated: bool) -> Self {
-        Self { kind, deflated, bytes: Vec::new(), bytes_max: 0, utf8: Utf8::default() }
+        Self { kind, deflated, bytes: Vec::new(), bytes_max: 0, empty: 0, utf8: Utf8::default() }
     }
 
     /// Expects another fragment of `len` bytes, unless the message would be too long.
     fn expecting(mut self, len: u64, fin: bool, rules: Rules) -> Result<Self, ProtocolError> {
+        if len == 0 && !fin {
+            // RFC 6455 §5.4 allows them, and nothing that is said needs many of them.
+            self.empty = self.empty.saturating_add(1);
+            if self.empty > rules.empty_fragments_max {
+                return Err(ProtocolError::EmptyFragments);
+            }
+        }
         // RFC 6455 §10.4: frames and messages are bounded against those who send huge ones.
         let message_bytes_max = rules.payload_bytes_max(self.deflated);
         let room = message_bytes_max.saturating_sub(self.bytes.len());

@@ -55,7 +55,7 @@ fn set<'a>(
 /// All but `transit`. What contradicts itself is refused by [`Limits::check`]; these bounds refuse
 /// what would overflow, or turn off what cannot be. Each segment of a path is bounded like a room's
 /// name, so that bound leaves the paths built in reachable.
-fn entries(limits: &mut Limits) -> [Entry<'_>; 36] {
+fn entries(limits: &mut Limits) -> [Entry<'_>; 41] {
     use Field::{U32, Usize};
     let l = limits;
     [
@@ -67,6 +67,10 @@ fn entries(limits: &mut Limits) -> [Entry<'_>; 36] {
         ("handshake_secs", U32(&mut l.handshake_secs), 1..=HOUR, Seconds),
         ("room_name_bytes_max", Usize(&mut l.room_name_bytes_max), 16..=4096, Bytes),
         ("message_bytes_max", Usize(&mut l.message_bytes_max), 1..=GIB, Bytes),
+        ("message_secs", U32(&mut l.message_secs), 0..=DAY, Seconds),
+        ("empty_fragments_max", U32(&mut l.empty_fragments_max), 0..=16 * MIB, Pieces),
+        ("controls_per_sec", U32(&mut l.controls_per_sec), 0..=MIB, Pieces),
+        ("controls_burst", U32(&mut l.controls_burst), 1..=MIB, Pieces),
         ("inbound_bytes_max", Usize(&mut l.inbound_bytes_max), 1024..=4 * GIB, Bytes),
         ("outbox_bytes_max", Usize(&mut l.outbox_bytes_max), 1024..=1024 * GIB, Bytes),
         ("shard_outbox_bytes_max", Usize(&mut l.shard_outbox_bytes_max), 1024..=1024 * GIB, Bytes),
@@ -87,6 +91,7 @@ fn entries(limits: &mut Limits) -> [Entry<'_>; 36] {
         ("ping_secs", U32(&mut l.ping_secs), 0..=DAY, Seconds),
         ("pong_secs", U32(&mut l.pong_secs), 1..=HOUR, Seconds),
         ("close_secs", U32(&mut l.close_secs), 1..=HOUR, Seconds),
+        ("retry_secs_max", U32(&mut l.retry_secs_max), 1..=HOUR, Seconds),
         ("drain_secs", U32(&mut l.drain_secs), 0..=HOUR, Seconds),
         ("unanswered_max", U32(&mut l.unanswered_max), 1..=MIB, Pieces),
         ("underway_bytes_max", Usize(&mut l.underway_bytes_max), 1024..=1024 * GIB, Bytes),
