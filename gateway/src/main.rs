@@ -13,6 +13,7 @@ use gateway::server::Server;
 use gateway::{logging, signals};
 use gateway_core::counters::Counters;
 use gateway_core::event::CloseReason;
+use gateway_core::hit::Hit;
 use gateway_core::route::{Auth, Routes};
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
@@ -159,6 +160,11 @@ fn say_goodbye(counters: &Counters) {
     for (name, count) in CloseReason::NAMES.iter().zip(counters.closed) {
         if count > 0 {
             info!(reason = name, connections = count, "closed");
+        }
+    }
+    for (limit, hits) in Hit::NAMES.iter().zip(counters.hits) {
+        if hits > 0 {
+            info!(limit, hits, "limit hit");
         }
     }
     info!(

@@ -13,6 +13,7 @@ use gateway::admin::stats::{self, ShardStats, Source, Stats};
 use gateway::admin::{Admin, AdminConfig, AdminError, AdminKey, Probes, Readiness};
 use gateway_core::counters::Counters;
 use gateway_core::event::CloseReason;
+use gateway_core::hit::Hit;
 use gateway_core::id::ShardId;
 use gateway_registry::census::{Capacity, Census};
 use serde_json::{Value, json};
@@ -446,6 +447,10 @@ fn metrics_are_what_the_shards_say() {
         };
         assert_eq!((closed("slow"), closed("peer")), (own + 8.0, 0.0));
         CloseReason::NAMES.iter().for_each(|reason| assert!(closed(reason) >= 0.0));
+        let hits = |limit| {
+            series[&format!("weir_limit_hits_total{{shard=\"{shard}\",limit=\"{limit}\"}}")]
+        };
+        assert!(Hit::NAMES.iter().all(|limit| hits(limit) == 0.0), "and all are there");
     }
 }
 

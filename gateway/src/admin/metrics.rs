@@ -3,6 +3,7 @@
 use std::fmt::{self, Display, Write as _};
 
 use gateway_core::event::CloseReason;
+use gateway_core::hit::Hit;
 
 use super::readiness::Standing;
 use super::stats::{ShardStats, Stats};
@@ -33,6 +34,7 @@ pub(super) fn render(stats: &Stats, standing: Standing) -> String {
         }
     }
     closed(&mut text, stats);
+    hits(&mut text, stats);
     routes(&mut text, &stats.routes);
     text.0
 }
@@ -56,6 +58,19 @@ fn closed(text: &mut Exposition, stats: &Stats) {
         let of = shard.shard.0.to_string();
         for (reason, count) in CloseReason::NAMES.iter().zip(shard.counters.closed) {
             text.sample(name, &[("shard", &of), ("reason", reason)], count);
+        }
+    }
+}
+
+/// Bounds that were hit, by shard and name. All names are there before the first hit, so that an
+/// alert on a rate misses none.
+fn hits(text: &mut Exposition, stats: &Stats) {
+    let name = "weir_limit_hits_total";
+    text.family(name, "Times that clients ran into a limit, by its name.", Kind::Counter);
+    for shard in &stats.shards {
+        let of = shard.shard.0.to_string();
+        for (limit, count) in Hit::NAMES.iter().zip(shard.counters.hits) {
+            text.sample(name, &[("shard", &of), ("limit", limit)], count);
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use gateway_core::counters::Counters;
 use gateway_core::event::CloseReason;
+use gateway_core::hit::Hit;
 use gateway_core::id::ShardId;
 use gateway_registry::census::{Cell, Census};
 use serde_json::{Map, Value, json};
@@ -166,7 +167,7 @@ impl Stats {
 /// A probe over stats: its name, and what it shows.
 type StatsProbe = (&'static str, fn(&Stats) -> Value);
 
-const PROBES: [StatsProbe; 20] = [
+const PROBES: [StatsProbe; 21] = [
     ("accept_pauses", |stats| stats.accept_pauses().into()),
     ("accepted_late", |stats| stats.accepted_late.into()),
     ("active_clients", |stats| stats.connections.into()),
@@ -176,6 +177,7 @@ const PROBES: [StatsProbe; 20] = [
     ("deliveries_total", |stats| stats.counters().deliveries.into()),
     ("dropped_total", |stats| stats.counters().dropped.into()),
     ("inbound_bytes", |stats| stats.inbound_bytes().into()),
+    ("limit_hits", |stats| hits(&stats.counters())),
     ("messages_total", |stats| stats.counters().messages.into()),
     ("off_cpu", |stats| stats.off_cpu().into()),
     ("orders_total", |stats| stats.counters().orders.into()),
@@ -205,6 +207,11 @@ pub fn register(probes: &Probes, source: &Source) -> Result<(), ProbeError> {
 fn closed(counters: &Counters) -> Value {
     let reasons = CloseReason::NAMES.iter().zip(counters.closed);
     Value::Object(reasons.map(|(name, count)| ((*name).to_owned(), json!(count))).collect())
+}
+
+fn hits(counters: &Counters) -> Value {
+    let limits = Hit::NAMES.iter().zip(counters.hits);
+    Value::Object(limits.map(|(name, count)| ((*name).to_owned(), json!(count))).collect())
 }
 
 fn route(count: &RouteCount) -> Value {
@@ -257,7 +264,9 @@ mod tests {
             cell.set_off_cpu(70 * share);
             cell.set_accept_pauses(80 * share);
             (0..share).for_each(|_| census.reserve(ids::ShardId(index)).unwrap());
-            (ShardId(index), Counters { messages: 60 * share, ..Counters::default() })
+            let mut counters = Counters { messages: 60 * share, ..Counters::default() };
+            (0..share).for_each(|_| counters.hit(Hit::Utf8));
+            (ShardId(index), counters)
         });
         let verdicts = [3, 0, 1, 0, 0, 2];
         let route = RouteCount { route: "/".to_owned(), messages: 6, bytes: 70, verdicts };
@@ -287,6 +296,8 @@ mod tests {
         assert_eq!(shown["rooms"], 60);
         assert_eq!(shown["messages_total"], 180);
         assert_eq!(shown["closed"]["slow"], 0);
+        let hits = &shown["limit_hits"];
+        assert_eq!((&hits["utf8"], &hits["descriptors"]), (&json!(3), &json!(0)));
         assert_eq!(shown["shards"][1]["shard"], 2);
         assert_eq!(shown["shards"][1]["outbox_bytes"], 60);
         let verdicts = &shown["routes"][0]["verdicts"];

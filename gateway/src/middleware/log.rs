@@ -4,9 +4,11 @@ use gateway_core::frame::Kind;
 use tracing::info;
 
 use super::{Context, Message, Middleware, Next, OUTCOMES, Verdict, told};
+use crate::logging::shown;
 
 /// Logs each message that comes by it: connection, route, room, user, whether text or binary,
-/// bytes of payload, and what became of it. The payload itself is never told.
+/// bytes of payload, and what became of it. The payload itself is never told, and names that
+/// clients chose are told escaped and cut.
 ///
 /// Lines have the target `weir::messages` and the level of information, so that a program can send
 /// them elsewhere. Each is written before the next message is read: this is for routes on which
@@ -30,12 +32,13 @@ fn line(context: &Context<'_>, message: Message<'_>, outcome: usize) {
         Kind::Text => "text",
         Kind::Binary => "binary",
     };
+    let (room, user) = (shown(context.room), context.user.map(shown));
     info!(
         target: "weir::messages",
         connection = %context.connection,
         route = context.route,
-        room = context.room,
-        user = context.user,
+        room = &*room,
+        user = user.as_deref(),
         kind,
         bytes = message.bytes.len(),
         verdict = OUTCOMES[outcome],

@@ -14,6 +14,7 @@ use tracing::{debug, error};
 
 use super::{Place, Turn};
 use crate::auth::{self, Decision};
+use crate::logging::shown;
 use crate::net::Net;
 use crate::others::Others;
 use crate::sequencer::{self, Placed};
@@ -101,8 +102,8 @@ impl<N: Net> Turn<N> {
         let placed = catch_unwind(AssertUnwindSafe(|| sequencer.sequence(&ask)));
         placed
             .unwrap_or_else(|_| {
-                let room = &*room.name;
-                error!(%shard, room, "the sequencer panicked, as told above; a message is refused");
+                let room = shown(&room.name);
+                error!(%shard, room = &*room, "the sequencer panicked, as told above; a message is refused");
                 Placed::Refused
             })
             .answer(ticket)

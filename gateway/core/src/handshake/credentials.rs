@@ -1,6 +1,7 @@
 //! What a client shows to be let in: a bearer token, wherever its kind of client can put one.
 
 use std::fmt;
+use std::hint::black_box;
 
 use super::percent::percent_decode;
 use super::request::Request;
@@ -13,8 +14,9 @@ const SUBPROTOCOL_PREFIX: &str = "bearer.";
 /// The parameter of the query, RFC 6750 §2.3.
 const PARAMETER: &str = "access_token";
 
-/// A token. It is never shown by `Debug`, so that no log has it.
-#[derive(Clone, Eq, PartialEq)]
+/// A token. It is never shown by `Debug`, so that no log has it, and compared without telling by
+/// the duration where the first difference is.
+#[derive(Clone)]
 pub struct Secret(String);
 
 impl Secret {
@@ -24,6 +26,14 @@ impl Secret {
         &self.0
     }
 }
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        same(self.0.bytes(), other.0.bytes())
+    }
+}
+
+impl Eq for Secret {}
 
 impl From<String> for Secret {
     fn from(token: String) -> Self {
@@ -35,6 +45,14 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
     }
+}
+
+/// Looks at as many bytes as the shorter one has, wherever they differ. Its length is no secret.
+fn same(one: impl ExactSizeIterator<Item = u8>, other: impl ExactSizeIterator<Item = u8>) -> bool {
+    let as_long = one.len() == other.len();
+    // Each step is opaque, so that no later one can be left out.
+    let differences = one.zip(other).fold(0, |seen, (a, b)| black_box(seen | (a ^ b)));
+    as_long & (differences == 0)
 }
 
 impl Request<'_> {
@@ -157,6 +175,31 @@ mod tests {
         for token in ["s3cret%zz", "s3cret%ff", "s3cret%00", "s3cret&access_token=s3cret"] {
             let why = bearer(&format!("/?access_token={token}"), "").expect_err(token);
             assert!(why.contains(PARAMETER) && !why.contains("s3cret"), "{why}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_the_same_only_if_all_of_them_is() {
+        let secret = |token: &str| Secret::from(token.to_owned());
+        assert_eq!(secret("s3cret"), secret("s3cret"));
+        for other in ["", "s3cre", "s3crets", "S3cret", "s3creu"] {
+            assert_ne!(secret("s3cret"), secret(other));
+        }
+    }
+
+    #[test]
+    fn a_comparison_looks_at_every_byte_wherever_they_differ() {
+        let token = b"0123456789abcdef";
+        for at in 0..token.len() {
+            let mut shown = *token;
+            shown[at] ^= 1;
+            let mut seen = 0;
+            let bytes = shown.iter().copied().map(|byte| {
+                seen += 1;
+                byte
+            });
+            assert!(!same(token.iter().copied(), bytes), "{at}");
+            assert_eq!(seen, token.len(), "with a difference at {at}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! A client's upgrade request: its path, and the checks of RFC 6455 §4.2.1.
 
+use std::fmt;
+
 use httparse::{EMPTY_HEADER, Header};
 use memchr::memchr_iter;
 
@@ -12,13 +14,20 @@ use crate::limits::Limits;
 const INCOMPLETE: &str = "the request does not end with its first empty line";
 
 /// A well-formed HTTP request without its body, if it has one.
-#[derive(Debug)]
 pub struct Request<'a> {
     method: &'a str,
     target: &'a str,
     /// The digit after `HTTP/1.`.
     minor: u8,
     headers: Vec<Header<'a>>,
+}
+
+/// Without headers and query, which have tokens.
+impl fmt::Debug for Request<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (method, path) = (self.method, self.path());
+        f.debug_struct("Request").field("method", &method).field("path", &path).finish()
+    }
 }
 
 impl<'a> Request<'a> {
