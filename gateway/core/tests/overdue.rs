@@ -3,8 +3,9 @@
 
 mod world;
 
-use gateway_core::event::{CloseReason, Event};
+use gateway_core::event::{CloseReason, Effect, Event};
 use gateway_core::hit::Hit;
+use gateway_core::hub::Flush;
 use gateway_core::id::ShardId;
 use gateway_core::slot::Slot;
 use world::{World, close_code, frames, masked, text};
@@ -167,10 +168,10 @@ fn a_message_that_moves_begins_anew() {
     world.pass_secs(20);
     let now = world.now;
     world.hub.handle(now, Event::Move { slot: ann, to: ShardId(1) });
-    while world.flush_once() == gateway_core::hub::Flush::More {}
-    let shipped = std::iter::from_fn(|| world.hub.poll_effect()).find_map(|effect| match effect {
-        gateway_core::event::Effect::Ship { frozen, .. } => Some(frozen),
-        _ => None,
+    while world.flush_once() == Flush::More {}
+    let mut effects = std::iter::from_fn(|| world.hub.poll_effect());
+    let shipped = effects.find_map(|effect| {
+        if let Effect::Ship { frozen, .. } = effect { Some(frozen) } else { None }
     });
     let frozen = shipped.expect("it leaves");
     let mut other = World::with_limits(|limits| limits.ping_secs = 0);

@@ -194,10 +194,7 @@ mod tests {
             let mut shown = *token;
             shown[at] ^= 1;
             let mut seen = 0;
-            let bytes = shown.iter().copied().map(|byte| {
-                seen += 1;
-                byte
-            });
+            let bytes = shown.iter().copied().inspect(|_| seen += 1);
             assert!(!same(token.iter().copied(), bytes), "{at}");
             assert_eq!(seen, token.len(), "with a difference at {at}");
         }
