@@ -39,8 +39,8 @@ pub struct Limits {
     /// closed with 1008. Encoders that flush often send a few; a flood of them costs its author
     /// six bytes each and fills nothing that another bound counts.
     pub empty_fragments_max: u32,
-    /// Pings and pongs in a second, averaged, that a client may send; 0 turns the bound off. Clients
-    /// ping every few seconds, and answer ours.
+    /// Pings and pongs in a second, averaged, that a client may send; 0 turns the bound off.
+    /// Clients ping every few seconds, and answer ours.
     pub controls_per_sec: u32,
     /// Pings and pongs that may come at once, at least one. Beyond both bounds the client is closed
     /// with 1008. 100 are more than a client ever had to say after a pause.

@@ -102,8 +102,8 @@ impl<N: Net> Turn<N> {
         let placed = catch_unwind(AssertUnwindSafe(|| sequencer.sequence(&ask)));
         placed
             .unwrap_or_else(|_| {
-                let room = shown(&room.name);
-                error!(%shard, room = &*room, "the sequencer panicked, as told above; a message is refused");
+                let room = &*shown(&room.name);
+                error!(%shard, room, "the sequencer panicked, as told above; a message is refused");
                 Placed::Refused
             })
             .answer(ticket)
