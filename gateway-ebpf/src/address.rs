@@ -34,6 +34,17 @@ impl Address {
         matches!(self.0, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, ..])
     }
 
+    /// Whether it is one of this very machine: 127.0.0.0/8 or ::1.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_loopback(self) -> bool {
+        const V6: [u8; 16] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+        match self.0 {
+            [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, 127, ..] => true,
+            octets => u128::from_ne_bytes(octets) == u128::from_ne_bytes(V6),
+        }
+    }
+
     /// The 16 bytes in network order.
     #[inline(always)]
     #[must_use]

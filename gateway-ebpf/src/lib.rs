@@ -1,9 +1,10 @@
 //! What Weir's kernel programs and the host share: the same source runs in both.
 //!
 //! Here now: the packet parser, a pure function of a frame's bytes that the host tests without
-//! privilege, and the address form that keys of shared maps will use. To come: the records both
-//! sides exchange, the verdict over a parsed [`Segment`], and the programs themselves, which
-//! stay thin glue around these functions.
+//! privilege, the address form that keys of shared maps will use, who counts as one source, and
+//! the token bucket that says how often a source may come. To come: the records both sides
+//! exchange, the verdict over a parsed [`Segment`], and the programs themselves, which stay thin
+//! glue around these functions.
 //!
 //! Rules that the kernel's verifier sets for everything here:
 //!
@@ -18,9 +19,15 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod bucket;
+mod network;
 mod packet;
+mod source;
 
 pub use address::Address;
+pub use bucket::{Bucket, Rate};
+pub use network::{Network, NetworkError};
 pub use packet::{
     Flags, HEADERS_BYTES_MAX, IPV6_EXTENSIONS_MAX, Packet, Segment, Skip, VLAN_TAGS_MAX, parse,
 };
+pub use source::Source;
