@@ -2,6 +2,7 @@
 
 mod credentials;
 mod percent;
+mod proxy;
 mod query;
 mod request;
 mod response;
@@ -10,6 +11,7 @@ use memchr::memchr_iter;
 
 pub use self::credentials::Secret;
 pub use self::percent::percent_decode;
+pub use self::proxy::{PROXY_HEADER_BYTES_MAX, ProxyError, ProxyHeader, proxy_header};
 pub use self::query::Query;
 pub use self::request::Request;
 pub use self::response::{Page, Refusal, Status, Upgrade};
