@@ -7,6 +7,7 @@ use crate::dispatch::{Answer, Inquiry};
 use crate::envelope::{Command, Delivery};
 use crate::frozen::Frozen;
 use crate::handshake::Secret;
+use crate::hit::Hit;
 use crate::id::ShardId;
 use crate::order::Order;
 use crate::route::RouteId;
@@ -22,10 +23,13 @@ pub enum Event<'a> {
         /// Its place.
         slot: Slot,
     },
-    /// The same, but the node is full: the connection is here only to hear so.
+    /// The same, but the connection is here only to hear that something is full. Whoever was
+    /// [accepted](Self::Accepted) already and has not said a whole request yet hears it too.
     Refused {
         /// Its place.
         slot: Slot,
+        /// What is full.
+        full: Full,
     },
     /// Bytes arrived. They are unmasked in place.
     Received {
@@ -95,6 +99,25 @@ pub enum Event<'a> {
         /// At least one other shard.
         to: Vec<ShardId>,
     },
+}
+
+/// What has no room for a connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Full {
+    /// The node: the client hears 503.
+    Node,
+    /// What its source may have: it hears 429.
+    Source,
+}
+
+impl Full {
+    /// Under which name it is counted.
+    pub(crate) fn hit(self) -> Hit {
+        match self {
+            Self::Node => Hit::Connections,
+            Self::Source => Hit::SourceConnections,
+        }
+    }
 }
 
 /// Something the driver must do, from [`Hub::poll_effect`](crate::hub::Hub::poll_effect).

@@ -3,7 +3,7 @@
 mod world;
 
 use gateway_core::close::CloseCode;
-use gateway_core::event::{CloseReason, Event};
+use gateway_core::event::{CloseReason, Event, Full};
 use gateway_core::slot::Slot;
 use world::{World, close_code, frames, masked, request, text};
 
@@ -304,6 +304,52 @@ fn connections_beyond_the_limit_hear_503_and_beyond_that_are_cut() {
     world.end(bob);
     world.connect("/ws/lobby");
     assert!(world.hub.is_live(ann));
+}
+
+#[test]
+fn who_is_turned_away_for_its_source_hears_429_as_newcomer_and_before_its_request_is_whole() {
+    let mut world = World::with_limits(|limits| limits.refusals_max = 3);
+    let request = request("/ws/lobby");
+    let [begun, served] = [world.accept(), world.connect("/ws/lobby")];
+    world.raw(begun, &request[..20]);
+    let newcomer = world.accept_refused(Full::Source);
+    let late = world.accept();
+    // Only the first word counts, and none for who was answered.
+    for (slot, full) in [(begun, Full::Source), (late, Full::Source), (begun, Full::Node)] {
+        world.hub.handle(world.now, Event::Refused { slot, full });
+    }
+    world.hub.handle(world.now, Event::Refused { slot: served, full: Full::Source });
+    for (slot, rest) in [(begun, &request[20..]), (newcomer, &request), (late, &request)] {
+        world.raw(slot, rest);
+        world.settle();
+        let got = String::from_utf8(world.wire(slot).got.clone()).unwrap();
+        assert!(got.starts_with("HTTP/1.1 429 ") && got.contains("Retry-After: "), "{got}");
+    }
+    let cut = world.accept();
+    world.hub.handle(world.now, Event::Refused { slot: cut, full: Full::Source });
+    world.settle();
+    assert_eq!(world.wire(cut).released, Some(CloseReason::Overloaded));
+    for slot in [begun, newcomer, late] {
+        world.end(slot);
+        assert_eq!(world.wire(slot).released, Some(CloseReason::Answered(429)));
+    }
+    world.say(served, "still here");
+    world.settle();
+    world.end(served);
+    world.assert_empty();
+}
+
+#[test]
+fn who_is_turned_away_has_the_time_of_a_refusal() {
+    let mut world = World::with_limits(|limits| {
+        (limits.handshake_secs, limits.refusal_secs) = (20, 2);
+    });
+    let slot = world.accept();
+    world.pass_secs(1);
+    world.hub.handle(world.now, Event::Refused { slot, full: Full::Source });
+    world.pass_secs(3);
+    assert_eq!(world.wire(slot).released, Some(CloseReason::HandshakeTimeout));
+    world.assert_empty();
 }
 
 #[test]

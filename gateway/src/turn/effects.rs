@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use gateway_core::dispatch::{Answer, Inquiry};
-use gateway_core::event::{self, CloseReason, Effect, Event};
+use gateway_core::event::{self, CloseReason, Effect, Event, Full};
 use gateway_core::frozen::Frozen;
 use gateway_core::handshake::Secret;
 use gateway_core::id::ShardId;
@@ -37,7 +37,7 @@ impl<N: Net> Turn<N> {
             self.place(slot, place);
             self.hub.handle(now, Event::Accepted { slot });
         } else {
-            self.hub.handle(now, Event::Refused { slot });
+            self.hub.handle(now, Event::Refused { slot, full: Full::Node });
         }
     }
 

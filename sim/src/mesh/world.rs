@@ -1,7 +1,7 @@
 //! The world: shards, rings, clerk, clients and the clock; and a shard's turn among them.
 
 use gateway_core::dispatch::Inquiry;
-use gateway_core::event::{CloseReason, Effect, Event};
+use gateway_core::event::{CloseReason, Effect, Event, Full};
 use gateway_core::frozen::Frozen;
 use gateway_core::hub::Flush;
 use gateway_core::mutant::Mutants;
@@ -167,7 +167,7 @@ impl World {
         let event = if one.reserved || agree && self.rng.one_in(2) {
             Event::Accepted { slot }
         } else {
-            Event::Refused { slot }
+            Event::Refused { slot, full: Full::Node }
         };
         shard.hub.handle(self.now, event);
         self.ears.wake(client);

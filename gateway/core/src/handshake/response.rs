@@ -86,6 +86,8 @@ pub enum Status {
     MethodNotAllowed = 405,
     /// It is no WebSocket handshake, or one of another version.
     UpgradeRequired = 426,
+    /// Its source has too many connections.
+    TooManyRequests = 429,
     /// The head is too long, or has too many lines.
     HeadTooLarge = 431,
     /// There is no room for another connection now.
@@ -101,6 +103,7 @@ impl Status {
             Self::NotFound => "Not Found",
             Self::MethodNotAllowed => "Method Not Allowed",
             Self::UpgradeRequired => "Upgrade Required",
+            Self::TooManyRequests => "Too Many Requests",
             Self::HeadTooLarge => "Request Header Fields Too Large",
             Self::Unavailable => "Service Unavailable",
         }
@@ -132,9 +135,11 @@ impl Status {
             Self::UpgradeRequired => {
                 "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
             }
+            // How many seconds is said where the response is written.
             Self::BadRequest
             | Self::Forbidden
             | Self::NotFound
+            | Self::TooManyRequests
             | Self::HeadTooLarge
             | Self::Unavailable => "",
         }
@@ -193,6 +198,14 @@ impl Refusal {
         Self::new(Status::Unavailable, "no more connections can be held now; try again later")
     }
 
+    /// 429: the client's source has as many connections as it may have, or comes too often.
+    #[must_use]
+    pub fn too_many() -> Self {
+        let why = "your address has too many connections, or opens them too fast; close some, or \
+                   try again later";
+        Self::new(Status::TooManyRequests, why)
+    }
+
     /// 431: the head passes a bound of `Limits`.
     #[must_use]
     pub fn too_large() -> Self {
@@ -233,7 +246,8 @@ impl Refusal {
     /// Whether the same request may be served later.
     #[must_use]
     pub fn asks_to_return(&self) -> bool {
-        self.status == Status::Unavailable
+        // RFC 9110 §10.2.3 and RFC 6585 §4.
+        matches!(self.status, Status::Unavailable | Status::TooManyRequests)
     }
 
     /// Appends the response, after which the connection is to be closed. Who may come back is
@@ -247,7 +261,6 @@ impl Refusal {
         let status = self.status as u16;
         let line = format!("{status} {}", self.status.reason());
         let headers = match self.asks_to_return() {
-            // RFC 9110 §10.2.3.
             true => &*format!("Retry-After: {retry_secs}\r\n"),
             false => self.status.headers(),
         };
@@ -353,6 +366,7 @@ mod tests {
                 "HTTP/1.1 426 Upgrade Required",
                 Some("Sec-WebSocket-Version: 13"),
             ),
+            (Status::TooManyRequests, "HTTP/1.1 429 Too Many Requests", Some("Retry-After: 1")),
             (Status::HeadTooLarge, "HTTP/1.1 431 Request Header Fields Too Large", None),
             (Status::Unavailable, "HTTP/1.1 503 Service Unavailable", Some("Retry-After: 1")),
         ];
@@ -364,6 +378,7 @@ mod tests {
             assert!(header.is_none_or(|header| headers.contains(&header.into())), "{headers:?}");
         }
         assert_eq!(Refusal::full().status as u16, 503);
+        assert_eq!(Refusal::too_many().status as u16, 429);
         assert_eq!(Refusal::too_large().status as u16, 431);
     }
 

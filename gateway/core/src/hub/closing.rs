@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::conn::{Joining, Leaving, Transit};
 use super::{Conn, Hub, Role, Stage, places};
 use crate::close::CloseCode;
-use crate::event::{CloseReason, Effect};
+use crate::event::{CloseReason, Effect, Full};
 use crate::frame::Opcode;
 use crate::handshake::Refusal;
 use crate::hit::Hit;
@@ -30,6 +30,28 @@ pub(super) struct Drain {
 }
 
 impl Hub {
+    /// Somebody is here only to hear what is full: a newcomer, or one whose request is awaited.
+    pub(super) fn turn_away(&mut self, now: Now, slot: Slot, full: Full) {
+        let Some(Conn { stage, refused, .. }) = self.conn(slot) else {
+            return self.accept(now, slot, Some(full));
+        };
+        // Who was answered, or is about to hear the same, hears nothing else.
+        if *stage != Stage::Upgrading || refused.is_some() {
+            return;
+        }
+        let limits = &self.config.limits;
+        if self.refused >= limits.refusals_max {
+            self.counters.hit(Hit::Refusals);
+            return self.release(slot, CloseReason::Overloaded);
+        }
+        self.deadlines.set(slot, now.tick().after_secs(limits.refusal_secs.max(1)));
+        self.conns[slot.index()].refused = Some(full);
+        self.refused += 1;
+        if !self.is_draining() {
+            self.counters.hit(full.hit());
+        }
+    }
+
     /// Starts to close: a frame with `code` is said after everything else, if there is a code.
     /// The peer still hears what its room said until now.
     pub(super) fn start_closing(
@@ -85,7 +107,7 @@ impl Hub {
         conn.stage = Stage::Closing;
         conn.reason.get_or_insert(reason);
         // Who is refused has had its time since it was accepted.
-        if !conn.refused {
+        if conn.refused.is_none() {
             let close_secs = self.config.limits.close_secs.max(1);
             let ends = self.drain.as_ref().map_or(Tick::NEVER, |drain| drain.ends);
             self.deadlines.set(slot, now.tick().after_secs(close_secs).min(ends));
@@ -217,7 +239,7 @@ impl Hub {
     /// No complete request came in time.
     fn give_up_request(&mut self, slot: Slot) {
         // Who is refused was counted when it came.
-        if !self.conns[slot.index()].refused {
+        if self.conns[slot.index()].refused.is_none() {
             self.counters.hit(Hit::HandshakeSecs);
         }
         self.release(slot, CloseReason::HandshakeTimeout);
@@ -308,7 +330,7 @@ impl Hub {
         self.deadlines.clear(slot);
         self.note_gone(slot, reason);
         let conn = self.vacate_slot(slot);
-        self.refused -= u32::from(conn.refused);
+        self.refused -= u32::from(conn.refused.is_some());
         let reason = conn.reason.unwrap_or(reason);
         self.counters.closed[reason.index()] += 1;
         self.effects.push_back(Effect::Release { slot, reason });

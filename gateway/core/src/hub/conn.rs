@@ -6,7 +6,7 @@ use crate::deflate::Agreement;
 use crate::dispatch::RoomKey;
 use crate::encoding::Encoding;
 use crate::envelope::Pin;
-use crate::event::CloseReason;
+use crate::event::{CloseReason, Full};
 use crate::id::{Author, ShardId};
 use crate::lanes::LaneId;
 use crate::outbox::Outbox;
@@ -76,8 +76,8 @@ pub(super) struct Conn {
     pub(super) route: RouteId,
     /// How its messages may be deflated, if they may.
     pub(super) agreement: Option<Agreement>,
-    /// It is beyond `connections_max` and only here to hear so.
-    pub(super) refused: bool,
+    /// It is only here to hear what is full.
+    pub(super) refused: Option<Full>,
     /// A ping was sent after the last sign of life.
     pub(super) pinged: bool,
     /// A close frame, or the last byte there will be, is in the socket or the outbox.
@@ -151,7 +151,7 @@ impl Conn {
             stage: Stage::Free,
             route: RouteId::default(),
             agreement: None,
-            refused: false,
+            refused: None,
             pinged: false,
             said_goodbye: false,
             heard_goodbye: false,

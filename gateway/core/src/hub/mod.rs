@@ -38,7 +38,7 @@ use crate::counters::Counters;
 use crate::deadlines::Deadlines;
 use crate::dispatch::{self, Dispatch, RoomKey};
 use crate::envelope::{Pin, Post, RoomPolicy};
-use crate::event::{CloseReason, Effect, Event};
+use crate::event::{CloseReason, Effect, Event, Full};
 use crate::handshake::Page;
 use crate::hint::Hints;
 use crate::hit::Hit;
@@ -334,8 +334,8 @@ impl Hub {
     /// [`poll_effect`](Self::poll_effect).
     pub fn handle(&mut self, now: Now, event: Event<'_>) {
         match event {
-            Event::Accepted { slot } => self.accept(now, slot, false),
-            Event::Refused { slot } => self.accept(now, slot, true),
+            Event::Accepted { slot } => self.accept(now, slot, None),
+            Event::Refused { slot, full } => self.turn_away(now, slot, full),
             Event::Received { slot, bytes } => self.receive(now, slot, bytes),
             Event::Ended { slot } => self.handle_ended(now, slot),
             Event::Broken { slot } => self.release(slot, CloseReason::Reset),
@@ -516,7 +516,7 @@ impl Hub {
         &self.config.routes
     }
 
-    fn accept(&mut self, now: Now, slot: Slot, full: bool) {
+    fn accept(&mut self, now: Now, slot: Slot, full: Option<Full>) {
         let limits = &self.config.limits;
         while self.conns.len() <= slot.index() {
             self.conns.push(Conn::free(0));
@@ -525,19 +525,22 @@ impl Hub {
         self.counters.accepted += 1;
         let served = self.live - self.refused;
         let over = u32::from(self.config.mutants.has(Mutant::OverCapacity));
-        let full = full || served >= limits.connections_max + over;
-        let refused = full || self.is_draining();
-        if refused && self.refused >= limits.refusals_max {
+        let overfull = self.is_draining() || served >= limits.connections_max + over;
+        let refused = full.or_else(|| overfull.then_some(Full::Node));
+        if refused.is_some() && self.refused >= limits.refusals_max {
             self.counters.hit(Hit::Refusals);
             let reason = CloseReason::Overloaded;
             self.counters.closed[reason.index()] += 1;
             return self.effects.push_back(Effect::Release { slot, reason });
         }
-        let secs = if refused { limits.refusal_secs.max(1) } else { limits.handshake_secs };
+        let secs = match refused {
+            Some(_) => limits.refusal_secs.max(1),
+            None => limits.handshake_secs,
+        };
         self.deadlines.set(slot, now.tick().after_secs(secs));
         // A node that goes away refuses everyone, whatever there is room for.
-        if full && self.drain.is_none() {
-            self.counters.hit(Hit::Connections);
+        if let Some(full) = refused.filter(|_| self.drain.is_none()) {
+            self.counters.hit(full.hit());
         }
         let shard = self.config.shard.unwrap_or_default();
         let conn = &mut self.conns[slot.index()];
@@ -545,7 +548,7 @@ impl Hub {
         conn.stage = Stage::Upgrading;
         conn.refused = refused;
         self.live += 1;
-        self.refused += u32::from(refused);
+        self.refused += u32::from(refused.is_some());
     }
 
     fn who(&self, slot: Slot) -> Who {

@@ -178,7 +178,7 @@ impl Hub {
         let draining = self.is_draining();
         let conn = &mut self.conns[slot.index()];
         conn.heard = now.tick();
-        let bounded = conn.reason == Some(CloseReason::Slow) || conn.refused || draining;
+        let bounded = conn.reason == Some(CloseReason::Slow) || conn.refused.is_some() || draining;
         if conn.stage == Stage::Closing && !bounded {
             self.deadlines.set(slot, now.tick().after_secs(close_secs));
         }

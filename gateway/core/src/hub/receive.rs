@@ -14,7 +14,7 @@ use crate::chunk::{Chunk, Span};
 use crate::close::CloseCode;
 use crate::deflate::Agreement;
 use crate::encoding::Encoding;
-use crate::event::{CloseReason, Effect, Grant, Ticket};
+use crate::event::{CloseReason, Effect, Full, Grant, Ticket};
 use crate::frame::Opcode;
 use crate::handshake::{self, Refusal, Request, Secret};
 use crate::hit::Hit;
@@ -89,7 +89,7 @@ impl Hub {
 
     fn answer_request(&mut self, now: Now, slot: Slot, head: &[u8]) {
         let conn = &self.conns[slot.index()];
-        let full = conn.refused || self.is_draining();
+        let full = conn.refused.or_else(|| self.is_draining().then_some(Full::Node));
         match Answer::to(head, full, self.has_window_left(), &self.config) {
             Ok(Answer::Page) => {
                 let page = self.config.page;
@@ -410,10 +410,12 @@ pub(super) struct Accepted {
 }
 
 impl Answer {
-    fn to(head: &[u8], full: bool, window: bool, config: &Config) -> Result<Self, Refusal> {
+    fn to(head: &[u8], full: Option<Full>, window: bool, config: &Config) -> Result<Self, Refusal> {
         let request = Request::parse(head, &config.limits)?;
-        if full {
-            return Err(Refusal::full());
+        match full {
+            Some(Full::Node) => return Err(Refusal::full()),
+            Some(Full::Source) => return Err(Refusal::too_many()),
+            None => {}
         }
         if request.path() == "/" && request.is_get() && !request.wants_upgrade() {
             return Ok(Self::Page);

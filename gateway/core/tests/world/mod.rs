@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use gateway_core::event::{CloseReason, Effect, Event, Grant, Ticket};
+use gateway_core::event::{CloseReason, Effect, Event, Full, Grant, Ticket};
 use gateway_core::hub::{Config, Flush, Hub, MemberPolicy};
 use gateway_core::limits::Limits;
 use gateway_core::route::{RouteConfig, Routes};
@@ -213,6 +213,14 @@ impl World {
         let slot = Slot::from(self.wires.0.len());
         self.wires.0.push(Wire::new(self.window));
         self.hub.handle(self.now, Event::Accepted { slot });
+        slot
+    }
+
+    /// A new client in a new slot that is only there to hear what is full.
+    pub(crate) fn accept_refused(&mut self, full: Full) -> Slot {
+        let slot = Slot::from(self.wires.0.len());
+        self.wires.0.push(Wire::new(self.window));
+        self.hub.handle(self.now, Event::Refused { slot, full });
         slot
     }
 
