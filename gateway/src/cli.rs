@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use clap::builder::BoolishValueParser;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use gateway_core::handshake::Secret;
+use gateway_ebpf::Network;
 
 use crate::config::{
     ADDR_DEFAULT, ADMIN_DEFAULT, AdminAddr, BATCH_DEFAULT, Config, FileConfig, RING_DEFAULT,
@@ -113,6 +114,17 @@ pub struct Serve {
     #[arg(long, env = "WEIR_MAX_CONNECTIONS", value_name = "N",
           value_parser = clap::value_parser!(u32).range(1..))]
     pub max_connections: Option<u32>,
+    /// Bound what this machine's own clients may have too, like every other source: connections at
+    /// a time and new ones a second, by source_connections_max and source_rate of the file's
+    /// limits. The variable is true or false. Default: what the file says, or not, for tools and
+    /// proxies on this machine have thousands.
+    #[arg(long, env = "WEIR_LIMIT_LOOPBACK", value_parser = BoolishValueParser::new())]
+    pub limit_loopback: bool,
+    /// Networks of proxies that say whom they speak for, by the PROXY protocol, version 1 or 2, such
+    /// as 10.0.0.0/8,::1. Who connects from there without its header is closed; no other is
+    /// believed to be somebody else. Default: what the file says, or nobody.
+    #[arg(long, env = "WEIR_PROXY_FROM", value_name = "NETWORK,...", value_delimiter = ',')]
+    pub proxy_from: Vec<String>,
     /// How log lines on stderr are written.
     #[arg(long, env = "WEIR_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -187,6 +199,10 @@ impl Serve {
         if let Some(secs) = self.drain_secs {
             config.limits.drain_secs = secs;
         }
+        config.sources.loopback |= self.limit_loopback;
+        if !self.proxy_from.is_empty() {
+            config.sources.proxies = self.proxies()?;
+        }
         config.check().map_err(|error| error.to_string())?;
         Ok(config)
     }
@@ -214,6 +230,13 @@ impl Serve {
         variable: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Option<String>, String> {
         self.instance_id.clone().map_or_else(|| words("INSTANCE_ID", variable), |it| Ok(Some(it)))
+    }
+
+    fn proxies(&self) -> Result<Vec<Network>, String> {
+        let network = |text: &String| {
+            text.trim().parse().map_err(|error| format!("--proxy-from {text:?}: {error}"))
+        };
+        self.proxy_from.iter().map(network).collect()
     }
 
     fn operators(&self) -> Result<Option<AdminAddr>, String> {

@@ -3,6 +3,7 @@
 mod file;
 mod namespace;
 mod ports;
+mod sources;
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -26,6 +27,7 @@ pub use self::namespace::{
 };
 pub use self::ports::PortError;
 pub(crate) use self::ports::port_of;
+pub use self::sources::SourceConfig;
 
 /// Configuration of one node. CLI flags mirror the fields down to
 /// `max_connections` one to one.
@@ -71,6 +73,9 @@ pub struct Config {
     pub max_connections: Option<u32>,
     /// The bounds of each shard; its `connections_max` is no more than `max_connections`.
     pub limits: Limits,
+    /// What one source may have, over all shards, and which peers speak for others. Default: ten
+    /// thousand connections and 500 new ones a second, but for this machine's own clients.
+    pub sources: SourceConfig,
     /// What is served. Default: [`Routes::builtin`].
     pub routes: Vec<RouteConfig>,
     /// What the routes count that have a [`Metrics`](crate::middleware::Metrics) of this. Default
@@ -160,6 +165,9 @@ pub enum ConfigError {
     /// The routes make no sense.
     #[error(transparent)]
     Route(#[from] RouteError),
+    /// What one source may have is out of bounds.
+    #[error("{0}")]
+    Sources(&'static str),
     /// The limits contradict each other.
     #[error("{0}")]
     Limits(&'static str),
@@ -182,6 +190,7 @@ impl Config {
         self.check_words()?;
         let routes = Routes::new(&self.routes)?;
         namespace::check(&self.namespaces, &routes)?;
+        self.sources.check()?;
         self.limits.check().map_err(ConfigError::Limits)
     }
 
@@ -225,6 +234,7 @@ impl Default for Config {
             batch: BATCH_DEFAULT,
             max_connections: None,
             limits: Limits::default(),
+            sources: SourceConfig::default(),
             routes: Routes::builtin(),
             route_metrics: RouteMetrics::new(),
             namespaces: Vec::new(),

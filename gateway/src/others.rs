@@ -9,6 +9,8 @@ use gateway_core::id::ShardId;
 use gateway_registry::census::Census;
 use gateway_registry::ids;
 
+use crate::sources::Seat;
+
 /// The seam between a turn and the rest of its node. `S` is a connection outside its slot.
 ///
 /// Nothing here waits. A place is counted from [`reserve`](Self::reserve) to
@@ -28,7 +30,7 @@ pub trait Others<S>: Post {
     fn make_way(&mut self, to: ShardId) -> bool;
 
     /// Hands a connection over, for which way was made.
-    fn ship(&mut self, to: ShardId, socket: S, frozen: Box<Frozen>);
+    fn ship(&mut self, to: ShardId, moved: Moved<S>);
 
     /// Gives back the place on another shard of a connection that is gone before it was shipped.
     fn give_up(&mut self, to: ShardId);
@@ -48,12 +50,18 @@ pub enum Arrival<S> {
     /// From a home.
     Delivery(Delivery),
     /// A connection that has a place here already.
-    Moved {
-        /// The connection.
-        socket: S,
-        /// All that is known of it.
-        frozen: Box<Frozen>,
-    },
+    Moved(Moved<S>),
+}
+
+/// A connection between two shards.
+#[derive(Debug)]
+pub struct Moved<S> {
+    /// The connection.
+    pub socket: S,
+    /// All that is known of it.
+    pub frozen: Box<Frozen>,
+    /// That it is counted for its source, if it is. Whoever it ends with gives it back.
+    pub seat: Option<Seat>,
 }
 
 /// No others: a shard whose hub is alone, and so asks nobody and sends nothing.
@@ -101,7 +109,7 @@ impl<S> Others<S> for Alone {
         false
     }
 
-    fn ship(&mut self, _: ShardId, _: S, _: Box<Frozen>) {
+    fn ship(&mut self, _: ShardId, _: Moved<S>) {
         unreachable!("{NOBODY}")
     }
 

@@ -35,6 +35,7 @@ use crate::net::MemfdStore;
 use crate::node::Node;
 use crate::orders::Mailboxes;
 use crate::plan::SHARDS_MAX;
+use crate::sources::Sources;
 use crate::worker::{self, Addition, Depths, Ended, Mesh, Setup};
 
 use self::doors::Doors;
@@ -104,6 +105,7 @@ pub struct Server {
     workers: Vec<Worker>,
     ended: mpsc::UnboundedReceiver<usize>,
     handle: Handle,
+    sources: Arc<Sources>,
     route_metrics: RouteMetrics,
     /// The id of the next shard to be added: none is used twice.
     next: u16,
@@ -147,6 +149,7 @@ impl Server {
             workers,
             ended,
             handle,
+            sources: Arc::clone(&setup.sources),
             route_metrics,
             next,
         };
@@ -218,6 +221,12 @@ impl Server {
             accepted_late: node.late(),
             ..Stats::gather(&node.census, node.tallies()).with_routes(routes.read())
         })
+    }
+
+    /// What each source has of it now.
+    #[must_use]
+    pub fn sources(&self) -> &Sources {
+        &self.sources
     }
 
     /// What gives orders to the node while it runs: to connections, users and rooms.
@@ -320,6 +329,8 @@ fn prepare(
         },
         auth: config.auth.clone().unwrap_or_else(|| Arc::new(OneToken::new(config.token.clone()))),
         sequencer: config.sequencer.clone(),
+        sources: Arc::new(Sources::new(&config.sources)),
+        proxies: config.sources.proxies.clone().into(),
         ring: config.ring,
         batch: config.batch,
         #[cfg(all(target_os = "linux", not(weir_portable)))]

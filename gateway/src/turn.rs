@@ -4,6 +4,7 @@
 //! the hub decides, its words go to other shards and out to the sockets, in slices between which
 //! the turn looks at its rings, and its effects are carried out.
 
+mod arrivals;
 mod effects;
 pub(crate) mod notes;
 #[cfg(test)]
@@ -20,14 +21,19 @@ use gateway_core::hub::{Flush, Hub};
 use gateway_core::id::ShardId;
 use gateway_core::slot::Slot;
 use gateway_core::time::Now;
+use gateway_ebpf::Network;
 use tracing::debug;
 
 use crate::auth::{Auth, OneToken};
 use crate::net::{Batch, Net, Ready};
 use crate::others::{Arrival, Others};
+use crate::proxy::Heralds;
 use crate::sequencer::Sequencer;
+use crate::sources::{Seat, Sources};
 
 use notes::Notes;
+
+pub use arrivals::TurnedAway;
 
 /// Members served per flush slice unless configured otherwise.
 pub const SLICE_DEFAULT: usize = 64;
@@ -48,6 +54,12 @@ pub struct Turn<N> {
     seen: Vec<u32>,
     /// For each slot, whether its connection has a place that is to be given back.
     placed: Vec<Place>,
+    /// For each slot up to the last that needed it: whether it is counted for its source.
+    seats: Vec<Option<Seat>>,
+    /// Who bounds what a source may have, if anybody does.
+    sources: Option<Arc<Sources>>,
+    heralds: Heralds,
+    turned_away: TurnedAway,
     turns: u32,
     /// Every read of the shard goes through this one buffer.
     scratch: Vec<u8>,
@@ -93,6 +105,10 @@ impl<N: Net> Turn<N> {
             unread: Vec::new(),
             seen: Vec::new(),
             placed: Vec::new(),
+            seats: Vec::new(),
+            sources: None,
+            heralds: Heralds::default(),
+            turned_away: TurnedAway::default(),
             turns: 0,
             scratch,
             slice,
@@ -119,6 +135,21 @@ impl<N: Net> Turn<N> {
     #[must_use]
     pub fn with_sequencer(mut self, sequencer: Option<Arc<dyn Sequencer>>) -> Self {
         self.sequencer = sequencer;
+        self
+    }
+
+    /// Has each source have no more than these allow; without them it has what it can get.
+    #[must_use]
+    pub fn with_sources(mut self, sources: Arc<Sources>) -> Self {
+        self.sources = Some(sources);
+        self
+    }
+
+    /// Has connections from these networks say whom they speak for, by the PROXY protocol, before
+    /// their request. No other is believed to do so.
+    #[must_use]
+    pub fn trusting(mut self, proxies: Arc<[Network]>) -> Self {
+        self.heralds = Heralds::new(proxies);
         self
     }
 
@@ -225,6 +256,12 @@ impl<N: Net> Turn<N> {
         self.net.accept_pauses()
     }
 
+    /// Newcomers that this shard turned away for what their source has, and why, since the start.
+    #[must_use]
+    pub fn turned_away(&self) -> TurnedAway {
+        self.turned_away
+    }
+
     /// The shard's connections and rooms.
     #[must_use]
     pub fn hub(&self) -> &Hub {
@@ -244,7 +281,7 @@ impl<N: Net> Turn<N> {
             match arrival {
                 Arrival::Command(command) => self.hub.handle(now, Event::Command(command)),
                 Arrival::Delivery(delivery) => self.hub.handle(now, Event::Delivery(delivery)),
-                Arrival::Moved { socket, frozen } => self.adopt(now, socket, frozen),
+                Arrival::Moved(moved) => self.adopt(now, moved),
             }
         }
         heard
@@ -265,7 +302,7 @@ impl<N: Net> Turn<N> {
                     debug!(shard = %self.hub.shard(), %slot, %peer, ?cpu, own, "accepted");
                     self.off_cpu += u64::from(self.is_off(cpu));
                     let place = if own { Place::Own } else { Place::Any };
-                    self.accept(now, slot, place, others);
+                    self.accept(now, slot, peer.ip(), place, others);
                 }
                 Ready::Readable(slot) => self.read_once(now, slot, &mut left),
                 Ready::Writable(slot) => self.hub.handle(now, Event::Writable { slot }),
@@ -301,8 +338,11 @@ impl<N: Net> Turn<N> {
         match self.net.recv(slot, &mut self.scratch) {
             Ok(0) => self.hub.handle(now, Event::Ended { slot }),
             Ok(read) => {
-                let bytes = &mut self.scratch[..read];
-                self.hub.handle(now, Event::Received { slot, bytes });
+                let said = if self.heralds.awaits(slot) { self.herald(now, slot, read) } else { 0 };
+                if said < read {
+                    let bytes = &mut self.scratch[said..read];
+                    self.hub.handle(now, Event::Received { slot, bytes });
+                }
                 return read;
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

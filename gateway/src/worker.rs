@@ -15,6 +15,7 @@ use gateway_core::counters::Counters;
 use gateway_core::hub::{self, Hub};
 use gateway_core::id::ShardId;
 use gateway_core::time::{Now, Tick};
+use gateway_ebpf::Network;
 use gateway_registry::ids::WorkerId;
 use gateway_registry::mailbox::Mailbox;
 use gateway_registry::mesh;
@@ -33,6 +34,7 @@ use crate::node::Node;
 use crate::orders::Mailboxes;
 use crate::sequencer::Sequencer;
 use crate::shard::{TURNS_MAX, report};
+use crate::sources::Sources;
 use crate::turn::Turn;
 use crate::turn::notes::Rarely;
 
@@ -95,6 +97,10 @@ pub(crate) struct Setup {
     pub(crate) hub: hub::Config,
     pub(crate) auth: Arc<dyn Auth>,
     pub(crate) sequencer: Option<Arc<dyn Sequencer>>,
+    /// What one source may have of the whole node.
+    pub(crate) sources: Arc<Sources>,
+    /// Who speaks for others.
+    pub(crate) proxies: Arc<[Network]>,
     /// Envelopes that a ring holds.
     pub(crate) ring: usize,
     /// Members served per slice of a flush, and envelopes taken from the mesh at a time.
@@ -107,8 +113,8 @@ impl Setup {
     fn turn(&self, shard: ShardId, listeners: Listeners) -> io::Result<Turn<ShardNet>> {
         let config = hub::Config { shard: Some(shard), store: self.store(), ..self.hub.clone() };
         let turn = Turn::new(self.net(listeners)?, Hub::new(config), self.batch);
-        let turn = turn.with_auth(Arc::clone(&self.auth));
-        Ok(turn.with_sequencer(self.sequencer.clone()))
+        let turn = turn.with_auth(Arc::clone(&self.auth)).with_sequencer(self.sequencer.clone());
+        Ok(turn.with_sources(Arc::clone(&self.sources)).trusting(Arc::clone(&self.proxies)))
     }
 
     /// A shard's sockets, to which large payloads go uncopied from where they are kept.

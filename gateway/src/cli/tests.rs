@@ -36,8 +36,20 @@ fn flags_become_fields() {
 }
 
 #[test]
+fn networks_of_proxies_are_a_list_or_several_flags() {
+    let of = |line: &str| parse(line).unwrap().config(nothing).unwrap().sources;
+    let networks = ["10.0.0.0/8", "::1"].map(|text| text.parse().unwrap());
+    assert_eq!(of("weir --proxy-from 10.0.0.0/8,::1").proxies, networks);
+    assert_eq!(of("weir -proxy-from 10.0.0.0/8 -proxy-from=::1").proxies, networks);
+    assert_eq!((of("weir").proxies, of("weir").loopback), (Vec::new(), false));
+    assert!(of("weir --limit-loopback").loopback);
+}
+
+#[test]
 fn a_value_out_of_bounds_is_told_what_would_be_right() {
     for (line, told) in [
+        ("weir --proxy-from 10.0.0.1/8", "--proxy-from \"10.0.0.1/8\": the address goes on"),
+        ("weir --proxy-from ::1,lb", "--proxy-from \"lb\": no IP address; write 10.0.0.0/8"),
         ("weir --shards 0", "--shards 0: give 1 to 1024"),
         ("weir --shards 1025", "--shards 1025: give 1 to 1024"),
         ("weir --workers 0", "--workers 0: give 1 to 1024"),

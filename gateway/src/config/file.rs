@@ -4,6 +4,7 @@ mod limits;
 mod middleware;
 mod read;
 mod routes;
+mod sources;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use gateway_core::route::Routes;
 use thiserror::Error;
 use toml::de::DeTable;
 
-use super::{Config, NamespaceConfig};
+use super::{Config, NamespaceConfig, SourceConfig};
 use middleware::Layered;
 use table::{Table, Wrong};
 
@@ -22,8 +23,8 @@ pub const FILE_BYTES_MAX: usize = 1 << 20;
 
 /// What a file says; [`Config`] has the rest.
 ///
-/// Three kinds of tables may be in it, all of them optional: `[[route]]`, `[[namespace]]` and
-/// `[limits]`. The README has one with all keys.
+/// Four kinds of tables may be in it, all of them optional: `[[route]]`, `[[namespace]]`,
+/// `[limits]` and `[sources]`. The README has one with all keys.
 #[derive(Clone, Debug)]
 pub struct FileConfig {
     /// Instead of all built-in ones, if the file has any.
@@ -31,6 +32,8 @@ pub struct FileConfig {
     namespaces: Vec<NamespaceConfig>,
     /// The defaults, but for those that the file sets.
     limits: Limits,
+    /// The same of what a source may have.
+    sources: SourceConfig,
 }
 
 /// Why a file cannot be used, and what to write instead.
@@ -72,13 +75,15 @@ impl FileConfig {
             Wrong::at(error.span().map_or(0, |span| span.start), first_line(error.message()))
         })?;
         let document = Table::document(document.get_ref());
-        document.knows(&["route", "namespace", "limits"])?;
-        let limits = limits::limits(&document)?;
+        document.knows(&["route", "namespace", "limits", "sources"])?;
+        let mut sources = sources::sources(&document)?;
+        let limits = limits::limits(&document, &mut sources)?;
         let routes = routes::routes(&document, &limits)?;
         let plain = |routes: &Vec<Layered>| routes.iter().map(|it| it.route.clone()).collect();
         let table = Routes::new(&routes.as_ref().map_or_else(Routes::builtin, plain));
         let table = table.expect("each route was checked beside the others");
-        Ok(Self { namespaces: routes::namespaces(&document, &table)?, limits, routes })
+        let namespaces = routes::namespaces(&document, &table)?;
+        Ok(Self { namespaces, limits, sources, routes })
     }
 
     /// Puts what the file says into a configuration; the rest stays. Its routes count in the
@@ -90,6 +95,7 @@ impl FileConfig {
         }
         config.namespaces = self.namespaces;
         config.limits = self.limits;
+        config.sources = self.sources;
     }
 }
 

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use gateway_core::dispatch::{Answer, Inquiry};
-use gateway_core::event::{self, CloseReason, Effect, Event, Full};
+use gateway_core::event::{self, CloseReason, Effect, Event};
 use gateway_core::frozen::Frozen;
 use gateway_core::handshake::Secret;
 use gateway_core::id::ShardId;
@@ -16,39 +16,10 @@ use super::{Place, Turn};
 use crate::auth::{self, Decision};
 use crate::logging::shown;
 use crate::net::Net;
-use crate::others::Others;
+use crate::others::{Moved, Others};
 use crate::sequencer::{self, Placed};
 
 impl<N: Net> Turn<N> {
-    /// Someone was accepted: served if there is a place, or here only to hear that there is none.
-    pub(super) fn accept(
-        &mut self,
-        now: Now,
-        slot: Slot,
-        place: Place,
-        others: &mut impl Others<N::Socket>,
-    ) {
-        let draining = self.hub.is_draining();
-        let placed = !draining && others.reserve();
-        if !draining {
-            self.notes.accepted(now, self.hub.shard(), placed);
-        }
-        if placed {
-            self.place(slot, place);
-            self.hub.handle(now, Event::Accepted { slot });
-        } else {
-            self.hub.handle(now, Event::Refused { slot, full: Full::Node });
-        }
-    }
-
-    /// A connection goes on here, where it has a place already.
-    pub(super) fn adopt(&mut self, now: Now, socket: N::Socket, frozen: Box<Frozen>) {
-        let slot = self.net.vacant();
-        self.net.adopt(slot, socket);
-        self.place(slot, Place::Any);
-        self.hub.handle(now, Event::Thawed { slot, frozen });
-    }
-
     /// Does what the hub asks for; whether it asked for anything.
     pub(super) fn carry_out(&mut self, now: Now, others: &mut impl Others<N::Socket>) -> bool {
         let mut any = false;
@@ -117,6 +88,10 @@ impl<N: Net> Turn<N> {
         } else {
             drop(self.net.release(slot));
         }
+        self.heralds.forget(slot);
+        if let Some(seat) = self.unseat(slot) {
+            self.give_back(seat);
+        }
         if self.unplace(slot) {
             others.release();
         }
@@ -140,21 +115,18 @@ impl<N: Net> Turn<N> {
             return self.hub.handle(now, Event::Thawed { slot, frozen });
         }
         self.unplace(slot);
+        let seat = self.unseat(slot);
         match self.net.release(slot) {
-            Some(socket) => others.ship(to, socket, frozen),
+            Some(socket) => others.ship(to, Moved { socket, frozen, seat }),
             // The system never watched it, so nobody knows more of it than that it is gone.
             None => {
                 self.lost += 1;
                 others.give_up(to);
+                if let Some(seat) = seat {
+                    self.give_back(seat);
+                }
             }
         }
-    }
-
-    fn place(&mut self, slot: Slot, place: Place) {
-        if slot.index() >= self.placed.len() {
-            self.placed.resize(slot.index() + 1, Place::None);
-        }
-        self.placed[slot.index()] = place;
     }
 
     fn has_asked_for_this_shard(&self, slot: Slot) -> bool {

@@ -1,9 +1,15 @@
 //! What an operator is told of a shard that cannot take everyone, or whose middleware or handler
 //! panics: at first, and not each time.
 
+use std::net::IpAddr;
+
+use gateway_core::handshake::ProxyError;
 use gateway_core::id::ShardId;
 use gateway_core::time::Now;
+use gateway_ebpf::Source;
 use tracing::{error, info, warn};
+
+use crate::sources::Over;
 
 /// Seconds between two warnings of the same kind.
 pub(crate) const WARNING_REST_SECS: u64 = 10;
@@ -46,6 +52,8 @@ pub(super) struct Notes {
     /// Panics until the last line about them.
     panics: u64,
     of_panics: Rarely,
+    of_sources: Rarely,
+    of_headers: Rarely,
 }
 
 impl Notes {
@@ -74,6 +82,31 @@ impl Notes {
                 "middleware or a handler panicked, as told above; its connection is closed with \
                  1011, others go on"
             );
+        }
+    }
+
+    /// Somebody was turned away for what its source has.
+    pub(super) fn over(&mut self, now: Now, shard: ShardId, client: IpAddr, over: Over) {
+        if !self.of_sources.may(now) {
+            return;
+        }
+        let bound = match over {
+            Over::Connections => "source_connections_max",
+            Over::Rate => "source_rate",
+        };
+        warn!(
+            %shard,
+            source = %Source::of(client.into()),
+            bound,
+            "turning away connections of one source; if it is a proxy, have it speak the PROXY \
+             protocol and give --proxy-from, or exempt it"
+        );
+    }
+
+    /// A connection from a trusted proxy did not begin with a header.
+    pub(super) fn no_header(&mut self, now: Now, shard: ShardId, error: ProxyError) {
+        if self.of_headers.may(now) {
+            warn!(%shard, %error, "closing connections of a trusted proxy unanswered");
         }
     }
 

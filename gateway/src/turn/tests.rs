@@ -7,7 +7,6 @@ use std::task::Waker;
 use gateway_core::dispatch::{Answer, Inquiry};
 use gateway_core::envelope::{Link, Term};
 use gateway_core::frame::Kind;
-use gateway_core::frozen::Frozen;
 use gateway_core::hub::Config;
 use gateway_core::id::Author;
 use gateway_core::limits::Limits;
@@ -15,7 +14,7 @@ use gateway_core::message::{self, Meta, Words};
 use gateway_core::position::{Offset, Position};
 use gateway_core::transmit::{Part, Sent, Transmit};
 
-use crate::others::Alone;
+use crate::others::{Alone, Moved};
 
 use super::*;
 
@@ -187,7 +186,7 @@ impl Others<()> for Chatterbox {
     fn make_way(&mut self, _: ShardId) -> bool {
         false
     }
-    fn ship(&mut self, _: ShardId, (): (), _: Box<Frozen>) {}
+    fn ship(&mut self, _: ShardId, _: Moved<()>) {}
     fn give_up(&mut self, _: ShardId) {}
     fn look_around(&mut self) {
         self.speaks = true;
@@ -272,7 +271,7 @@ impl Others<()> for Stubborn {
     fn make_way(&mut self, _: ShardId) -> bool {
         false
     }
-    fn ship(&mut self, _: ShardId, (): (), _: Box<Frozen>) {}
+    fn ship(&mut self, _: ShardId, _: Moved<()>) {}
     fn give_up(&mut self, _: ShardId) {}
     fn look_around(&mut self) {}
     fn next_arrival(&mut self) -> Option<Arrival<()>> {

@@ -2,7 +2,6 @@
 
 use gateway_core::dispatch::{Answer, Inquiry};
 use gateway_core::envelope::{Command, Delivery, Post, RoomName, Term};
-use gateway_core::frozen::Frozen;
 use gateway_core::id::ShardId;
 use gateway_core::time::Tick;
 use gateway_registry::rooms::Claim;
@@ -10,7 +9,7 @@ use gateway_registry::rooms::Claim;
 use super::link::Link;
 use super::orders::Departed;
 use crate::node::registered;
-use crate::others::{Arrival, Others};
+use crate::others::{Arrival, Moved, Others};
 
 /// What a shard sees of the others, during its turn.
 pub(super) struct Desk<'a, S> {
@@ -72,11 +71,11 @@ impl<S> Others<S> for Desk<'_, S> {
         self.link.node.make_way(self.me, to, self.leaving)
     }
 
-    fn ship(&mut self, to: ShardId, socket: S, frozen: Box<Frozen>) {
-        if frozen.is_open() {
-            self.departed.note(self.now, frozen.connection(), to);
+    fn ship(&mut self, to: ShardId, moved: Moved<S>) {
+        if moved.frozen.is_open() {
+            self.departed.note(self.now, moved.frozen.connection(), to);
         }
-        self.link.ship(to, socket, frozen);
+        self.link.ship(to, moved);
     }
 
     fn give_up(&mut self, to: ShardId) {

@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use gateway_core::envelope::{Command, Delivery};
-use gateway_core::frozen::Frozen;
 use gateway_core::id::ShardId;
 use gateway_registry::ids::WorkerId;
 use gateway_registry::mesh::{Item, Port};
 
 use crate::node::Node;
-use crate::others::Arrival;
+use crate::others::{Arrival, Moved};
 
 /// What goes towards a shard that is a home, or will serve a connection.
 #[derive(Debug)]
@@ -22,7 +21,7 @@ pub(crate) struct Order<S> {
 #[derive(Debug)]
 enum Cargo<S> {
     Command(Command),
-    Adopt { socket: S, frozen: Box<Frozen> },
+    Adopt(Moved<S>),
 }
 
 /// What comes from a home.
@@ -56,7 +55,7 @@ pub(crate) struct Link<S> {
 struct Inbox<S> {
     deliveries: VecDeque<Delivery>,
     commands: VecDeque<Command>,
-    moved: VecDeque<(S, Box<Frozen>)>,
+    moved: VecDeque<Moved<S>>,
 }
 
 impl<S> Link<S> {
@@ -144,7 +143,7 @@ impl<S> Link<S> {
         for order in dead {
             match order.what {
                 Cargo::Command(command) => self.answer_for_the_dead(command),
-                Cargo::Adopt { .. } => panic!("a shard ends when nobody is on the way to it"),
+                Cargo::Adopt(_) => panic!("a shard ends when nobody is on the way to it"),
             }
         }
     }
@@ -165,9 +164,9 @@ impl<S> Link<S> {
             self.waiting -= 1;
             return Some(Arrival::Command(command));
         }
-        let (socket, frozen) = inbox.moved.pop_front()?;
+        let moved = inbox.moved.pop_front()?;
         self.node.arrived(shard);
-        Some(Arrival::Moved { socket, frozen })
+        Some(Arrival::Moved(moved))
     }
 
     pub(super) fn command(&mut self, to: ShardId, command: Command) -> Result<(), Command> {
@@ -192,7 +191,7 @@ impl<S> Link<S> {
         self.port.command(worker, Order { to, what: Cargo::Command(command) }).map_err(|order| {
             match order.what {
                 Cargo::Command(command) => command,
-                Cargo::Adopt { .. } => unreachable!("the command came back"),
+                Cargo::Adopt(_) => unreachable!("the command came back"),
             }
         })
     }
@@ -215,10 +214,10 @@ impl<S> Link<S> {
     }
 
     /// Hands a connection over, for which way was made.
-    pub(super) fn ship(&mut self, to: ShardId, socket: S, frozen: Box<Frozen>) {
+    pub(super) fn ship(&mut self, to: ShardId, moved: Moved<S>) {
         match &mut self.inboxes[to.index()] {
-            Some(inbox) => inbox.moved.push_back((socket, frozen)),
-            None => self.park(Order { to, what: Cargo::Adopt { socket, frozen } }),
+            Some(inbox) => inbox.moved.push_back(moved),
+            None => self.park(Order { to, what: Cargo::Adopt(moved) }),
         }
     }
 
@@ -284,8 +283,8 @@ impl<S> Inbox<S> {
             Item::Command(Order { what: Cargo::Command(command), .. }) => {
                 self.commands.push_back(command);
             }
-            Item::Command(Order { what: Cargo::Adopt { socket, frozen }, .. }) => {
-                self.moved.push_back((socket, frozen));
+            Item::Command(Order { what: Cargo::Adopt(moved), .. }) => {
+                self.moved.push_back(moved);
                 return 0;
             }
         }

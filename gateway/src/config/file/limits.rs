@@ -1,10 +1,12 @@
-//! `[limits]`: the bounds of a shard, by the names of the fields of [`Limits`].
+//! `[limits]`: the bounds of a shard, by the names of the fields of [`Limits`], and those of a
+//! source.
 
 use std::ops::RangeInclusive;
 
 use gateway_core::limits::Limits;
 
 use super::table::{Table, Unit, Wrong};
+use crate::config::SourceConfig;
 
 use Unit::{Bytes, Pieces, Seconds};
 
@@ -22,15 +24,16 @@ enum Field<'a> {
 /// A key, where its value goes, its bounds and its unit.
 type Entry<'a> = (&'static str, Field<'a>, RangeInclusive<u64>, Unit);
 
-/// The defaults with what the file says instead.
-pub(super) fn limits(document: &Table<'_>) -> Result<Limits, Wrong> {
+/// The defaults with what the file says instead; what it says of sources goes there.
+pub(super) fn limits(document: &Table<'_>, sources: &mut SourceConfig) -> Result<Limits, Wrong> {
     let mut limits = Limits::default();
     let Some(table) = document.table("limits")? else { return Ok(limits) };
     let transit = table.table("transit")?;
     if let Some(transit) = transit {
         set(&transit, transit_entries(&mut limits), &[])?;
     }
-    set(&table, entries(&mut limits), &["transit"])?;
+    let entries = entries(&mut limits).into_iter().chain(source_entries(sources));
+    set(&table, entries, &["transit"])?;
     limits.check().map_err(|why| table.wrong(why))?;
     Ok(limits)
 }
@@ -100,6 +103,18 @@ fn entries(limits: &mut Limits) -> [Entry<'_>; 41] {
         ("delivery_bytes_max", Usize(&mut l.delivery_bytes_max), 1..=GIB, Bytes),
         ("pin_secs", U32(&mut l.pin_secs), 1..=HOUR, Seconds),
         ("small_room_members_max", U32(&mut l.small_room_members_max), 0..=65_536, Pieces),
+    ]
+}
+
+/// What each source may have of the node.
+fn source_entries(sources: &mut SourceConfig) -> [Entry<'_>; 4] {
+    use Field::{U32, Usize};
+    let s = sources;
+    [
+        ("source_connections_max", U32(&mut s.connections_max), 0..=16 * MIB, Pieces),
+        ("source_rate", U32(&mut s.rate), 0..=16 * MIB, Pieces),
+        ("source_burst", U32(&mut s.burst), 1..=16 * MIB, Pieces),
+        ("sources_max", Usize(&mut s.known_max), 1..=4 * MIB, Pieces),
     ]
 }
 
