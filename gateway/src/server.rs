@@ -225,7 +225,7 @@ impl Server {
 
     /// What each source has of it now.
     #[must_use]
-    pub fn sources(&self) -> &Sources {
+    pub fn sources(&self) -> &Arc<Sources> {
         &self.sources
     }
 

@@ -221,6 +221,32 @@ fn limits_that_are_not_named_stay() {
     assert_eq!(limits.transit, Retention { age_secs: 7, ..Limits::default().transit });
 }
 
+#[test]
+fn bounds_of_sources_are_limits_and_who_has_none_is_named() {
+    let expected = SourceConfig {
+        connections_max: 7,
+        rate: 0,
+        burst: 3,
+        known_max: 99,
+        loopback: true,
+        exempt: vec!["10.0.0.0/8".parse().unwrap()],
+        proxies: vec!["192.0.2.7".parse().unwrap(), "2001:db8::/32".parse().unwrap()],
+    };
+    let text = r#"
+        [limits]
+        source_connections_max = 7
+        source_rate = 0
+        source_burst = 3
+        sources_max = 99
+        [sources]
+        limit_loopback = true
+        exempt = ["10.0.0.0/8"]
+        proxy_from = ["192.0.2.7", "2001:db8::/32"]
+    "#;
+    assert_eq!(config(text).sources, expected);
+    assert_eq!(config("[sources]\n").sources, SourceConfig::default());
+}
+
 /// A field that is added to the limits is forgotten in no file: each default is written, and read
 /// as another value.
 #[test]
@@ -310,6 +336,15 @@ fn a_mistake_elsewhere_is_told_with_its_line() {
         ("[limits]\nping_secs = '1m'", "2: limits: ping_secs is \"1m\"; write 0 to 86400 seconds"),
         ("[limits]\nping_secs = 1.5", "2: limits: ping_secs is 1.5; write 0 to 86400 seconds"),
         ("[limits]\nping_secs = 07:32:00", "2: limits: ping_secs is a date or a time; write 0 to"),
+        ("[limits]\nsource_burst = 0", "2: limits: source_burst is 0; write 1 to 16777216"),
+        ("[limits]\nsources_max = 0", "2: limits: sources_max is 0; write 1 to 4194304"),
+        ("[sources]\nproxies = []", "2: sources: there is no key \"proxies\"; remove it, or write"),
+        ("[sources]\nproxy_from = '::1'", "2: sources: proxy_from is a text; write a list of"),
+        (
+            "[sources]\nproxy_from = ['::1', '10.0.0.1/8']",
+            "2: sources: proxy_from has \"10.0.0.1/8\": the address goes on behind",
+        ),
+        ("[sources]\nexempt = ['lb']", "2: sources: exempt has \"lb\": no IP address; write"),
         ("[limits]\nconnections_max = 0", "2: limits: connections_max is 0; write 1 to 1048576"),
         (
             "[limits.transit]\nage_secs = 0",
