@@ -37,6 +37,10 @@ fn pauses_until_there_are_some<N: Testable>() {
     let pauses = shard.net.accept_pauses();
     assert!((1..=4).contains(&pauses), "paused {pauses} times");
 
+    // However often it is asked at once, it tries once: the wait that is over, if it is just now.
+    assert_eq!(shard.polls_at_once(1_000), []);
+    assert!(shard.net.accept_pauses() <= pauses + 1);
+
     // A connection that ends makes room for the next one.
     drop(shard.net.release(first).unwrap());
     let [Ready::Accepted { slot, peer, .. }, ..] = shard.poll_now()[..] else {

@@ -139,6 +139,14 @@ impl<N: Testable> Shard<N> {
         self.batch.ready.drain(..).collect()
     }
 
+    /// What this many polls report while the clock stands still.
+    pub(crate) fn polls_at_once(&mut self, polls: usize) -> Vec<Ready> {
+        self.runtime.block_on(async { tokio::time::pause() });
+        let seen = (0..polls).flat_map(|_| self.poll_now()).collect();
+        self.runtime.block_on(async { tokio::time::resume() });
+        seen
+    }
+
     pub(crate) fn until(&mut self, wanted: Ready) {
         self.until_any(|ready| *ready == wanted);
     }

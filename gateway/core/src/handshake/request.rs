@@ -106,7 +106,7 @@ impl<'a> Request<'a> {
         if origins.next().is_some() {
             return false;
         }
-        let own = self.values("Host").next().is_some_and(|host| {
+        let own = self.host().is_some_and(|host| {
             let authority =
                 [&b"http://"[..], b"https://"].map(|scheme| origin.strip_prefix(scheme));
             authority.into_iter().flatten().any(|own| own.eq_ignore_ascii_case(host))
@@ -166,6 +166,15 @@ impl<'a> Request<'a> {
         self.check_version()?;
         self.check_no_body()?;
         Ok(Upgrade::new(self.key()?))
+    }
+
+    /// Whom the request is for, perhaps with a port. RFC 9112 §3.2.2: a target that names it
+    /// outranks the Host header.
+    fn host(&self) -> Option<&'a [u8]> {
+        match split_authority(self.target) {
+            Some((authority, _)) => Some(authority.as_bytes()),
+            None => self.values("Host").next(),
+        }
     }
 
     /// RFC 9112 §3.2: a request of HTTP/1.1 names its host, and none does so twice.
@@ -276,14 +285,18 @@ fn malformed(error: httparse::Error) -> Refusal {
 
 /// RFC 9112 §3.2.2: the path and query of a target that may name scheme and host before them.
 fn local_part(target: &str) -> &str {
+    split_authority(target).map_or(target, |(_, local)| local)
+}
+
+/// The host, and the path and query, of a target that names a scheme before them.
+fn split_authority(target: &str) -> Option<(&str, &str)> {
     if target.starts_with('/') {
-        return target;
+        return None;
     }
-    let Some((scheme, rest)) = target.split_once("://") else { return target };
-    if !["http", "https", "ws", "wss"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
-        return target;
-    }
-    &rest[rest.find(['/', '?']).unwrap_or(rest.len())..]
+    let (scheme, rest) = target.split_once("://")?;
+    let known = ["http", "https", "ws", "wss"];
+    let known = known.iter().any(|known| scheme.eq_ignore_ascii_case(known));
+    known.then(|| rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len())))
 }
 
 /// Whether this is base64 of 16 bytes.
