@@ -120,8 +120,8 @@ pub struct Serve {
     /// proxies on this machine have thousands.
     #[arg(long, env = "WEIR_LIMIT_LOOPBACK", value_parser = BoolishValueParser::new())]
     pub limit_loopback: bool,
-    /// Networks of proxies that say whom they speak for, by the PROXY protocol, version 1 or 2, such
-    /// as 10.0.0.0/8,::1. Who connects from there without its header is closed; no other is
+    /// Networks of proxies that say whom they speak for, by the PROXY protocol, version 1 or 2,
+    /// such as 10.0.0.0/8,::1. Who connects from there without its header is closed; no other is
     /// believed to be somebody else. Default: what the file says, or nobody.
     #[arg(long, env = "WEIR_PROXY_FROM", value_name = "NETWORK,...", value_delimiter = ',')]
     pub proxy_from: Vec<String>,

@@ -148,6 +148,10 @@ fn announce(config: &Config, server: &Server, admin: Option<&Admin>) {
             info!(%shard, %addr, "listening for one shard");
         }
     }
+    if !config.sources.proxies.is_empty() {
+        let networks = &config.sources.proxies;
+        info!(?networks, "clients come by these proxies only with a PROXY header");
+    }
     let mut out = std::io::stdout();
     // A closed stdout is nothing to die of.
     let _ = writeln!(out, "listening on ws://{addr}");

@@ -6,6 +6,7 @@
 
 mod support;
 #[path = "support/crowd.rs"]
+#[allow(dead_code, reason = "a part of it is used")]
 mod support_crowd;
 
 use std::io;

@@ -14,14 +14,14 @@ pub struct SourceConfig {
     /// Default 10,000: a company behind one address has thousands, and a node a hundred times more.
     pub connections_max: u32,
     /// New connections a second; 0 for as many as come. Beyond it a client is reset unread, or
-    /// hears 429 if a proxy speaks for it. Default 500: what comes back behind one address when a
-    /// node has gone comes within seconds, and costs a core less than a tenth of its time.
+    /// hears 429 if a proxy speaks for it. Default 500: a company that comes back when a node has
+    /// gone is in within half a minute, and costs a core less than a tenth of its time.
     pub rate: u32,
     /// New connections at once, at least 1. Default 2,000: four seconds of `rate`.
     pub burst: u32,
-    /// Sources that are known at a time, 1 to 4,194,304, at less than 100 bytes each. Default 65,536.
-    /// Those that have neither connections nor a bound in their way are forgotten first; when there
-    /// are none, strangers share what one source may have.
+    /// Sources that are known at a time, 1 to 4,194,304, at less than 100 bytes each. Default
+    /// 65,536. Only those are forgotten that have neither connections nor a bound in their way;
+    /// when there are none, strangers share what one source may have.
     pub known_max: usize,
     /// Whether these bounds hold for this machine's own clients too. Default false.
     pub loopback: bool,

@@ -1,5 +1,4 @@
 //! Clients in rooms that note what they hear, and what they must have heard.
-#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
