@@ -32,7 +32,7 @@ impl Pattern {
             "" => Err("a segment of its path is empty; remove a slash".to_owned()),
             ROOM => Ok(Segment::Room),
             _ if segment.contains(['{', '}']) => {
-                Err(format!("{segment} is no segment; write {ROOM}, or letters without braces"))
+                Err(format!("{segment:?} is no segment; write {ROOM}, or letters without braces"))
             }
             _ => Ok(Segment::Literal(segment.to_owned())),
         });
