@@ -40,14 +40,14 @@ struct Head {
     key: [u8; 4],
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     fn frame(&mut self) -> Result<Next, Error> {
         let Some(head) = self.head()? else { return Ok(Next::Stop) };
         let there = head.len.min(self.bytes.len());
         let (masked, rest) = self.bytes.split_at(there);
         self.bytes = rest;
         let payload: Vec<u8> =
-            masked.iter().enumerate().map(|(at, byte)| byte ^ head.key[at % 4]).collect();
+            masked.iter().zip(head.key.iter().cycle()).map(|(byte, key)| byte ^ key).collect();
         let complete = there == head.len;
         match head.opcode {
             0x0..=0x2 => self.data(&head, &payload, complete),
@@ -137,10 +137,10 @@ impl Reader<'_> {
     }
 
     /// The next bytes, if all of them are there. Else nothing is, ever again.
-    fn take(&mut self, len: usize) -> Option<Vec<u8>> {
+    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.bytes.split_at_checked(len)?;
         self.bytes = rest;
-        Some(taken.to_vec())
+        Some(taken)
     }
 }
 

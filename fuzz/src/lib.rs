@@ -1,17 +1,29 @@
 //! Fuzz targets as plain functions of bytes, which panic if Weir breaks a promise.
 //!
-//! `cargo fuzz run TARGET --features libfuzzer` searches on (with a nightly compiler, and
-//! `RUSTFLAGS` that repeat the workspace's); the tests beside this replay every file of
+//! `cargo xtask fuzz TARGET` searches on; the tests beside this replay every file of
 //! `corpus/TARGET`. What a search finds is fixed, and its input kept there.
 #![forbid(unsafe_code)]
 
+mod chat;
+mod command;
+mod decoded;
+mod differential;
+mod frames;
+mod json;
 mod letter;
+mod packet;
+#[path = "../../gateway-ebpf/tests/packet/letter.rs"]
+mod packet_letter;
 mod request;
+mod room;
 mod story;
+#[path = "../../gateway/core/tests/world/mod.rs"]
+mod world;
 
 use gateway_core::frame::{self, HEADER_BYTES_MAX, Kind};
 use gateway_core::limits::Limits;
 
+pub use self::differential::{DIFFERENCES, Difference, seen};
 use self::story::hear;
 
 /// Bytes of a message in these targets: few, so that the limit is reached.
@@ -44,7 +56,8 @@ pub fn handshake(data: &[u8]) {
 }
 
 /// The same is heard, with the same error, however the bytes are cut into pieces, and memory is
-/// held for no more than twice what was received.
+/// held for no more than twice what was received; and a whole hub says the same: to the client, to
+/// another member of its room, and with a legal code if it closes.
 ///
 /// The first 8 bytes are the lengths of pieces, in turn; the rest is what the client sends.
 ///
@@ -55,6 +68,41 @@ pub fn session(data: &[u8]) {
     let story = hear(bytes, [bytes.len()], &limits());
     assert_eq!(hear(bytes, pieces(&[1], bytes.len()), &limits()), story, "byte by byte");
     assert_eq!(hear(bytes, pieces(lens, bytes.len()), &limits()), story, "in pieces of {lens:?}");
+    let told = room::tell(bytes, [bytes.len()], MESSAGE_BYTES_MAX);
+    told.check(&story);
+    let in_pieces = room::tell(bytes, pieces(lens, bytes.len()), MESSAGE_BYTES_MAX);
+    assert_eq!(in_pieces, told, "the hub, in pieces of {lens:?}");
+}
+
+/// What a client may say beside frames means what it says by the letter: paths, queries, origins,
+/// tokens, and lines typed where people chat. Operators' routes serve what they say.
+///
+/// The bytes are pieces with 0xFF in between, each of a kind that its first byte tells: a query
+/// after `?`, an origin after `@`, credentials after `!`, a path after `%`, a route after `{`; all
+/// others are typed.
+///
+/// # Panics
+/// If that is not so.
+pub fn command(data: &[u8]) {
+    command::check(data);
+}
+
+/// Tungstenite hears the same messages in the same order and refuses what we refuse, but for
+/// [`DIFFERENCES`].
+///
+/// # Panics
+/// If that is not so.
+pub fn differential(data: &[u8]) {
+    differential::check(data, &limits());
+}
+
+/// The kernel's packet parser finds in a frame what the standards say by the letter, and looks no
+/// further than it promises.
+///
+/// # Panics
+/// If that is not so.
+pub fn packet(data: &[u8]) {
+    packet::check(data);
 }
 
 /// Lengths that add up to `total`: those of `lens` in turn.

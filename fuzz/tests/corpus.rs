@@ -9,6 +9,24 @@ const CHANGES: u64 = 300;
 type Target = fn(&[u8]);
 
 #[test]
+fn what_clients_of_the_corpus_say_means_what_it_says() {
+    replay("command", fuzz::command);
+}
+
+#[test]
+fn frames_of_the_corpus_are_heard_as_tungstenite_hears_them_but_for_what_is_allowed() {
+    replay("differential", fuzz::differential);
+    for (difference, seen) in fuzz::seen() {
+        assert!(seen > 0, "{difference:?} is not seen; take it off the table, or add a seed");
+    }
+}
+
+#[test]
+fn packets_of_the_corpus_are_read_by_the_letter() {
+    replay("packet", fuzz::packet);
+}
+
+#[test]
 fn frames_of_the_corpus_are_read_by_the_letter() {
     replay("frame_parser", fuzz::frame_parser);
 }
