@@ -1,6 +1,7 @@
 //! Every command and flag of `cargo xtask`.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -26,6 +27,8 @@ pub(crate) enum Command {
     Conform(Trial),
     /// Abuses a running gateway that serves honest clients meanwhile
     Attack(Trial),
+    /// Searches for inputs that break a promise: `cargo xtask fuzz session --seconds 600`
+    Fuzz(Fuzz),
     /// Checks the sources against the rules that a compiler does not know
     Tidy,
 }
@@ -130,6 +133,43 @@ pub(crate) struct Trial {
     pub(crate) args: Vec<OsString>,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct Fuzz {
+    /// What to search
+    #[arg(value_enum, value_name = "TARGET", required_unless_present = "all")]
+    pub(crate) target: Option<FuzzTarget>,
+    /// Search every target, one after the other
+    #[arg(long, conflicts_with = "target")]
+    pub(crate) all: bool,
+    /// Seconds for each target
+    #[arg(long, default_value_t = 60, value_name = "N")]
+    pub(crate) seconds: u32,
+    /// Put to git's corpus the fewest inputs that cover what it does not cover yet
+    #[arg(long)]
+    pub(crate) keep: bool,
+    /// Only run the target on this input
+    #[arg(long, conflicts_with_all = ["all", "seconds", "keep"], value_name = "FILE")]
+    pub(crate) replay: Option<PathBuf>,
+}
+
+/// What `cargo xtask fuzz` can search: the binaries of the package `fuzz`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum FuzzTarget {
+    /// Paths, queries, origins, tokens, routes, and lines typed where people chat
+    Command,
+    /// Sessions beside those of tungstenite
+    Differential,
+    /// Frames, beside a reading of RFC 6455 by the letter
+    FrameParser,
+    /// Upgrade requests and their answers
+    Handshake,
+    /// The kernel's packet parser
+    Packet,
+    /// Sessions and whole hubs, with bytes in arbitrary pieces
+    Session,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,6 +202,21 @@ mod tests {
             panic!("`sim` is a command");
         };
         assert_eq!(sim.args, ["--seed", "7", "--runs", "2"]);
+    }
+
+    #[test]
+    fn one_target_or_all_are_searched() {
+        let Command::Fuzz(fuzz) = parse("xtask fuzz frame_parser --seconds 9 --keep") else {
+            panic!("`fuzz` is a command");
+        };
+        assert_eq!((fuzz.target, fuzz.seconds), (Some(FuzzTarget::FrameParser), 9));
+        let Command::Fuzz(fuzz) = parse("xtask fuzz --all") else {
+            panic!("`fuzz` is a command");
+        };
+        assert_eq!((fuzz.target, fuzz.all, fuzz.seconds), (None, true, 60));
+        for bad in ["xtask fuzz", "xtask fuzz session --all", "xtask fuzz --all --replay x"] {
+            assert!(Flags::try_parse_from(bad.split(' ')).is_err(), "{bad}");
+        }
     }
 
     #[test]

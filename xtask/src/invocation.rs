@@ -3,6 +3,7 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::fs::File;
 use std::process::{Command, ExitStatus};
 
 use anyhow::{Context, Result, bail};
@@ -51,6 +52,14 @@ impl Invocation {
     pub(crate) fn status(&self) -> Result<ExitStatus> {
         self.say();
         self.command().status().with_context(|| format!("cannot run `{self}`"))
+    }
+
+    /// As [`status`](Self::status), with all of its output into a file.
+    pub(crate) fn status_into(&self, file: File) -> Result<ExitStatus> {
+        self.say();
+        let mut command = self.command();
+        command.stdout(file.try_clone()?).stderr(file);
+        command.status().with_context(|| format!("cannot run `{self}`"))
     }
 
     /// As [`status`](Self::status); an error unless the command succeeds.

@@ -1,8 +1,9 @@
-//! `cargo xtask`: runs, tests, measures, simulates and tidies Weir.
+//! `cargo xtask`: runs, tests, measures, simulates, fuzzes and tidies Weir.
 #![expect(clippy::print_stdout, reason = "a command line tool speaks on its standard output")]
 
 mod bench;
 mod flags;
+mod fuzz;
 mod invocation;
 mod packages;
 mod report;
@@ -38,6 +39,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Sim(flags) => sim::sim(flags),
         Command::Conform(flags) => trials::trial("weir-conform", flags),
         Command::Attack(flags) => trials::trial("weir-attack", flags),
+        Command::Fuzz(flags) => fuzz::fuzz(&flags),
         Command::Tidy => tidy::tidy(),
     }
 }

@@ -1,0 +1,115 @@
+//! What fuzzing needs beside Weir: a nightly compiler and cargo-fuzz, found or installed.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::flags::FuzzTarget;
+use crate::invocation::Invocation;
+use crate::workspace;
+
+/// The version of cargo-fuzz that is installed where another one is found, or none.
+const CARGO_FUZZ: &str = "0.13.2";
+
+/// What is missing where there is no nightly compiler.
+pub(super) const NO_NIGHTLY: &str = "fuzzing needs a nightly compiler, whose coverage and \
+     AddressSanitizer it uses: rustup toolchain install nightly --profile minimal";
+
+/// `RUSTFLAGS` replaces what .cargo/config.toml sets, and cargo-fuzz sets its own, behind which it
+/// puts these.
+const RUSTFLAGS: &str = "--cfg tokio_unstable";
+
+/// Short histories of allocations and a small quarantine: what is found is the same, and quicker by
+/// what the whole history of each allocation costs.
+pub(super) const ASAN_OPTIONS: &str =
+    "detect_odr_violation=0:malloc_context_size=2:quarantine_size_mb=16";
+
+/// What is there, and where.
+#[derive(Debug)]
+pub(super) struct Tools {
+    cargo_fuzz: PathBuf,
+    /// Where cargo puts what it builds.
+    target: PathBuf,
+    /// The system that is built for: part of a path.
+    triple: String,
+}
+
+impl Tools {
+    /// Finds a nightly compiler, and cargo-fuzz, which is installed below the target folder if it is
+    /// not there. `None` without the compiler.
+    pub(super) fn ensure() -> Result<Option<Self>> {
+        let Some(version) = nightly(Invocation::new("rustc", ["-vV"])).output() else {
+            return Ok(None);
+        };
+        if !version.lines().next().is_some_and(|line| line.contains("nightly")) {
+            return Ok(None);
+        }
+        let triple = host(&version).context("`rustc -vV` names no host")?.to_owned();
+        let target = workspace::target_dir()?;
+        let cargo_fuzz = cargo_fuzz(&target)?;
+        Ok(Some(Self { cargo_fuzz, target, triple }))
+    }
+
+    /// Builds one target or all: optimised, with debug assertions, overflow checks and
+    /// AddressSanitizer, which are what cargo-fuzz does if it is told nothing.
+    pub(super) fn build(&self, target: Option<FuzzTarget>) -> Result<()> {
+        nightly(Invocation::new(&self.cargo_fuzz, ["build", "--features", "libfuzzer"]))
+            .env("RUSTFLAGS", RUSTFLAGS)
+            .args(target.map(FuzzTarget::name))
+            .run()
+    }
+
+    pub(super) fn binary(&self, name: &str) -> PathBuf {
+        workspace::binary(&self.target.join(&self.triple), "release", name)
+    }
+
+    pub(super) fn target_dir(&self) -> &Path {
+        &self.target
+    }
+}
+
+/// The command with the nightly compiler of rustup; without rustup, with whichever there is.
+fn nightly(command: Invocation) -> Invocation {
+    command.env("RUSTUP_TOOLCHAIN", "nightly")
+}
+
+/// What `rustc -vV` says of the system that it builds for.
+fn host(version: &str) -> Option<&str> {
+    version.lines().find_map(|line| line.strip_prefix("host: "))
+}
+
+/// The one that is on the path, if its version is right; else the one below the target folder.
+fn cargo_fuzz(target: &Path) -> Result<PathBuf> {
+    let root = target.join("tools");
+    let ours = root.join("bin").join("cargo-fuzz").with_extension(std::env::consts::EXE_EXTENSION);
+    for found in [Path::new("cargo-fuzz"), &ours] {
+        let said = Invocation::new(found, ["--version"]).output();
+        if said.is_some_and(|said| said.trim() == format!("cargo-fuzz {CARGO_FUZZ}")) {
+            return Ok(found.to_owned());
+        }
+    }
+    Invocation::cargo(["install", "cargo-fuzz", "--version", CARGO_FUZZ, "--locked", "--root"])
+        .arg(root)
+        .run()?;
+    Ok(ours)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_is_a_line_of_its_own() {
+        let version = "rustc 1.97.0-nightly (0 2026-05-19)\nbinary: rustc\nhost: a-b-c\n";
+        assert_eq!(host(version), Some("a-b-c"));
+        assert_eq!(host("rustc 1.95.0\n"), None);
+    }
+
+    #[test]
+    fn flags_of_the_workspace_are_repeated() {
+        let config = std::fs::read_to_string(workspace::root().join(".cargo/config.toml"));
+        let config = config.expect("the workspace has its flags");
+        let words: Vec<_> = RUSTFLAGS.split(' ').map(|word| format!("\"{word}\"")).collect();
+        assert!(config.contains(&format!("rustflags = [{}]", words.join(", "))), "{config}");
+    }
+}
