@@ -51,9 +51,19 @@ pub const DIFFERENCES: [(Difference, &str, &str); 3] = [
 /// reports.
 static SEEN: [AtomicU64; DIFFERENCES.len()] = [const { AtomicU64::new(0) }; DIFFERENCES.len()];
 
+/// How many inputs were compared in this process.
+static COMPARED: AtomicU64 = AtomicU64::new(0);
+
 /// Name of each allowed difference, and how often it was seen in this process.
 pub fn seen() -> impl Iterator<Item = (&'static str, u64)> {
     DIFFERENCES.iter().zip(&SEEN).map(|((_, name, _), seen)| (*name, seen.load(Ordering::Relaxed)))
+}
+
+/// A line about what was seen, each time that twice as many inputs have been compared.
+pub fn tally() -> Option<String> {
+    let compared = COMPARED.load(Ordering::Relaxed);
+    let seen = || seen().map(|(name, seen)| format!("{name}: {seen}")).collect::<Vec<_>>();
+    compared.is_power_of_two().then(|| format!("of {compared} inputs: {}", seen().join(", ")))
 }
 
 /// Compares what we heard with what tungstenite hears.
@@ -61,7 +71,9 @@ pub fn seen() -> impl Iterator<Item = (&'static str, u64)> {
 /// # Panics
 /// If they differ in what is not allowed.
 pub(crate) fn check(bytes: &[u8], limits: &Limits) {
-    let Some(difference) = difference(bytes, limits) else { return };
+    let difference = difference(bytes, limits);
+    COMPARED.fetch_add(1, Ordering::Relaxed);
+    let Some(difference) = difference else { return };
     let at = DIFFERENCES.iter().position(|(of, ..)| *of == difference);
     SEEN[at.expect("the table has every difference")].fetch_add(1, Ordering::Relaxed);
 }

@@ -4,30 +4,11 @@ use gateway_core::close::CloseCode;
 use gateway_core::frame::Kind;
 use gateway_core::session::ProtocolError as Error;
 
-use crate::story::{Heard, Story};
+use crate::story::Heard;
 
 /// What a client says with these bytes, of which the last frame may be cut.
-pub(crate) fn read(bytes: &[u8], message_bytes_max: usize) -> Story {
-    let mut reader = Reader { bytes, heard: Vec::new(), open: None, message_bytes_max };
-    let error = loop {
-        match reader.frame() {
-            Ok(Next::Go) => {}
-            Ok(Next::Stop) => break None,
-            Err(error) => break Some(error),
-        }
-    };
-    (reader.heard, error)
-}
-
-enum Next {
-    Go,
-    /// The bytes are at their end, or the client has closed.
-    Stop,
-}
-
-struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
-    heard: Vec<Heard>,
     /// The message whose last fragment is still to come.
     open: Option<(Kind, Vec<u8>)>,
     message_bytes_max: usize,
@@ -41,43 +22,53 @@ struct Head {
 }
 
 impl<'a> Reader<'a> {
-    fn frame(&mut self) -> Result<Next, Error> {
-        let Some(head) = self.head()? else { return Ok(Next::Stop) };
-        let there = head.len.min(self.bytes.len());
-        let (masked, rest) = self.bytes.split_at(there);
-        self.bytes = rest;
-        let payload: Vec<u8> =
-            masked.iter().zip(head.key.iter().cycle()).map(|(byte, key)| byte ^ key).collect();
-        let complete = there == head.len;
-        match head.opcode {
-            0x0..=0x2 => self.data(&head, &payload, complete),
-            _ if !complete => Ok(Next::Stop),
-            0x8 => {
-                let (code, reason) = close(&payload)?;
-                self.heard.push(Heard::Close(code, reason));
-                Ok(Next::Stop)
-            }
-            opcode => {
-                let said = if opcode == 0x9 { Heard::Ping(payload) } else { Heard::Pong(payload) };
-                self.heard.push(said);
-                Ok(Next::Go)
+    pub(crate) fn new(bytes: &'a [u8], message_bytes_max: usize) -> Self {
+        Self { bytes, open: None, message_bytes_max }
+    }
+
+    /// What is said next; none if the bytes are at their end. Nothing is said after a close frame
+    /// or an error.
+    pub(crate) fn next(&mut self) -> Result<Option<Heard>, Error> {
+        loop {
+            let Some(head) = self.head()? else { return Ok(None) };
+            let there = head.len.min(self.bytes.len());
+            let (masked, rest) = self.bytes.split_at(there);
+            self.bytes = rest;
+            let payload = masked.iter().zip(head.key.iter().cycle()).map(|(byte, key)| byte ^ key);
+            let complete = there == head.len;
+            let said = match head.opcode {
+                0x0..=0x2 => self.data(&head, payload, complete)?,
+                _ if !complete => None,
+                0x8 => {
+                    let (code, reason) = close(&payload.collect::<Vec<_>>())?;
+                    Some(Heard::Close(code, reason))
+                }
+                0x9 => Some(Heard::Ping(payload.collect())),
+                _ => Some(Heard::Pong(payload.collect())),
+            };
+            if said.is_some() || !complete {
+                return Ok(said);
             }
         }
     }
 
-    fn data(&mut self, head: &Head, payload: &[u8], complete: bool) -> Result<Next, Error> {
+    fn data(
+        &mut self,
+        head: &Head,
+        payload: impl Iterator<Item = u8>,
+        complete: bool,
+    ) -> Result<Option<Heard>, Error> {
         let (kind, mut message) = self.open.take().expect("a data frame opened it");
-        message.extend_from_slice(payload);
+        message.extend(payload);
         let whole = complete && head.fin;
         if kind == Kind::Text {
             check_text(&message, whole)?;
         }
         if whole {
-            self.heard.push(Heard::Message(kind, message));
-        } else {
-            self.open = Some((kind, message));
+            return Ok(Some(Heard::Message(kind, message)));
         }
-        Ok(if complete { Next::Go } else { Next::Stop })
+        self.open = Some((kind, message));
+        Ok(None)
     }
 
     /// §5.2, and the rules of §5.4 and §5.5 that a head can break.

@@ -24,8 +24,8 @@ pub(crate) struct Told {
     released: Option<CloseReason>,
 }
 
-/// Gives the hub the bytes in pieces of these lengths, behind a good handshake, as long as the
-/// connection is there.
+/// Gives the hub the bytes in pieces of these lengths, of which the last may be longer than what is
+/// left, behind a good handshake, as long as the connection is there.
 pub(crate) fn tell(
     bytes: &[u8],
     pieces: impl IntoIterator<Item = usize>,
@@ -38,9 +38,11 @@ pub(crate) fn tell(
         if world.wire(client).released.is_some() {
             break;
         }
-        world.raw(client, &bytes[received..received + len]);
+        let piece = &bytes[received..];
+        let piece = &piece[..len.min(piece.len())];
+        received += piece.len();
+        world.raw(client, piece);
         world.settle();
-        received += len;
         let held = world.hub.inbound_bytes();
         assert!(held <= message_bytes_max.min(2 * received), "{held} bytes held of {received}");
     }

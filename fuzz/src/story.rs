@@ -23,8 +23,20 @@ pub(crate) fn hear(
     pieces: impl IntoIterator<Item = usize>,
     limits: &Limits,
 ) -> Story {
+    let mut heard = Vec::new();
+    let error = hear_each(bytes, pieces, limits, |input| heard.push(owned(input)));
+    (heard, error)
+}
+
+/// As [`hear`], with each input as it comes.
+pub(crate) fn hear_each(
+    bytes: &[u8],
+    pieces: impl IntoIterator<Item = usize>,
+    limits: &Limits,
+    mut each: impl FnMut(&Input<'_>),
+) -> Option<ProtocolError> {
     let mut session = Session::default();
-    let (mut heard, mut received) = (Vec::new(), 0);
+    let mut received = 0;
     for len in pieces {
         let mut piece = bytes[received..received + len].to_vec();
         received += len;
@@ -32,27 +44,45 @@ pub(crate) fn hear(
         loop {
             let before = input.len();
             match session.next(&mut input, limits.message_bytes_max) {
-                Ok(Some(said)) => heard.push(owned(said)),
+                Ok(Some(said)) => {
+                    each(&said);
+                    if matches!(said, Input::Close(_)) {
+                        return None;
+                    }
+                }
                 Ok(None) => break,
-                Err(error) => return (heard, Some(error)),
+                Err(error) => return Some(error),
             }
             assert!(input.len() < before, "an input ends with bytes that were not there before");
-            if matches!(heard.last(), Some(Heard::Close(..))) {
-                return (heard, None);
-            }
         }
         assert!(input.is_empty(), "what is kept is taken off the input");
         let held_max = limits.message_bytes_max.min(2 * received);
         assert!(session.held_bytes() <= held_max, "held memory is bounded by what was received");
     }
     assert_eq!(received, bytes.len(), "all bytes were given");
-    (heard, None)
+    None
 }
 
-fn owned(input: Input<'_>) -> Heard {
+impl PartialEq<Input<'_>> for Heard {
+    fn eq(&self, other: &Input<'_>) -> bool {
+        match (self, other) {
+            (Self::Message(kind, bytes), Input::Message { kind: of, payload }) => {
+                (kind, bytes.as_slice()) == (of, payload.as_slice())
+            }
+            (Self::Ping(bytes), Input::Ping(control))
+            | (Self::Pong(bytes), Input::Pong(control)) => bytes == control.as_slice(),
+            (Self::Close(code, reason), Input::Close(closing)) => {
+                (*code, reason.as_str()) == (closing.code, closing.reason())
+            }
+            (Self::Message(..) | Self::Ping(_) | Self::Pong(_) | Self::Close(..), _) => false,
+        }
+    }
+}
+
+fn owned(input: &Input<'_>) -> Heard {
     match input {
         Input::Deflated { .. } => unreachable!("no extension was negotiated"),
-        Input::Message { kind, payload } => Heard::Message(kind, payload.as_slice().to_vec()),
+        Input::Message { kind, payload } => Heard::Message(*kind, payload.as_slice().to_vec()),
         Input::Ping(control) => Heard::Ping(control.as_slice().to_vec()),
         Input::Pong(control) => Heard::Pong(control.as_slice().to_vec()),
         Input::Close(closing) => Heard::Close(closing.code, closing.reason().to_owned()),

@@ -64,12 +64,13 @@ impl FuzzTarget {
     /// Bytes of an input: enough to reach every rule, few enough to be quick.
     fn input_bytes_max(self) -> u32 {
         match self {
-            // A length of two bytes is reached, and the message's limit by what a header declares.
-            Self::FrameParser => 512,
-            // The limit of 4,096 bytes is reached by what is there.
-            Self::Differential | Self::Session => 4200,
-            // Tokens and names as long as they may be, once.
-            Self::Command => 1024,
+            // A length of two bytes is reached, and the message's limit by what headers declare.
+            Self::FrameParser => 160,
+            // Several messages of some length, in pieces.
+            Self::Differential | Self::Session => 1024,
+            // Typed lines, and a name as long as it may be.
+            Self::Command => 512,
+            // A request as browsers send it, twice.
             Self::Handshake => 2048,
             // All headers, but for extensions of more than a few units.
             Self::Packet => 512,
