@@ -1,11 +1,12 @@
 //! What must be true of everything a client may say beside frames: paths, queries, origins,
-//! credentials, and lines typed where people chat.
+//! credentials, extensions, and lines typed where people chat.
 
 use gateway_core::handshake::{Query, Request};
 use gateway_core::limits::Limits;
 use gateway_core::route::{RouteConfig, Routes};
 
 use crate::decoded::decoded;
+use crate::deflate::check_offers;
 
 /// Splits an input into what is said: a byte that no text has.
 const SEPARATOR: u8 = 0xFF;
@@ -22,7 +23,7 @@ pub(crate) fn check(data: &[u8]) {
     let (mut query, mut lines) = (String::new(), Vec::new());
     for piece in data.split(|byte| *byte == SEPARATOR) {
         let text = String::from_utf8_lossy(piece);
-        match text.strip_prefix(['?', '@', '!', '%', '{']) {
+        match text.strip_prefix(['?', '@', '!', '%', '{', '~']) {
             None => lines.push(text.into_owned()),
             Some(rest) => match text.as_bytes()[0] {
                 b'?' => {
@@ -31,6 +32,7 @@ pub(crate) fn check(data: &[u8]) {
                 }
                 b'@' => check_origin(rest),
                 b'!' => check_token(rest),
+                b'~' => check_offers(rest),
                 b'%' => check_path(rest, &limits),
                 _ => check_pattern(rest, &limits),
             },

@@ -7,8 +7,10 @@
 mod chat;
 mod command;
 mod decoded;
+mod deflate;
 mod differential;
 mod frames;
+mod inflate;
 mod json;
 mod letter;
 mod packet;
@@ -91,16 +93,28 @@ pub fn session(data: &[u8]) {
 }
 
 /// What a client may say beside frames means what it says by the letter: paths, queries, origins,
-/// tokens, and lines typed where people chat. Operators' routes serve what they say.
+/// tokens, extensions, and lines typed where people chat. Operators' routes serve what they say.
 ///
 /// The bytes are pieces with 0xFF in between, each of a kind that its first byte tells: a query
-/// after `?`, an origin after `@`, credentials after `!`, a path after `%`, a route after `{`; all
-/// others are typed.
+/// after `?`, an origin after `@`, credentials after `!`, a path after `%`, a route after `{`,
+/// extensions after `~`; all others are typed.
 ///
 /// # Panics
 /// If that is not so.
 pub fn command(data: &[u8]) {
     command::check(data);
+}
+
+/// A message that says it is deflated is what RFC 1951 says by the letter, and never longer than it
+/// may be; what we deflate is read back with the smallest window that was agreed on.
+///
+/// The first byte is how hard we work, the second where the second message begins; the rest is two
+/// messages as a client deflates them.
+///
+/// # Panics
+/// If that is not so.
+pub fn deflate(data: &[u8]) {
+    deflate::check(data);
 }
 
 /// Tungstenite hears the same messages in the same order and refuses what we refuse, but for

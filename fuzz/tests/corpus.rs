@@ -14,6 +14,11 @@ fn what_clients_of_the_corpus_say_means_what_it_says() {
 }
 
 #[test]
+fn deflated_messages_of_the_corpus_are_read_by_the_letter() {
+    replay("deflate", fuzz::deflate);
+}
+
+#[test]
 fn frames_of_the_corpus_are_heard_as_tungstenite_hears_them_but_for_what_is_allowed() {
     replay("differential", fuzz::differential);
     for (difference, seen) in fuzz::seen() {

@@ -156,8 +156,10 @@ pub(crate) struct Fuzz {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub(crate) enum FuzzTarget {
-    /// Paths, queries, origins, tokens, routes, and lines typed where people chat
+    /// Paths, queries, origins, tokens, extensions, routes, and lines typed where people chat
     Command,
+    /// Messages that are deflated, and those that say they are
+    Deflate,
     /// Sessions beside those of tungstenite
     Differential,
     /// Frames, beside a reading of RFC 6455 by the letter

@@ -53,6 +53,7 @@ impl FuzzTarget {
     fn name(self) -> &'static str {
         match self {
             Self::Command => "command",
+            Self::Deflate => "deflate",
             Self::Differential => "differential",
             Self::FrameParser => "frame_parser",
             Self::Handshake => "handshake",
@@ -70,6 +71,8 @@ impl FuzzTarget {
             Self::Differential | Self::Session => 1024,
             // Typed lines, and a name as long as it may be.
             Self::Command => 512,
+            // Two messages of several blocks.
+            Self::Deflate => 512,
             // A request as browsers send it, twice.
             Self::Handshake => 2048,
             // All headers, but for extensions of more than a few units.

@@ -1,0 +1,108 @@
+//! What must be true of messages that are deflated, and of those that say they are.
+
+use gateway_core::deflate::{
+    Agreement, Compression, Deflater, InflateError, Inflater, Reach, WINDOW_BYTES_MAX, Window,
+};
+
+use crate::inflate::{Error, inflate};
+
+/// Bytes of a message: few, so that the limit is reached.
+const BYTES_MAX: usize = 2048;
+/// How far back anything refers that those read who asked for a window of eight bits.
+const NARROWEST: usize = 1 << 8;
+
+/// The first byte says how hard we work, the second where the second message begins.
+pub(crate) fn check(data: &[u8]) {
+    let Some((&[level, cut], bytes)) = data.split_first_chunk() else { return };
+    let (first, second) = bytes.split_at(usize::from(cut).min(bytes.len()));
+    let (mut inflater, mut window) = (Inflater::default(), Window::default());
+    let mut deflater = Deflater::new(u32::from(level % 9) + 1);
+    let mut said = Vec::new();
+    for deflated in [first, second] {
+        let message = check_inflater(&mut inflater, deflated, window.as_slice());
+        if let Some(message) = &message {
+            window.push(message);
+            said.extend_from_slice(message);
+        }
+        let last = &said[said.len().saturating_sub(WINDOW_BYTES_MAX)..];
+        assert_eq!(window.as_slice(), last, "what was said last is remembered");
+        for message in [&stretched(deflated), &message.unwrap_or_default()] {
+            check_deflater(&mut deflater, &mut inflater, message);
+        }
+    }
+}
+
+/// A message is what RFC 1951 says by the letter, and no longer than it may be.
+fn check_inflater(inflater: &mut Inflater, deflated: &[u8], window: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    let inflated = inflater.inflate(deflated, window, BYTES_MAX, &mut out);
+    assert!(out.capacity() <= 2 * BYTES_MAX, "{} bytes of memory", out.capacity());
+    let expected = inflate(deflated, window, WINDOW_BYTES_MAX, BYTES_MAX);
+    match (inflated, expected) {
+        (Ok(()), expected) => assert_eq!(Ok(&out), expected.as_ref()),
+        (Err(InflateError::TooBig), expected) => assert_eq!(expected, Err(Error::TooBig)),
+        // What is malformed behind the limit may be seen first.
+        (Err(InflateError::Malformed), expected) => assert!(expected.is_err(), "{expected:?}"),
+    }
+    inflated.is_ok().then_some(out)
+}
+
+/// What we deflate is smaller, refers to nothing before it, and is read back with any window that
+/// was agreed on.
+fn check_deflater(deflater: &mut Deflater, inflater: &mut Inflater, message: &[u8]) {
+    let (mut out, mut back) = (Vec::new(), Vec::new());
+    assert!(!deflater.deflate(message, Reach::None, &mut out), "nothing is agreed on");
+    for (reach, distance_max) in [(Reach::Wide, WINDOW_BYTES_MAX), (Reach::Narrow, NARROWEST)] {
+        if !deflater.deflate(message, reach, &mut out) {
+            continue;
+        }
+        assert!(out.len() < message.len(), "{} of {} bytes", out.len(), message.len());
+        let read = inflate(&out, b"", distance_max, message.len());
+        assert_eq!(read.as_deref(), Ok(message), "{reach:?}");
+        assert_eq!(inflater.inflate(&out, b"", message.len(), &mut back), Ok(()), "{reach:?}");
+        assert_eq!(back, message, "{reach:?}");
+    }
+}
+
+/// Something that can be deflated: each pair is a byte and how often it comes, and all comes twice.
+fn stretched(bytes: &[u8]) -> Vec<u8> {
+    let runs = bytes.chunks_exact(2).flat_map(|pair| (0..pair[1]).map(|at| pair[0] ^ at & 1));
+    let once: Vec<_> = runs.take(BYTES_MAX / 2).collect();
+    once.repeat(2)
+}
+
+/// What is agreed on was offered, and answered as RFC 7692 §7.1 has it.
+pub(crate) fn check_offers(offers: &str) {
+    let agreed = |compression| Agreement::of([offers.as_bytes()].into_iter(), compression);
+    let off = agreed(Compression::Off);
+    for compression in [Compression::Shared, Compression::Takeover] {
+        let agreed = agreed(compression);
+        assert_eq!(agreed.is_err(), off.is_err(), "what is no list is none for anybody");
+        let Ok(Some(agreement)) = agreed else { continue };
+        assert_eq!(off, Ok(None), "nothing is agreed on where nothing is deflated");
+        check_answer(offers, agreement, compression);
+    }
+}
+
+fn check_answer(offers: &str, agreement: Agreement, compression: Compression) {
+    let answer = agreement.to_string();
+    let mut words = answer.split("; ");
+    assert_eq!(words.next(), Some("permessage-deflate"));
+    assert!(offers.contains("permessage-deflate"), "{offers:?}");
+    assert_eq!(words.next(), Some("server_no_context_takeover"), "we never refer back");
+    let rest: Vec<_> = words.collect();
+    let alone = rest.first() == Some(&"client_no_context_takeover");
+    assert_eq!(alone, !agreement.keeps_window());
+    assert!(alone || compression == Compression::Takeover && !offers.is_empty());
+    let bits = match &rest[usize::from(alone)..] {
+        [] => 15,
+        [bits] => {
+            let number = bits.strip_prefix("server_max_window_bits=").expect("it is the window");
+            assert!(offers.contains("server_max_window_bits"), "{offers:?}");
+            number.parse().expect("it is a number")
+        }
+        more => panic!("{more:?} was not asked for"),
+    };
+    let reach = if bits == 15 { Reach::Wide } else { Reach::Narrow };
+    assert!((8..=15).contains(&bits) && agreement.reach() == reach, "{answer}");
+}
