@@ -27,7 +27,7 @@ pub(crate) fn fuzz(flags: &Fuzz) -> Result<ExitCode> {
     if let (Some(target), Some(file)) = (flags.target, &flags.replay) {
         return replay(&tools, target, file);
     }
-    println!("{} targets, {} seconds each", targets.len(), flags.seconds);
+    println!("{}", budget(targets.len(), flags.seconds));
     let mut table = Table::default();
     for &target in targets {
         let search = Search::new(&tools, target)?;
@@ -39,6 +39,14 @@ pub(crate) fn fuzz(flags: &Fuzz) -> Result<ExitCode> {
     }
     print!("\n{table}");
     Ok(if table.has_crash() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// How long it takes, said before it begins.
+fn budget(targets: usize, seconds: u32) -> String {
+    match targets {
+        1 => format!("{seconds} seconds"),
+        more => format!("{more} targets, {seconds} seconds each"),
+    }
 }
 
 /// Runs a target on one input, with its whole output.
@@ -148,5 +156,35 @@ impl<'a> Search<'a> {
             .arg(&self.corpus)
             .status_into(File::create(self.log.with_file_name("keep.log"))?)
             .map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_budget_is_stated() {
+        assert_eq!(budget(1, 60), "60 seconds");
+        assert_eq!(budget(7, 1200), "7 targets, 1200 seconds each");
+    }
+
+    #[test]
+    fn every_target_has_its_program_its_dictionary_and_its_seeds() {
+        let fuzz = workspace::root().join("fuzz");
+        let mut programs = Vec::new();
+        for target in FuzzTarget::value_variants() {
+            let name = target.name();
+            let value = target.to_possible_value().expect("none is hidden");
+            assert_eq!(value.get_name(), name);
+            programs.push(format!("{name}.rs"));
+            assert!(fuzz.join(format!("dictionaries/{name}.dict")).is_file(), "{name}");
+            assert!(fuzz.join("corpus").join(name).is_dir(), "{name}");
+        }
+        let entries = fs::read_dir(fuzz.join("fuzz_targets")).expect("programs");
+        let names = entries.map(|entry| entry.expect("a program").file_name());
+        let mut names: Vec<_> = names.map(|name| name.to_string_lossy().into_owned()).collect();
+        names.sort_unstable();
+        assert_eq!(names, programs);
     }
 }

@@ -35,8 +35,8 @@ pub(super) struct Tools {
 }
 
 impl Tools {
-    /// Finds a nightly compiler, and cargo-fuzz, which is installed below the target folder if it is
-    /// not there. `None` without the compiler.
+    /// Finds a nightly compiler, and cargo-fuzz, which is installed below the target folder if it
+    /// is not there. `None` without the compiler.
     pub(super) fn ensure() -> Result<Option<Self>> {
         let Some(version) = nightly(Invocation::new("rustc", ["-vV"])).output() else {
             return Ok(None);
