@@ -120,7 +120,7 @@ impl Status {
             Self::NotFound => Some(Hit::RoomName),
             Self::HeadTooLarge => Some(Hit::HandshakeBytes),
             // A node that is full counts whom it has no place for, and one that goes nobody.
-            Self::Unavailable => None,
+            Self::TooManyRequests | Self::Unavailable => None,
         }
     }
 
