@@ -98,6 +98,18 @@ impl Weir {
         Ok(kib.sum::<u64>() * 1024)
     }
 
+    /// Bounds the descriptors that it may have open from now on; those that are stay open.
+    ///
+    /// # Errors
+    /// If it is gone, or the system refuses.
+    pub fn bound_descriptors(&self, most: u64) -> Result<()> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        let limit = rustix::process::Rlimit { current: Some(most), maximum: Some(most) };
+        rustix::process::prlimit(Some(pid), rustix::process::Resource::Nofile, limit)
+            .context("cannot bound weir's descriptors")?;
+        Ok(())
+    }
+
     /// Whether it still runs.
     ///
     /// # Errors
