@@ -1,0 +1,171 @@
+//! Compressed messages that are no such thing, or too much of one.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
+
+use super::super::attack::{Attack, COMMON, PLAIN, Setting};
+use super::super::frames::{BINARY, CONTINUATION, FIN, PING, RSV1, TEXT, frame};
+use super::super::outcome::{Outcome, Seen};
+use super::super::target::Target;
+use super::super::wire::{SOON, Wire, header_of};
+
+const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+
+pub(super) const ATTACKS: [Attack; 3] = [
+    Attack {
+        name: "deflate-bomb",
+        about: "A mebibyte on the wire that is a gibibyte of zeros: memory and time for nothing.",
+        pace: "5 connections a second, each 1 MiB that inflates to 1 GiB",
+        limits: &["inflated_bytes"],
+        outcomes: &[Outcome::Closed(1009)],
+        growth_max: Some(24 << 20),
+        setting: Setting {
+            limits: "message_bytes_max = \"2MiB\"",
+            phase: Duration::from_secs(4),
+            ..PLAIN
+        },
+        run: |target| Box::pin(bombs(target, 5, 1_024)),
+        ..COMMON
+    },
+    Attack {
+        name: "deflate-bombs",
+        about: "Many small bombs, each just beyond the bound: the shard inflates for nobody.",
+        pace: "60 connections a second, each 5 KiB that inflates to 5 MiB",
+        limits: &["inflated_bytes"],
+        outcomes: &[Outcome::Closed(1009)],
+        growth_max: Some(24 << 20),
+        setting: Setting { limits: "message_bytes_max = \"1MiB\"", ..PLAIN },
+        run: |target| Box::pin(bombs(target, 60, 5)),
+        ..COMMON
+    },
+    Attack {
+        name: "deflate-malformed",
+        about: "Compressed messages that are no deflate, and bits where they may not be.",
+        pace: "200 connections a second, one case each",
+        limits: &["protocol"],
+        outcomes: &[Outcome::Closed(1002), Outcome::Closed(1007)],
+        run: |target| Box::pin(malformed(target)),
+        ..COMMON
+    },
+];
+
+/// So many mebibytes of zeros as RFC 7692 writes them: blocks that end at a byte, each on its own.
+fn bomb(mebibytes: usize) -> Vec<u8> {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
+    let wrote = encoder.write_all(&vec![0; 1 << 20]).and_then(|()| encoder.flush());
+    wrote.expect("a vector takes everything");
+    let mebibyte = encoder.get_ref().clone();
+    let mut bomb = mebibyte.repeat(mebibytes);
+    // RFC 7692 §7.2.1: the end of the last flush is not sent.
+    if bomb.ends_with(&[0, 0, 0xff, 0xff]) {
+        bomb.truncate(bomb.len() - 4);
+    }
+    bomb
+}
+
+/// Opens with compression, or notes why not.
+async fn open(target: Target, seen: &mut Seen) -> Option<Wire> {
+    let mut wire = Wire::connect(target.addr).await.ok()?;
+    wire.push(&super::super::frames::request("/ws/attack", OFFER)).await;
+    match wire.answer().await {
+        Ok(head) if header_of(&head, "Sec-WebSocket-Extensions").is_some() => Some(wire),
+        Ok(_) => {
+            seen.wrong("compression was offered and not taken".to_owned());
+            None
+        }
+        Err(outcome) => {
+            seen.add(outcome);
+            None
+        }
+    }
+}
+
+async fn bombs(target: Target, per_sec: u32, mebibytes: usize) -> Result<Seen> {
+    let payload = bomb(mebibytes);
+    let wired = payload.len();
+    let bomb = Arc::<[u8]>::from(frame(FIN | RSV1 | BINARY, &payload));
+    let mut seen = target
+        .storm(per_sec, |_| {
+            let bomb = Arc::clone(&bomb);
+            async move {
+                let mut seen = Seen::default();
+                let Some(mut wire) = open(target, &mut seen).await else { return seen };
+                wire.push(&bomb).await;
+                let outcome = wire.outcome(SOON).await;
+                seen.check("a bomb", outcome, Outcome::Closed(1009));
+                if outcome == Outcome::Closed(1009) {
+                    seen.owe("inflated_bytes");
+                }
+                seen
+            }
+        })
+        .await;
+    seen.notes.push(format!("each bomb is {wired} bytes for {mebibytes} MiB"));
+    Ok(seen)
+}
+
+async fn malformed(target: Target) -> Result<Seen> {
+    let compressed = |bytes: &[u8]| frame(FIN | RSV1 | BINARY, bytes);
+    let cases = [
+        ("a block of no type", compressed(&[0x07, 0xff]), 1007),
+        ("a length that is not its complement", compressed(&[0, 5, 0, 5, 0, 1]), 1007),
+        (
+            "a distance before the beginning",
+            compressed(&[0x4b, 0x04, 0x62, 0x00, 0xff, 0xff, 0x07]),
+            1007,
+        ),
+        ("nothing but ones", compressed(&[0xff; 64]), 1007),
+        (
+            "text that is not UTF-8",
+            frame(FIN | RSV1 | TEXT, &[0x01, 2, 0, 0xfd, 0xff, 0xff, 0xfe]),
+            1007,
+        ),
+        ("a compressed ping", frame(FIN | RSV1 | PING, b""), 1002),
+        (
+            "a bit on a continuation",
+            [frame(RSV1 | BINARY, b""), frame(FIN | RSV1 | CONTINUATION, b"")].concat(),
+            1002,
+        ),
+        ("another bit", frame(FIN | 0x20 | BINARY, b""), 1002),
+    ];
+    let cases = Arc::new(cases);
+    let seen = target.storm(200, |number| {
+        let cases = Arc::clone(&cases);
+        async move {
+            let mut seen = Seen::default();
+            let Some(mut wire) = open(target, &mut seen).await else { return seen };
+            let (what, bytes, code) = &cases[number as usize % cases.len()];
+            wire.push(bytes).await;
+            let outcome = wire.outcome(SOON).await;
+            seen.check(what, outcome, Outcome::Closed(*code));
+            if outcome == Outcome::Closed(1002) {
+                seen.owe("protocol");
+            }
+            seen
+        }
+    });
+    Ok(seen.await)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bomb_inflates_to_what_it_says_and_is_a_thousand_times_shorter() {
+        let mut bomb = bomb(3);
+        assert!(bomb.len() < 3 * 1_200, "{}", bomb.len());
+        bomb.extend([0, 0, 0xff, 0xff]);
+        let mut inflated = vec![1; (3 << 20) + 1];
+        let mut reader = flate2::Decompress::new(false);
+        let flush = flate2::FlushDecompress::Sync;
+        reader.decompress(&bomb, &mut inflated, flush).expect("it is deflate");
+        assert_eq!(reader.total_out(), 3 << 20);
+        assert!(inflated[..3 << 20].iter().all(|byte| *byte == 0));
+    }
+}

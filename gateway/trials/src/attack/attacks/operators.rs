@@ -1,0 +1,109 @@
+//! The listener for operators: seen by others, driven by others, or kept busy.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::super::attack::{Attack, CANARY, COMMON};
+use super::super::metrics;
+use super::super::outcome::{Outcome, Seen};
+use super::super::target::Target;
+use super::super::wire::{SOON, Wire};
+
+pub(super) const ATTACKS: [Attack; 2] = [
+    Attack {
+        name: "admin-orders",
+        about: "An order to drain without the key, or from a page: anyone could end the service.",
+        pace: "200 requests a second",
+        outcomes: &[Outcome::Status(401), Outcome::Status(403), Outcome::Status(405)],
+        run: |target| Box::pin(orders(target)),
+        ..COMMON
+    },
+    Attack {
+        name: "admin-busy",
+        about: "Half-open requests and scrapes without end: an operator would see nothing.",
+        pace: "200 connections that say a byte a second, and 50 scrapes a second",
+        outcomes: &[Outcome::Status(200), Outcome::Status(503), Outcome::Waits, Outcome::Cut],
+        run: |target| Box::pin(busy(target)),
+        ..COMMON
+    },
+];
+
+/// Orders that are not to be obeyed, with their statuses.
+fn bad_orders() -> [(&'static str, String, u16); 7] {
+    let first = "POST /drain HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n";
+    let order = |more: &str| format!("{first}{more}\r\n");
+    let key = format!("Authorization: Bearer {CANARY}\r\n");
+    let near = format!("Authorization: Bearer {}\r\n", &CANARY[1..]);
+    [
+        ("no key", order(""), 401),
+        ("another key", order("Authorization: Bearer x\r\n"), 401),
+        ("nearly the key", order(&near), 401),
+        ("the key of another scheme", order(&format!("Authorization: Basic {CANARY}\r\n")), 401),
+        ("a page with the key", order(&format!("{key}Origin: https://evil.example\r\n")), 403),
+        ("a page of another site", order(&format!("{key}Sec-Fetch-Site: cross-site\r\n")), 403),
+        ("a link", order("").replacen("POST", "GET", 1), 405),
+    ]
+}
+
+async fn orders(target: Target) -> Result<Seen> {
+    let mut elsewhere = Seen::default();
+    // Bound to one address: no other of this machine answers.
+    for other in [Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::new(127, 66, 0, 9)] {
+        let addr = SocketAddr::new(IpAddr::V4(other), target.admin.port());
+        if Wire::connect(addr).await.is_ok() {
+            elsewhere.wrong(format!("the listener for operators answers at {addr}"));
+        }
+    }
+    let mut seen = target
+        .storm(200, move |number| async move {
+            let mut seen = Seen::default();
+            let orders = bad_orders();
+            let (what, bytes, status) = &orders[number as usize % orders.len()];
+            let Ok(mut wire) = Wire::connect(target.admin).await else {
+                seen.add(Outcome::Cut);
+                return seen;
+            };
+            wire.push(bytes.as_bytes()).await;
+            seen.check(what, wire.outcome(SOON).await, Outcome::Status(*status));
+            seen
+        })
+        .await;
+    seen.merge(elsewhere);
+    let ready = tokio::task::spawn_blocking(move || metrics::get(target.admin, "/readyz")).await?;
+    if ready.is_err() {
+        seen.wrong("a bad order has begun a drain".to_owned());
+    }
+    Ok(seen)
+}
+
+async fn busy(target: Target) -> Result<Seen> {
+    let (mut seen, mut slow) = (Seen::default(), Vec::new());
+    for _ in 0..200 {
+        if let Ok(mut wire) = Wire::connect(target.admin).await {
+            wire.push(b"GET /metrics HTTP/1.1\r\nX: ").await;
+            slow.push(wire);
+        }
+    }
+    let drips = async {
+        while target.goes_on() {
+            for wire in &mut slow {
+                // Those that were closed are told below.
+                wire.push_within(b"a", Duration::from_millis(1)).await;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    let scrapes = target.storm(50, move |_| async move {
+        let mut seen = Seen::default();
+        let Ok(mut wire) = Wire::connect(target.admin).await else { return seen };
+        wire.push(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+        seen.add(wire.outcome(Duration::from_secs(1)).await);
+        seen
+    });
+    let (_, scraped) = tokio::join!(drips, scrapes);
+    seen.merge(scraped);
+    drop(slow);
+    Ok(seen)
+}

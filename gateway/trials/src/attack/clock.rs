@@ -1,0 +1,9 @@
+//! The clock: measuring is what this program is for.
+
+use std::time::Instant;
+
+/// Now, on a clock that only goes forward.
+#[expect(clippy::disallowed_methods, reason = "latency is measured with a clock")]
+pub(super) fn now() -> Instant {
+    Instant::now()
+}
