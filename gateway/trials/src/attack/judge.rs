@@ -56,6 +56,12 @@ impl Row {
         f64::from(self.attacked.p99_micros) / f64::from(self.quiet.p99_micros.max(1))
     }
 
+    /// Whether nothing but latency makes the row red: other programs on this machine may have done
+    /// that, and whoever plays it again will see.
+    pub(super) fn is_late_only(&self) -> bool {
+        self.latency().is_some() && self.reds().len() == 1
+    }
+
     /// Everything that is not allowed; nothing if the row is green.
     pub(super) fn reds(&self) -> Vec<String> {
         let mut reds = Vec::new();
@@ -177,6 +183,14 @@ mod tests {
         assert_eq!(with(800, 1601), 1);
         assert_eq!(with(100, P99_FLOOR_MICROS), 0, "below the floor the ratio means nothing");
         assert_eq!(with(100, P99_FLOOR_MICROS + 1), 1);
+    }
+
+    #[test]
+    fn a_row_that_is_red_for_its_latency_alone_is_known() {
+        let late = || Row { attacked: latency(5_000), ..green() };
+        assert!(late().is_late_only() && !green().is_late_only());
+        assert!(!Row { lost: 1, ..late() }.is_late_only());
+        assert!(!Row { lost: 1, ..green() }.is_late_only());
     }
 
     #[test]

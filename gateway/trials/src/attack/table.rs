@@ -23,7 +23,7 @@ pub(super) fn list(out: &mut impl Write, attacks: &[Attack]) -> io::Result<()> {
 }
 
 /// What the numbers mean.
-pub(super) fn head(out: &mut impl Write, script: Script) -> io::Result<()> {
+pub(super) fn head(out: &mut impl Write, script: Script, tries: usize) -> io::Result<()> {
     let (rooms, floor) = (script.size.rooms, f64::from(P99_FLOOR_MICROS) / 1000.0);
     let secs = script.phase.as_secs_f64();
     writeln!(
@@ -34,6 +34,8 @@ pub(super) fn head(out: &mut impl Write, script: Script) -> io::Result<()> {
          Red: a message lost, twice or out of order; an honest client closed; p99 beyond \
          {P99_RATIO_MAX} times the quiet one, unless below {floor} ms; memory afterwards more \
          than {:.0} % and {} MiB beyond before; an outcome or a count that is not as expected.\n\
+         A row that is red for latency alone is played up to {tries} times: other programs on \
+         this machine make noise, and not each time.\n\
          Attackers run at a lower priority than honest clients, and share their cores with the \
          gateway.\n",
         rooms * ROOM_MEMBERS,

@@ -14,6 +14,8 @@ use super::wire::{SOON, Wire};
 
 /// Between two looks at what is due: often enough to be even, seldom enough to cost nothing.
 const TICK: Duration = Duration::from_millis(5);
+/// Connections that end in a tick.
+const RELEASED_PER_TICK: usize = 20;
 /// Attempts under way at a time, beyond which a storm waits: descriptors of this process.
 const UNDER_WAY_MAX: usize = 4_000;
 
@@ -41,6 +43,14 @@ impl Target {
     pub(super) fn pace(&self, per_sec: u32) -> Pace {
         let start = Instant::now();
         Pace { start, per_sec, done: 0, until: self.until }
+    }
+
+    /// Ends connections, a few thousand a second: what comes at once is a storm of its own.
+    pub(super) async fn release(wires: Vec<Wire>) {
+        let mut wires = wires.into_iter();
+        while wires.by_ref().take(RELEASED_PER_TICK).count() > 0 {
+            tokio::time::sleep(TICK).await;
+        }
     }
 
     /// Makes so many attempts a second, each on its own, and gathers how they end.

@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::super::attack::{Attack, COMMON, PLAIN, Setting};
-use super::super::metrics::Metrics;
 use super::super::outcome::{Outcome, Seen};
 use super::super::target::Target;
 use super::super::wire::{SOON, Wire, header_of};
@@ -213,6 +212,7 @@ async fn places_taken(target: Target) -> Result<Seen> {
             _ => seen.add(Outcome::Cut),
         }
     }
+    Target::release(held.into_iter().map(|(wire, _)| wire).collect()).await;
     seen.notes.push(format!("Retry-After had {} values: {waits:?}", waits.len()));
     Ok(seen)
 }
@@ -251,8 +251,7 @@ async fn descriptors(target: Target) -> Result<Seen> {
     if seen.count(Outcome::Waits) > 0 {
         seen.owe("descriptors");
     }
-    let pauses = Metrics::read(target.admin)?.sum("weir_accept_pauses_total");
-    seen.notes.push(format!("accepting paused {pauses} times"));
+    Target::release(held).await;
     Ok(seen)
 }
 

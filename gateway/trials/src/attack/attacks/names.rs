@@ -149,6 +149,7 @@ async fn hashes(target: Target) -> Result<Seen> {
         median(&micros[micros.len().saturating_sub(tenth)..]),
     );
     let rooms = held.len();
+    Target::release(held).await;
     seen.notes.push(format!("{rooms} rooms; median join {first} µs at first, {last} µs at last"));
     // A table that had become a list would look through thousands of names by then.
     if last > (4 * first).max(1_000) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::super::attack::{Attack, CANARY, COMMON};
+use super::super::attack::{Attack, CANARY, COMMON, PLAIN, Setting};
 use super::super::metrics;
 use super::super::outcome::{Outcome, Seen};
 use super::super::target::Target;
@@ -23,8 +23,10 @@ pub(super) const ATTACKS: [Attack; 2] = [
     Attack {
         name: "admin-busy",
         about: "Half-open requests and scrapes without end: an operator would see nothing.",
-        pace: "200 connections that say a byte a second, and 50 scrapes a second",
+        pace: "200 connections that say a byte a second, and 20 scrapes a second",
         outcomes: &[Outcome::Status(200), Outcome::Status(503), Outcome::Waits, Outcome::Cut],
+        // Half-open requests are cut after five seconds.
+        setting: Setting { phase: Duration::from_secs(8), ..PLAIN },
         run: |target| Box::pin(busy(target)),
         ..COMMON
     },
@@ -79,31 +81,31 @@ async fn orders(target: Target) -> Result<Seen> {
 }
 
 async fn busy(target: Target) -> Result<Seen> {
-    let (mut seen, mut slow) = (Seen::default(), Vec::new());
+    let mut slow = tokio::task::JoinSet::new();
     for _ in 0..200 {
-        if let Ok(mut wire) = Wire::connect(target.admin).await {
+        slow.spawn(async move {
+            let mut wire = Wire::connect(target.admin).await.ok()?;
             wire.push(b"GET /metrics HTTP/1.1\r\nX: ").await;
-            slow.push(wire);
-        }
-    }
-    let drips = async {
-        while target.goes_on() {
-            for wire in &mut slow {
-                // Those that were closed are told below.
-                wire.push_within(b"a", Duration::from_millis(1)).await;
+            while target.goes_on() && wire.outcome(Duration::from_secs(1)).await == Outcome::Waits {
+                wire.push(b"a").await;
             }
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-    };
-    let scrapes = target.storm(50, move |_| async move {
+            Some(())
+        });
+    }
+    let seen = target.storm(20, move |_| async move {
         let mut seen = Seen::default();
-        let Ok(mut wire) = Wire::connect(target.admin).await else { return seen };
+        let Ok(mut wire) = Wire::connect(target.admin).await else {
+            seen.add(Outcome::Waits);
+            return seen;
+        };
         wire.push(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
-        seen.add(wire.outcome(Duration::from_secs(1)).await);
+        seen.add(wire.outcome(SOON).await);
         seen
     });
-    let (_, scraped) = tokio::join!(drips, scrapes);
-    seen.merge(scraped);
-    drop(slow);
+    let mut seen = seen.await;
+    slow.shutdown().await;
+    let served = seen.count(Outcome::Status(200));
+    let all: u64 = seen.outcomes.values().sum();
+    seen.notes.push(format!("{served} of {all} scrapes were answered meanwhile"));
     Ok(seen)
 }

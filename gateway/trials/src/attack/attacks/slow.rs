@@ -61,7 +61,8 @@ pub(super) const ATTACKS: [Attack; 6] = [
         about: "One more member of each room stops reading: what it is owed grows, others wait.",
         pace: "50 connections, one in each honest room; honest messages have 8 KiB",
         limits: &["outbox_bytes"],
-        outcomes: &[Outcome::Closed(1013), Outcome::Cut],
+        // Whoever reads again in time finds 1013; these do not.
+        outcomes: &[Outcome::Cut, Outcome::Closed(1013)],
         growth_max: Some(32 << 20),
         setting: Setting {
             limits: "outbox_bytes_max = \"64KiB\"\nclose_secs = 1\nping_secs = 0",
@@ -75,12 +76,16 @@ pub(super) const ATTACKS: [Attack; 6] = [
     Attack {
         name: "echo-unread",
         about: "Echoes that never take back what they sent: all of it would be kept.",
-        pace: "48 connections, each sends until nothing more is taken",
+        pace: "16 connections, together 100 messages of 256 KiB a second until none is taken",
         limits: &["echo_outbox_bytes"],
         outcomes: &[Outcome::Waits],
         // Two shards' budgets, and what a turn adds to them.
-        growth_max: Some(48 << 20),
-        setting: Setting { limits: "echo_outbox_bytes_max = \"2MiB\"", ..PLAIN },
+        growth_max: Some(16 << 20),
+        setting: Setting {
+            limits: "echo_outbox_bytes_max = \"512KiB\"",
+            phase: Duration::from_secs(5),
+            ..PLAIN
+        },
         run: |target| Box::pin(echo_unread(target)),
         ..COMMON
     },
@@ -159,6 +164,7 @@ async fn pong_never(target: Target) -> Result<Seen> {
             seen.owe("pong_secs");
         }
     }
+    Target::release(wires).await;
     Ok(seen)
 }
 
@@ -187,36 +193,40 @@ async fn consumer_slow(target: Target) -> Result<Seen> {
 }
 
 async fn echo_unread(target: Target) -> Result<Seen> {
-    let mut seen = Seen::default();
-    let mut wires = Vec::new();
-    for _ in 0..48 {
+    let (mut seen, mut going, mut waiting) = (Seen::default(), Vec::new(), Vec::new());
+    for _ in 0..16 {
         let wire = Wire::connect_from(SOURCE, target.addr, Some(4_096)).await?;
         match wire.upgrade("/ws/simple", "").await {
-            Ok(wire) => wires.push(wire),
+            Ok(wire) => going.push(wire),
             Err(outcome) => seen.add(outcome),
         }
     }
-    let (message, mut sent) = (frame(FIN | BINARY, &[7; 256 << 10]), 0_u64);
-    for wire in &mut wires {
-        // The kernel takes a few mebibytes each way; beyond them nothing is read any more.
-        let mut taken = 0;
-        let waits = loop {
+    let (message, mut pace, mut sent) = (frame(FIN | BINARY, &ECHO), target.pace(100), 0);
+    while let (Some(due), false) = (pace.due().await, going.is_empty()) {
+        for _ in 0..due.min(going.len() as u64) {
+            let mut wire = going.remove(0);
+            // The kernel takes some mebibytes each way; beyond them nothing is read any more.
             match wire.push_within(&message, Duration::from_millis(50)).await {
-                Some(true) if taken < 64 => taken += 1,
-                Some(_) => break false,
-                None => break true,
+                Some(true) => {
+                    sent += 1;
+                    going.push(wire);
+                }
+                Some(false) => seen.add(Outcome::Cut),
+                None => waiting.push(wire),
             }
-        };
-        sent += taken;
-        seen.add(if waits { Outcome::Waits } else { Outcome::Cut });
+        }
     }
-    target.end().await;
     seen.notes.push(format!("{} MiB were taken of all", sent / 4));
-    for wire in wires.iter_mut().take(1) {
+    going.iter().for_each(|_| seen.add(Outcome::Served));
+    waiting.iter().for_each(|_| seen.add(Outcome::Waits));
+    if let Some(wire) = waiting.first_mut() {
         let word = wire.word(SOON).await;
-        if !matches!(word, Some(Word::Frame(_, payload)) if payload.len() == 256 << 10) {
+        if !matches!(word, Some(Word::Frame(_, payload)) if payload == ECHO) {
             seen.wrong("an echo that reads again does not hear itself".to_owned());
         }
     }
     Ok(seen)
 }
+
+/// What an echo says.
+static ECHO: [u8; 256 << 10] = [7; 256 << 10];
