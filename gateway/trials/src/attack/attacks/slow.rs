@@ -76,13 +76,13 @@ pub(super) const ATTACKS: [Attack; 6] = [
     Attack {
         name: "echo-unread",
         about: "Echoes that never take back what they sent: all of it would be kept.",
-        pace: "16 connections, together 100 messages of 256 KiB a second until none is taken",
+        pace: "8 connections, together 100 messages of 256 KiB a second until none is taken",
         limits: &["echo_outbox_bytes"],
         outcomes: &[Outcome::Waits],
         // Two shards' budgets, and what a turn adds to them.
         growth_max: Some(16 << 20),
         setting: Setting {
-            limits: "echo_outbox_bytes_max = \"512KiB\"",
+            limits: "echo_outbox_bytes_max = \"256KiB\"",
             phase: Duration::from_secs(5),
             ..PLAIN
         },
@@ -194,7 +194,7 @@ async fn consumer_slow(target: Target) -> Result<Seen> {
 
 async fn echo_unread(target: Target) -> Result<Seen> {
     let (mut seen, mut going, mut waiting) = (Seen::default(), Vec::new(), Vec::new());
-    for _ in 0..16 {
+    for _ in 0..8 {
         let wire = Wire::connect_from(SOURCE, target.addr, Some(4_096)).await?;
         match wire.upgrade("/ws/simple", "").await {
             Ok(wire) => going.push(wire),
