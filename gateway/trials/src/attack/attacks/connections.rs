@@ -213,6 +213,9 @@ async fn places_taken(target: Target) -> Result<Seen> {
         }
     }
     Target::release(held.into_iter().map(|(wire, _)| wire).collect()).await;
+    if waits.len() < 2 && seen.count(Outcome::Status(503)) > 50 {
+        seen.wrong(format!("everyone is told to come back at once: {waits:?}"));
+    }
     seen.notes.push(format!("Retry-After had {} values: {waits:?}", waits.len()));
     Ok(seen)
 }

@@ -8,6 +8,7 @@ mod frames;
 mod handshake;
 mod names;
 mod operators;
+mod owing;
 mod requests;
 mod slow;
 
@@ -15,7 +16,7 @@ use super::attack::Attack;
 
 /// Every attack, in the order in which they are played.
 pub(super) fn all() -> Vec<Attack> {
-    let parts: [&[Attack]; 10] = [
+    let parts: [&[Attack]; 11] = [
         &handshake::ATTACKS,
         &requests::ATTACKS,
         &names::ATTACKS,
@@ -24,6 +25,7 @@ pub(super) fn all() -> Vec<Attack> {
         &floods::ATTACKS,
         &deflate::ATTACKS,
         &slow::ATTACKS,
+        &owing::ATTACKS,
         &connections::ATTACKS,
         &operators::ATTACKS,
     ];
