@@ -14,6 +14,7 @@ use gateway_core::message::{self, Meta, Words};
 use gateway_core::position::{Offset, Position};
 use gateway_core::transmit::{Part, Sent, Transmit};
 
+use crate::config::SourceConfig;
 use crate::others::{Alone, Moved};
 
 use super::*;
@@ -97,6 +98,37 @@ impl Net for Talkers {
     fn release(&mut self, _: Slot) -> Option<()> {
         None
     }
+}
+
+/// A turn in which eight of one address came and spoke, and what its sources have.
+fn crowd(change: impl FnOnce(&mut SourceConfig)) -> (Turn<Talkers>, Arc<Sources>) {
+    let mut config = SourceConfig { loopback: true, rate: 0, ..SourceConfig::default() };
+    change(&mut config);
+    let sources = Arc::new(Sources::new(&config));
+    let turn = Turn::new(Talkers::default(), Hub::new(Config::default()), SLICE_DEFAULT);
+    let mut turn = turn.with_sources(Arc::clone(&sources)).trusting(config.proxies.into());
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(turn.poll(&mut cx, Now(0), &mut Alone::default()).is_ready());
+    (turn, sources)
+}
+
+#[test]
+fn who_is_turned_away_is_counted_by_what_there_was_too_much_of() {
+    let (turn, sources) = crowd(|config| config.connections_max = 5);
+    let counted = TurnedAway { source_connections: 3, ..TurnedAway::default() };
+    assert_eq!((turn.turned_away(), sources.connections()), (counted, 5));
+    assert_eq!((turn.counters().opened, turn.counters().accepted), (5, 8));
+
+    let (turn, sources) = crowd(|config| (config.rate, config.burst) = (1, 2));
+    let counted = TurnedAway { source_rate: 6, ..TurnedAway::default() };
+    assert_eq!((turn.turned_away(), sources.connections()), (counted, 2));
+    assert_eq!(turn.counters().accepted, 2, "the hub never heard of the others");
+
+    let (turn, sources) = crowd(|config| config.proxies = vec!["127.0.0.0/8".parse().unwrap()]);
+    let counted = TurnedAway { proxy_header: 8, ..TurnedAway::default() };
+    assert_eq!((turn.turned_away(), sources.connections()), (counted, 0));
+    assert_eq!(turn.counters().closed[CloseReason::Reset.index()], 8);
+    assert!((0..TALKERS).all(|slot| !turn.heralds.awaits(Slot(slot))));
 }
 
 #[test]
