@@ -17,6 +17,7 @@ use std::task::{Context, Poll};
 use gateway_core::counters::Counters;
 use gateway_core::envelope::{Command, Delivery, Post};
 use gateway_core::event::{CloseReason, Event};
+use gateway_core::hit::Hit;
 use gateway_core::hub::{Flush, Hub};
 use gateway_core::id::ShardId;
 use gateway_core::slot::Slot;
@@ -33,7 +34,7 @@ use crate::sources::{Seat, Sources};
 
 use notes::Notes;
 
-pub use arrivals::TurnedAway;
+use arrivals::TurnedAway;
 
 /// Members served per flush slice unless configured otherwise.
 pub const SLICE_DEFAULT: usize = 64;
@@ -240,6 +241,11 @@ impl<N: Net> Turn<N> {
         // They ended here instead of going on elsewhere.
         counters.moved_out -= self.lost;
         counters.closed[CloseReason::Reset.index()] += self.lost;
+        // What happens at the door the hub never hears of.
+        let TurnedAway { source_rate, proxy_header } = self.turned_away;
+        counters.hits[Hit::SourceRate.index()] += source_rate;
+        counters.hits[Hit::ProxyHeader.index()] += proxy_header;
+        counters.hits[Hit::Descriptors.index()] += self.net.accept_pauses();
         counters
     }
 
@@ -254,12 +260,6 @@ impl<N: Net> Turn<N> {
     #[must_use]
     pub fn accept_pauses(&self) -> u64 {
         self.net.accept_pauses()
-    }
-
-    /// Newcomers that this shard turned away for what their source has, and why, since the start.
-    #[must_use]
-    pub fn turned_away(&self) -> TurnedAway {
-        self.turned_away
     }
 
     /// The shard's connections and rooms.

@@ -108,6 +108,8 @@ pub enum Full {
     Node,
     /// What its source may have: it hears 429.
     Source,
+    /// How often its source may come: it hears 429.
+    SourceRate,
 }
 
 impl Full {
@@ -116,6 +118,7 @@ impl Full {
         match self {
             Self::Node => Hit::Connections,
             Self::Source => Hit::SourceConnections,
+            Self::SourceRate => Hit::SourceRate,
         }
     }
 }

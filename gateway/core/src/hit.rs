@@ -63,6 +63,8 @@ pub enum Hit {
     SourceConnections,
     /// A source connects too often: 429, or reset.
     SourceRate,
+    /// A trusted proxy does not say for whom it speaks: closed.
+    ProxyHeader,
     /// Descriptors are short: accepting pauses.
     Descriptors,
 }
@@ -72,7 +74,7 @@ impl Hit {
     pub const COUNT: usize = Self::NAMES.len();
 
     /// All names, in the order of [`index`](Self::index): stable, for metrics.
-    pub const NAMES: [&'static str; 29] = [
+    pub const NAMES: [&'static str; 30] = [
         "handshake_bytes",
         "handshake_headers",
         "handshake_secs",
@@ -101,6 +103,7 @@ impl Hit {
         "commands_waiting",
         "source_connections",
         "source_rate",
+        "proxy_header",
         "descriptors",
     ];
 

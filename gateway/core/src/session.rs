@@ -52,8 +52,9 @@ impl Rules {
     /// Bytes of the payload of a message that comes deflated, or as it is.
     #[inline]
     fn payload_bytes_max(self, deflated: bool) -> usize {
-        // What cannot be deflated grows by five bytes in blocks of 16 KiB, or in longer ones.
-        let growth = if deflated { self.message_bytes_max / 1024 + 64 } else { 0 };
+        // What cannot be deflated grows by some bytes for each block, and some clients end one with
+        // each fragment.
+        let growth = if deflated { self.message_bytes_max.saturating_add(64) } else { 0 };
         self.message_bytes_max.saturating_add(growth)
     }
 }

@@ -14,16 +14,13 @@ use crate::others::{Moved, Others};
 use crate::proxy::Heard;
 use crate::sources::{Over, Seat};
 
-/// Newcomers that were turned away, by what they had too many of, or had not.
+/// Newcomers that were turned away before the hub could tell them why.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct TurnedAway {
-    /// Their source has as many connections as it may have: they heard 429.
-    pub source_connections: u64,
-    /// Their source comes too often: they were reset unread, or heard 429 through a proxy.
-    pub source_rate: u64,
+pub(super) struct TurnedAway {
+    /// Their source comes too often: they were reset unread.
+    pub(super) source_rate: u64,
     /// They came from a trusted proxy without saying for whom: they were closed.
-    pub proxy_header: u64,
+    pub(super) proxy_header: u64,
 }
 
 impl<N: Net> Turn<N> {
@@ -50,7 +47,10 @@ impl<N: Net> Turn<N> {
                 self.seat(slot, seat);
             }
             // Nothing was read and nothing is said: whoever comes this often is to cost little.
-            Err(Over::Rate) => self.net.reset(slot),
+            Err(Over::Rate) => {
+                self.turned_away.source_rate += 1;
+                self.net.reset(slot);
+            }
             Err(Over::Connections) => {
                 self.hub.handle(now, Event::Refused { slot, full: Full::Source });
             }
@@ -116,7 +116,12 @@ impl<N: Net> Turn<N> {
         match self.admit(now, client) {
             Ok(seat) => self.seat(slot, seat),
             // A reset would reach the proxy, not the client.
-            Err(_) => self.hub.handle(now, Event::Refused { slot, full: Full::Source }),
+            Err(Over::Connections) => {
+                self.hub.handle(now, Event::Refused { slot, full: Full::Source });
+            }
+            Err(Over::Rate) => {
+                self.hub.handle(now, Event::Refused { slot, full: Full::SourceRate });
+            }
         }
     }
 
@@ -124,10 +129,6 @@ impl<N: Net> Turn<N> {
     fn admit(&mut self, now: Now, client: IpAddr) -> Result<Option<Seat>, Over> {
         let Some(sources) = &self.sources else { return Ok(None) };
         sources.admit(now, client).inspect_err(|over| {
-            match over {
-                Over::Connections => self.turned_away.source_connections += 1,
-                Over::Rate => self.turned_away.source_rate += 1,
-            }
             self.notes.over(now, self.hub.shard(), client, *over);
         })
     }

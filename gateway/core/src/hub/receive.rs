@@ -414,7 +414,7 @@ impl Answer {
         let request = Request::parse(head, &config.limits)?;
         match full {
             Some(Full::Node) => return Err(Refusal::full()),
-            Some(Full::Source) => return Err(Refusal::too_many()),
+            Some(Full::Source | Full::SourceRate) => return Err(Refusal::too_many()),
             None => {}
         }
         if request.path() == "/" && request.is_get() && !request.wants_upgrade() {
