@@ -16,6 +16,7 @@ pub(super) fn rate(limits: &Limits) -> Option<Rate> {
 
 impl Hub {
     /// Whether the client may send one more control frame now.
+    #[inline(never)]
     pub(super) fn admits_control(&mut self, now: Now, slot: Slot) -> bool {
         let allowed = &mut self.conns[slot.index()].controls;
         self.control_rate.is_none_or(|rate| rate.take(allowed, now) == 0)

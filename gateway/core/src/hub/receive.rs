@@ -236,26 +236,28 @@ impl Hub {
                         break Some(Err(stop));
                     }
                 }
-                Ok(Some(Input::Ping(control))) if self.admits_control(now, slot) => {
+                Ok(Some(Input::Ping(control))) => {
+                    if !self.admits_control(now, slot) {
+                        break Some(Err(Stop::Controls));
+                    }
                     self.pong(slot, &control);
                 }
-                Ok(Some(Input::Pong(_))) if self.admits_control(now, slot) => {}
-                Ok(Some(Input::Ping(_) | Input::Pong(_))) => break Some(Err(Stop::Controls)),
+                Ok(Some(Input::Pong(_))) => {
+                    if !self.admits_control(now, slot) {
+                        break Some(Err(Stop::Controls));
+                    }
+                }
                 Ok(Some(Input::Close(closing))) => break Some(Ok(closing)),
                 Ok(None) => break None,
                 Err(error) => break Some(Err(error.into())),
             }
         };
-        self.inbound = self.inbound + session.held_bytes() - held;
         let unfinished = session.is_unfinished();
+        self.inbound = self.inbound + session.held_bytes() - held;
         self.conns[slot.index()].session = session;
         match outcome {
-            None if self.inbound > self.config.limits.inbound_bytes_max => {
-                self.counters.hit(Hit::InboundBytes);
-                self.fail(now, slot, CloseReason::Inbound, CloseCode::TRY_LATER, "no memory");
-            }
             None if waits => self.put_off(now, slot, bytes),
-            None if unfinished => self.await_end(now, slot),
+            None if unfinished => self.await_rest(now, slot),
             None => {}
             Some(Ok(closing)) => {
                 self.conns[slot.index()].heard_goodbye = true;
@@ -265,6 +267,16 @@ impl Hub {
             }
             Some(Err(stop)) => self.stop(now, slot, stop, bytes),
         }
+    }
+
+    /// Something is half received, for which there is memory and time, up to a bound.
+    #[inline(never)]
+    fn await_rest(&mut self, now: Now, slot: Slot) {
+        if self.inbound > self.config.limits.inbound_bytes_max {
+            self.counters.hit(Hit::InboundBytes);
+            return self.fail(now, slot, CloseReason::Inbound, CloseCode::TRY_LATER, "no memory");
+        }
+        self.await_end(now, slot);
     }
 
     /// Nothing more is taken from a connection; `rest` came behind what it said last.
