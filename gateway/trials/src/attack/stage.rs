@@ -101,7 +101,7 @@ pub(super) fn play(attack: &Attack, gateway: &dyn Gateway, script: Script) -> Re
     let (mut seen, peak) = assault(attack, gateway, script.phase.max(attack.setting.phase))?;
     crowd.enter(Phase::Settling);
     let after = settle(gateway, before, script.patience, &mut seen)?;
-    let counting = Metrics::read(gateway.admin());
+    let counting = count(gateway, &counted, &seen, script.patience);
     let report = crowd.finish()?;
     let counting = counting.context("after the attack")?;
     (attack.inspect)(&gateway.said()?, &counting.text, &mut seen);
@@ -158,6 +158,27 @@ fn yield_to_others() {
     let nice = rustix::process::getpriority_process(None).unwrap_or_default();
     // Without it they only compete harder.
     let _ = rustix::process::setpriority_process(None, (nice + YIELDING).min(NICE_MAX));
+}
+
+/// Waits until everything that is due was counted, or too long: shards tell their numbers now and
+/// then, not with each hit.
+fn count(
+    gateway: &dyn Gateway,
+    before: &Metrics,
+    seen: &Seen,
+    patience: Duration,
+) -> Result<Metrics> {
+    let start = clock::now();
+    loop {
+        let metrics = Metrics::read(gateway.admin())?;
+        let told = |(limit, due): (&&str, &u64)| metrics.hits(limit) - before.hits(limit) >= *due;
+        // Who does not count at all need not be waited for.
+        let is_known = |(limit, _): &(&&str, &u64)| metrics.counts(limit);
+        if seen.due.iter().filter(is_known).all(told) || start.elapsed() > patience {
+            return Ok(metrics);
+        }
+        std::thread::sleep(LOOK);
+    }
 }
 
 /// Waits until memory is back and newcomers are served, or too long; what is resident then.

@@ -50,7 +50,7 @@ pub(super) const ATTACKS: [Attack; 6] = [
         about: "One source connects and goes: each handshake costs us more than it.",
         pace: "1,000 connections a second from one source",
         limits: &["source_rate"],
-        outcomes: &[Outcome::Status(429), Outcome::Cut, Outcome::Served],
+        outcomes: &[Outcome::Cut, Outcome::Status(429), Outcome::Served],
         setting: Setting {
             flags: &["--limit-loopback"],
             limits: "source_rate = 100\nsource_burst = 200",
