@@ -44,6 +44,8 @@ pub(super) struct Setting {
     pub(super) flags: &'static [&'static str],
     /// Descriptors that it may have open once the honest clients are there.
     pub(super) descriptors: Option<u64>,
+    /// Whether ordinary visitors come first.
+    pub(super) warms: bool,
     /// Bytes of an honest message, if they matter.
     pub(super) payload_bytes: Option<usize>,
     /// The least time that the attack needs.
@@ -90,6 +92,7 @@ pub(super) const PLAIN: Setting = Setting {
     limits: "",
     flags: &[],
     descriptors: None,
+    warms: true,
     payload_bytes: None,
     phase: Duration::ZERO,
 };

@@ -1,5 +1,10 @@
 //! Bytes of frames and requests as clients write them, well or badly.
 
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::DeflateEncoder;
+
 /// Opcodes with the bit that ends a message (RFC 6455 §5.2).
 pub(super) const FIN: u8 = 0x80;
 pub(super) const RSV1: u8 = 0x40;
@@ -39,6 +44,22 @@ pub(super) fn header(first: u8, declared: u64) -> Vec<u8> {
     bytes.extend_from_slice(&KEY);
     bytes
 }
+
+/// Bytes as RFC 7692 sends them compressed: a flushed block, without what every flush ends with.
+pub(super) fn deflated(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
+    let wrote = encoder.write_all(bytes).and_then(|()| encoder.flush());
+    wrote.expect("a vector takes everything");
+    let mut deflated = encoder.get_ref().clone();
+    // RFC 7692 §7.2.1.
+    if deflated.ends_with(&FLUSH) {
+        deflated.truncate(deflated.len() - FLUSH.len());
+    }
+    deflated
+}
+
+/// How every flush of deflate ends: an empty block.
+pub(super) const FLUSH: [u8; 4] = [0, 0, 0xff, 0xff];
 
 /// A close frame with this code and reason.
 pub(super) fn close(code: u16, reason: &[u8]) -> Vec<u8> {

@@ -15,6 +15,7 @@ mod scripted;
 mod stage;
 mod table;
 mod target;
+mod warm;
 mod wire;
 
 use std::io::Write;

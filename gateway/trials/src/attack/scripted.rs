@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
-use super::attack::{Attack, COMMON};
+use super::attack::{Attack, COMMON, PLAIN, Setting};
 use super::frames::{CLOSE, FIN};
 use super::honest::{ROOM_MEMBERS, Size};
 use super::judge::Row;
@@ -228,6 +228,8 @@ const ATTACK: Attack = Attack {
     name: "scripted",
     limits: &["protocol"],
     outcomes: &[Outcome::Closed(1002)],
+    // It serves short words only.
+    setting: Setting { warms: false, ..PLAIN },
     run: |target| {
         Box::pin(async move {
             let bytes = super::frames::frame(FIN | 0x3, b"");

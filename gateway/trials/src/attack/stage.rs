@@ -13,6 +13,7 @@ use super::judge::{Limit, Row, allowed_resident};
 use super::metrics::Metrics;
 use super::outcome::Seen;
 use super::target::Target;
+use super::warm;
 
 /// Everyone has come; caches and pools fill.
 const WARMING: Duration = Duration::from_millis(700);
@@ -88,6 +89,9 @@ pub(super) fn play(attack: &Attack, gateway: &dyn Gateway, script: Script) -> Re
     let payload_bytes = attack.setting.payload_bytes.unwrap_or(script.size.payload_bytes);
     let crowd =
         Crowd::start(gateway.addr(), Size { payload_bytes, ..script.size }, script.patience)?;
+    if attack.setting.warms {
+        warm::up(gateway.addr())?;
+    }
     if let Some(most) = attack.setting.descriptors {
         gateway.bound_descriptors(most)?;
     }

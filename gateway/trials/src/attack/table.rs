@@ -34,6 +34,8 @@ pub(super) fn head(out: &mut impl Write, script: Script, tries: usize) -> io::Re
          Red: a message lost, twice or out of order; an honest client closed; p99 beyond \
          {P99_RATIO_MAX} times the quiet one, unless below {floor} ms; memory afterwards more \
          than {:.0} % and {} MiB beyond before; an outcome or a count that is not as expected.\n\
+         Ordinary visitors come first, with messages of 960 KiB and deflated ones: what a shard \
+         keeps to work with is no attack's.\n\
          A row that is red for latency alone is played up to {tries} times: other programs on \
          this machine make noise, and not each time.\n\
          Attackers run at a lower priority than honest clients, and share their cores with the \

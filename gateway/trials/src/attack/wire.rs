@@ -13,6 +13,8 @@ use super::outcome::Outcome;
 
 /// Where attackers come from unless they say otherwise; honest clients come from 127.0.1.0/24.
 pub(super) const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1));
+/// The header line that offers compression.
+pub(super) const DEFLATE: &str = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
 /// How long an attacker waits for whatever is due at once.
 pub(super) const SOON: Duration = Duration::from_secs(5);
 /// Bytes that are read at a time, and of an HTTP answer that are kept.

@@ -1,20 +1,15 @@
 //! Compressed messages that are no such thing, or too much of one.
 
-use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use flate2::Compression;
-use flate2::write::DeflateEncoder;
 
 use super::super::attack::{Attack, COMMON, PLAIN, Setting};
-use super::super::frames::{BINARY, CONTINUATION, FIN, PING, RSV1, TEXT, frame};
+use super::super::frames::{BINARY, CONTINUATION, FIN, FLUSH, PING, RSV1, TEXT, deflated, frame};
 use super::super::outcome::{Outcome, Seen};
 use super::super::target::Target;
-use super::super::wire::{SOON, Wire, header_of};
-
-const OFFER: &str = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+use super::super::wire::{DEFLATE, SOON, Wire, header_of};
 
 pub(super) const ATTACKS: [Attack; 3] = [
     Attack {
@@ -56,22 +51,14 @@ pub(super) const ATTACKS: [Attack; 3] = [
 
 /// So many mebibytes of zeros as RFC 7692 writes them: blocks that end at a byte, each on its own.
 fn bomb(mebibytes: usize) -> Vec<u8> {
-    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
-    let wrote = encoder.write_all(&vec![0; 1 << 20]).and_then(|()| encoder.flush());
-    wrote.expect("a vector takes everything");
-    let mebibyte = encoder.get_ref().clone();
-    let mut bomb = mebibyte.repeat(mebibytes);
-    // RFC 7692 §7.2.1: the end of the last flush is not sent.
-    if bomb.ends_with(&[0, 0, 0xff, 0xff]) {
-        bomb.truncate(bomb.len() - 4);
-    }
-    bomb
+    let mebibyte = deflated(&vec![0; 1 << 20]);
+    vec![mebibyte; mebibytes].join(&FLUSH[..])
 }
 
 /// Opens with compression, or notes why not.
 async fn open(target: Target, seen: &mut Seen) -> Option<Wire> {
     let mut wire = Wire::connect(target.addr).await.ok()?;
-    wire.push(&super::super::frames::request("/ws/attack", OFFER)).await;
+    wire.push(&super::super::frames::request("/ws/attack", DEFLATE)).await;
     match wire.answer().await {
         Ok(head) if header_of(&head, "Sec-WebSocket-Extensions").is_some() => Some(wire),
         Ok(_) => {
@@ -160,7 +147,7 @@ mod tests {
     fn a_bomb_inflates_to_what_it_says_and_is_a_thousand_times_shorter() {
         let mut bomb = bomb(3);
         assert!(bomb.len() < 3 * 1_200, "{}", bomb.len());
-        bomb.extend([0, 0, 0xff, 0xff]);
+        bomb.extend(FLUSH);
         let mut inflated = vec![1; (3 << 20) + 1];
         let mut reader = flate2::Decompress::new(false);
         let flush = flate2::FlushDecompress::Sync;
