@@ -56,20 +56,24 @@ impl Row {
         f64::from(self.attacked.p99_micros) / f64::from(self.quiet.p99_micros.max(1))
     }
 
-    /// Whether nothing but latency makes the row red: other programs on this machine may have done
-    /// that, and whoever plays it again will see.
-    pub(super) fn is_late_only(&self) -> bool {
-        self.latency().is_some() && self.reds().len() == 1
+    /// Whether latency makes the row red: other programs on this machine may have done that, and
+    /// whoever plays it again will see.
+    pub(super) fn is_late(&self) -> bool {
+        self.latency().is_some()
     }
 
     /// Everything that is not allowed; nothing if the row is green.
     pub(super) fn reds(&self) -> Vec<String> {
+        self.latency().into_iter().chain(self.reds_but_latency()).collect()
+    }
+
+    /// The same without what noise may have done.
+    pub(super) fn reds_but_latency(&self) -> Vec<String> {
         let mut reds = Vec::new();
         if self.lost > 0 {
             reds.push(format!("{} honest messages were lost", self.lost));
         }
         reds.extend(self.wrongs.iter().cloned());
-        reds.extend(self.latency());
         reds.extend(self.memory());
         reds.extend(self.limits.iter().filter_map(Limit::red));
         reds.extend(self.outcomes());
@@ -186,11 +190,9 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_is_red_for_its_latency_alone_is_known() {
-        let late = || Row { attacked: latency(5_000), ..green() };
-        assert!(late().is_late_only() && !green().is_late_only());
-        assert!(!Row { lost: 1, ..late() }.is_late_only());
-        assert!(!Row { lost: 1, ..green() }.is_late_only());
+    fn a_row_that_is_red_for_its_latency_is_known() {
+        assert!(Row { attacked: latency(5_000), ..green() }.is_late());
+        assert!(!green().is_late() && !Row { lost: 1, ..green() }.is_late());
     }
 
     #[test]

@@ -37,7 +37,7 @@ const DESCRIPTORS_MAX: u64 = 20_000;
 /// Bytes of an honest message.
 const PAYLOAD_BYTES: usize = 64;
 
-/// How often a row that is red for nothing but latency is played before that counts.
+/// How often a row that is red for its latency is played before that counts.
 const TRIES: usize = 3;
 /// How long everything may take to be as before.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -113,17 +113,20 @@ fn one(attack: &Attack, weir: &Path, script: Script, out: &mut impl Write) -> Re
     }
 }
 
-/// Plays an attack, and again if its row is red for nothing but latency.
+/// Plays an attack, and again if its row is red for its latency.
 fn played(attack: &Attack, weir: &Path, script: Script) -> Result<Row> {
-    let mut told = Vec::new();
+    let (mut told, mut reds) = (Vec::new(), Vec::new());
     loop {
         let mut row = stage::play(attack, &attack.setting.start(weir)?, script)?;
-        if !row.is_late_only() || told.len() + 1 == TRIES {
+        if !row.is_late() || told.len() + 1 == TRIES {
             row.seen.notes.append(&mut told);
+            row.wrongs.append(&mut reds);
             return Ok(row);
         }
         let (quiet, attacked) = (row.quiet, row.attacked);
         told.push(format!("played again: it was {quiet} ms in quiet, {attacked} attacked"));
+        // What no noise has done counts however often it is played.
+        reds.extend(row.reds_but_latency().iter().map(|red| format!("earlier: {red}")));
     }
 }
 

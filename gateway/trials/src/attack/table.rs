@@ -36,7 +36,7 @@ pub(super) fn head(out: &mut impl Write, script: Script, tries: usize) -> io::Re
          than {:.0} % and {} MiB beyond before; an outcome or a count that is not as expected.\n\
          Ordinary visitors come first, with messages of 960 KiB and deflated ones: what a shard \
          keeps to work with is no attack's.\n\
-         A row that is red for latency alone is played up to {tries} times: other programs on \
+         A row that is red for its latency is played up to {tries} times: other programs on \
          this machine make noise, and not each time.\n\
          Attackers run at a lower priority than honest clients, and share their cores with the \
          gateway.\n",
