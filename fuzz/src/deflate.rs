@@ -7,7 +7,7 @@ use gateway_core::deflate::{
 use crate::inflate::{Error, inflate};
 
 /// Bytes of a message: few, so that the limit is reached.
-const BYTES_MAX: usize = 2048;
+const BYTES_MAX: usize = 1024;
 /// How far back anything refers that those read who asked for a window of eight bits.
 const NARROWEST: usize = 1 << 8;
 
