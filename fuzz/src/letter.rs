@@ -38,7 +38,7 @@ impl<'a> Reader<'a> {
             unmask(&mut payload, head.key);
             let complete = there == head.len;
             let said = match head.opcode {
-                0x0..=0x2 => self.data(&head, &payload, complete)?,
+                0x0..=0x2 => self.data(&head, payload, complete)?,
                 _ if !complete => None,
                 0x8 => {
                     let (code, reason) = close(&payload)?;
@@ -56,11 +56,15 @@ impl<'a> Reader<'a> {
     fn data(
         &mut self,
         head: &Head,
-        payload: &[u8],
+        payload: Vec<u8>,
         complete: bool,
     ) -> Result<Option<Heard>, Error> {
         let (kind, mut message) = self.open.take().expect("a data frame opened it");
-        message.extend_from_slice(payload);
+        if message.is_empty() {
+            message = payload;
+        } else {
+            message.extend_from_slice(&payload);
+        }
         let whole = complete && head.fin;
         if kind == Kind::Text {
             check_text(&message, whole)?;
