@@ -5,9 +5,9 @@
 //! microseconds; a decompressor copies, so 1 GB/s or more once it has read its tables.
 //!
 //! Each message stands for itself. Neither tungstenite nor fastwebsockets speaks RFC 7692, so the
-//! peers are libraries: `miniz_oxide`, which others use in Rust, and `libdeflate`, which is C, reads
-//! whole messages only and knows no windows of earlier ones. Names of compressors end with their
-//! level, and the ratio of bytes is printed.
+//! peers are libraries: `miniz_oxide`, which others use in Rust, and `libdeflate`, which is C,
+//! reads whole messages only and knows no windows of earlier ones. Names of compressors end with
+//! their level, and the ratio of bytes is printed.
 #![expect(clippy::print_stdout, reason = "ratios are part of the answer")]
 
 use std::hint::black_box;

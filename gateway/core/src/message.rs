@@ -82,8 +82,8 @@ struct Entry {
     deflated: Deflated,
 }
 
-/// What a message is once it is deflated with the widest window, or that it is not worth it; made by
-/// the first shard that has members who read that, for the others. Nobody waits for who makes it.
+/// What a message is once it is deflated with the widest window, or that it is not worth it; made
+/// by the first shard that has members who read that, for the others. Nobody waits for it.
 pub(crate) type Deflated = OnceLock<Option<Box<[u8]>>>;
 
 /// What a message costs beside its payload while it waits.

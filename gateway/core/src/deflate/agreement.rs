@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::Reach;
+use crate::handshake::is_token_byte;
 
 /// The extension's name, RFC 7692 §7.
 const NAME: &[u8] = b"permessage-deflate";
@@ -184,7 +185,7 @@ impl<'a> Text<'a> {
     }
 
     fn token(&mut self) -> Result<&'a [u8], Malformed> {
-        let len = self.0.iter().take_while(|byte| is_token(**byte)).count();
+        let len = self.0.iter().take_while(|byte| is_token_byte(**byte)).count();
         let (token, rest) = self.0.split_at(len);
         self.0 = rest;
         if token.is_empty() { Err(Malformed) } else { Ok(token) }
@@ -203,7 +204,7 @@ impl<'a> Text<'a> {
                     return if unquoted.is_empty() { Err(Malformed) } else { Ok(unquoted) };
                 }
                 // RFC 6455 §9.1: what is in quotes is a token once it is unescaped.
-                [b'\\', byte, rest @ ..] | [byte, rest @ ..] if is_token(*byte) => {
+                [b'\\', byte, rest @ ..] | [byte, rest @ ..] if is_token_byte(*byte) => {
                     unquoted.push(*byte);
                     rest
                 }
@@ -211,11 +212,6 @@ impl<'a> Text<'a> {
             };
         }
     }
-}
-
-/// RFC 9110 §5.6.2.
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]

@@ -35,6 +35,11 @@ pub fn head_end(bytes: &[u8], from: usize) -> Option<usize> {
     })
 }
 
+/// Whether a token may have this byte: RFC 9110 §5.6.2, and RFC 6455 §4.1, 10 names the same.
+pub(crate) fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

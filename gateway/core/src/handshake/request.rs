@@ -5,6 +5,7 @@ use std::fmt;
 use httparse::{EMPTY_HEADER, Header};
 use memchr::memchr_iter;
 
+use super::is_token_byte;
 use super::query::Query;
 use super::response::{Refusal, Status, Upgrade};
 use crate::deflate::{Agreement, Compression, Malformed};
@@ -124,7 +125,7 @@ impl<'a> Request<'a> {
         self.values("Sec-WebSocket-Protocol")
             .flat_map(|list| list.split(|byte| *byte == b','))
             .map(<[u8]>::trim_ascii)
-            .filter(|name| is_token(name))
+            .filter(|name| !name.is_empty() && name.iter().copied().all(is_token_byte))
             .filter_map(|name| std::str::from_utf8(name).ok())
     }
 
@@ -306,12 +307,6 @@ fn split_authority(target: &str) -> Option<(&str, &str)> {
 fn is_key(key: &[u8]) -> bool {
     let digit = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
     key.len() == 24 && key.ends_with(b"==") && key[..22].iter().all(digit)
-}
-
-/// RFC 9110 §5.6.2, which names the same characters as RFC 6455 §4.1, 10.
-fn is_token(name: &[u8]) -> bool {
-    let legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-    !name.is_empty() && name.iter().all(legal)
 }
 
 #[cfg(test)]
