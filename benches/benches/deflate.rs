@@ -46,12 +46,19 @@ fn smaller(criterion: &mut Criterion) {
             group.bench_function(id, |bencher| {
                 bencher.iter(|| black_box(compress_to_vec(black_box(&text), level)));
             });
-            let mut compressor = Compressor::new(CompressionLvl::new(level.into()).unwrap());
+            let mut compressor = Compressor::new(
+                CompressionLvl::new(level.into()).expect("it is a stream that fits"),
+            );
             let mut out = vec![0; compressor.deflate_compress_bound(len)];
             group.bench_function(BenchmarkId::new(format!("libdeflate {level}"), len), |bencher| {
-                bencher.iter(|| compressor.deflate_compress(black_box(&text), &mut out).unwrap());
+                bencher.iter(|| {
+                    compressor
+                        .deflate_compress(black_box(&text), &mut out)
+                        .expect("it is a stream that fits")
+                });
             });
-            let libdeflate = compressor.deflate_compress(&text, &mut out).unwrap();
+            let libdeflate =
+                compressor.deflate_compress(&text, &mut out).expect("it is a stream that fits");
             let miniz = compress_to_vec(&text, level).len();
             println!("{len} bytes become {miniz} and {libdeflate} at level {level}");
         }
@@ -68,16 +75,27 @@ fn larger(criterion: &mut Criterion) {
         group.throughput(Throughput::Bytes(len as u64));
         let (mut inflater, mut out) = (Inflater::default(), Vec::new());
         group.bench_function(BenchmarkId::new("weir", len), |bencher| {
-            bencher.iter(|| inflater.inflate(black_box(&deflated), &[], len, &mut out).unwrap());
+            bencher.iter(|| {
+                inflater
+                    .inflate(black_box(&deflated), &[], len, &mut out)
+                    .expect("it is a stream that fits")
+            });
         });
         // As others have it: with an end of its own, which those who share messages leave out.
         let ended = [&deflated[..], &[0, 0, 0xff, 0xff, 3, 0]].concat();
         group.bench_function(BenchmarkId::new("miniz_oxide", len), |bencher| {
-            bencher.iter(|| decompress_to_vec_with_limit(black_box(&ended), len).unwrap());
+            bencher.iter(|| {
+                decompress_to_vec_with_limit(black_box(&ended), len)
+                    .expect("it is a stream that fits")
+            });
         });
         let (mut decompressor, mut out) = (Decompressor::new(), vec![0; len]);
         group.bench_function(BenchmarkId::new("libdeflate", len), |bencher| {
-            bencher.iter(|| decompressor.deflate_decompress(black_box(&ended), &mut out).unwrap());
+            bencher.iter(|| {
+                decompressor
+                    .deflate_decompress(black_box(&ended), &mut out)
+                    .expect("it is a stream that fits")
+            });
         });
     }
     group.finish();

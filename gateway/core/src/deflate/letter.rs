@@ -141,7 +141,7 @@ fn block(bits: &mut Bits<'_>, read: &mut Read, literals: &Codes, distances: &Cod
                 let len = base + bits.take(extra);
                 let code = distances.next(bits);
                 let extra = (code as u32 / 2).saturating_sub(1);
-                let base = if code < 2 { code + 1 } else { (2 + code % 2 << extra) + 1 };
+                let base = if code < 2 { code + 1 } else { ((2 + code % 2) << extra) + 1 };
                 let distance = base + bits.take(extra);
                 read.distance_max = read.distance_max.max(distance);
                 let from = read.bytes.len().checked_sub(distance).expect("nothing is there");

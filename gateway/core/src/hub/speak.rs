@@ -280,11 +280,13 @@ impl Hub {
     ) -> bool {
         let lane = self.lanes.lane_mut(id);
         let limits = &self.config.limits;
-        let (spelling, opcode, message) = match lane.encoding {
-            Encoding::Chat => (Spelling::Json, Opcode::Text, Some(json.into())),
+        let (spelling, opcode, message) = if lane.encoding == Encoding::Chat {
+            (Spelling::Json, Opcode::Text, Some(json.into()))
+        } else if words.len() <= limits.deflate_bytes_max {
+            (Spelling::Bytes, kind.opcode(), words.read())
+        } else {
             // What is too long for it is not even read.
-            _ if words.len() > limits.deflate_bytes_max => return false,
-            _ => (Spelling::Bytes, kind.opcode(), words.read()),
+            return false;
         };
         let Some(message) = message else { return false };
         let form = Form { spelling, reach: lane.reach };
