@@ -7,7 +7,7 @@ use super::outcome::{Outcome, Seen};
 pub(super) const P99_RATIO_MAX: f64 = 2.0;
 /// Below this the ratio means nothing: it is what one time slice of another thread makes, on a
 /// machine whose cores are shared by the gateway, the honest clients and the attackers.
-pub(super) const P99_FLOOR_MICROS: u32 = 1_000;
+pub(super) const P99_FLOOR_MICROS: u32 = 500;
 /// How far resident memory may be from where it was, as a part of that.
 pub(super) const RESIDENT_PART_MAX: f64 = 0.10;
 /// The same in bytes, where ten per cent are less: a few pooled buffers.
