@@ -2,6 +2,7 @@
 
 use gateway_core::close::CloseCode;
 use gateway_core::frame::Kind;
+use gateway_core::limits::Limits;
 use gateway_core::session::ProtocolError as Error;
 
 use crate::story::Heard;
@@ -11,7 +12,9 @@ pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
     /// The message whose last fragment is still to come.
     open: Option<(Kind, Vec<u8>)>,
-    message_bytes_max: usize,
+    /// Fragments of it without a byte.
+    empty: u32,
+    limits: &'a Limits,
 }
 
 struct Head {
@@ -22,8 +25,8 @@ struct Head {
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(bytes: &'a [u8], message_bytes_max: usize) -> Self {
-        Self { bytes, open: None, message_bytes_max }
+    pub(crate) fn new(bytes: &'a [u8], limits: &'a Limits) -> Self {
+        Self { bytes, open: None, empty: 0, limits }
     }
 
     /// What is said next; none if the bytes are at their end. Nothing is said after a close frame
@@ -109,7 +112,7 @@ impl<'a> Reader<'a> {
         }
         let Some(key) = self.take(4) else { return Ok(None) };
         if opcode <= 0x2 {
-            self.begin(opcode, len)?;
+            self.begin(opcode, fin, len)?;
         }
         // What `begin` lets through, and a control frame, is short.
         let (len, key) = (len as usize, [key[0], key[1], key[2], key[3]]);
@@ -117,16 +120,19 @@ impl<'a> Reader<'a> {
     }
 
     /// §5.4: what a data frame begins or continues; §10.4: up to a limit.
-    fn begin(&mut self, opcode: u8, len: u128) -> Result<(), Error> {
-        match (opcode, &self.open) {
-            (0x0, None) => return Err(Error::NothingToContinue),
-            (0x1 | 0x2, Some(_)) => return Err(Error::Unfinished),
-            (0x1, None) => self.open = Some((Kind::Text, Vec::new())),
-            (0x2, None) => self.open = Some((Kind::Binary, Vec::new())),
-            _ => {}
+    fn begin(&mut self, opcode: u8, fin: bool, len: u128) -> Result<(), Error> {
+        if matches!(opcode, 0x1 | 0x2) && self.open.is_none() {
+            let kind = if opcode == 0x1 { Kind::Text } else { Kind::Binary };
+            (self.open, self.empty) = (Some((kind, Vec::new())), 0);
+        } else if opcode != 0x0 {
+            return Err(Error::Unfinished);
         }
-        let before = self.open.as_ref().map_or(0, |(_, message)| message.len());
-        if before as u128 + len > self.message_bytes_max as u128 {
+        let before = self.open.as_ref().ok_or(Error::NothingToContinue)?.1.len();
+        self.empty += u32::from(len == 0 && !fin);
+        if self.empty > self.limits.empty_fragments_max {
+            return Err(Error::EmptyFragments);
+        }
+        if before as u128 + len > self.limits.message_bytes_max as u128 {
             return Err(Error::TooBig);
         }
         Ok(())

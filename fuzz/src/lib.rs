@@ -29,8 +29,12 @@ use gateway_core::session::Input;
 pub use self::differential::{DIFFERENCES, Difference, seen, tally};
 use self::story::hear;
 
-/// Bytes of a message in these targets: few, so that the limit is reached.
+/// Bytes of a message in these targets: few, so that the limit is reached, as are the others.
 const MESSAGE_BYTES_MAX: usize = 4096;
+/// Fragments without a byte in a message.
+const EMPTY_FRAGMENTS_MAX: u32 = 8;
+/// Control frames that a client may send at once; time stands still here.
+const CONTROLS_BURST: u32 = 24;
 
 /// Pieces in which a hub is given what a client sends; the rest comes in one.
 const HUB_PIECES_MAX: usize = 32;
@@ -41,10 +45,11 @@ const HUB_PIECES_MAX: usize = 32;
 /// # Panics
 /// If that is not so.
 pub fn frame_parser(data: &[u8]) {
-    let mut letter = letter::Reader::new(data, MESSAGE_BYTES_MAX);
+    let limits = limits();
+    let mut letter = letter::Reader::new(data, &limits);
     let mut closed = false;
     // Compared as it comes: nothing is kept, so that more inputs are tried.
-    let error = story::hear_each(data, [data.len()], &limits(), |input| {
+    let error = story::hear_each(data, [data.len()], &limits, |input| {
         let by_letter = letter.next();
         assert!(matches!(&by_letter, Ok(Some(heard)) if heard == input), "{by_letter:?} {input:?}");
         closed = matches!(input, Input::Close(_));
@@ -81,15 +86,15 @@ pub fn handshake(data: &[u8]) {
 /// If that is not so.
 pub fn session(data: &[u8]) {
     let (lens, bytes) = data.split_at(data.len().min(8));
-    let story = hear(bytes, [bytes.len()], &limits());
-    assert_eq!(hear(bytes, pieces(&[1], bytes.len()), &limits()), story, "byte by byte");
-    assert_eq!(hear(bytes, pieces(lens, bytes.len()), &limits()), story, "in pieces of {lens:?}");
-    let told = room::tell(bytes, [bytes.len()], MESSAGE_BYTES_MAX);
-    told.check(&story);
+    let limits = limits();
+    let story = hear(bytes, [bytes.len()], &limits);
+    assert_eq!(hear(bytes, pieces(&[1], bytes.len()), &limits), story, "byte by byte");
+    assert_eq!(hear(bytes, pieces(lens, bytes.len()), &limits), story, "in pieces of {lens:?}");
+    let told = room::tell(bytes, [bytes.len()], &limits);
+    told.check(&story, &limits);
     // Each piece is a turn of the hub's, which costs more than its bytes.
     let few = pieces(lens, bytes.len()).take(HUB_PIECES_MAX).chain([bytes.len()]);
-    let in_pieces = room::tell(bytes, few, MESSAGE_BYTES_MAX);
-    assert_eq!(in_pieces, told, "the hub, in pieces of {lens:?}");
+    assert_eq!(room::tell(bytes, few, &limits), told, "the hub, in pieces of {lens:?}");
 }
 
 /// What a client may say beside frames means what it says by the letter: paths, queries, origins,
@@ -151,5 +156,7 @@ fn pieces(lens: &[u8], total: usize) -> impl Iterator<Item = usize> {
 fn limits() -> Limits {
     let mut limits = Limits::default();
     limits.message_bytes_max = MESSAGE_BYTES_MAX;
+    limits.empty_fragments_max = EMPTY_FRAGMENTS_MAX;
+    limits.controls_burst = CONTROLS_BURST;
     limits
 }

@@ -3,6 +3,7 @@
 use gateway_core::close::CloseCode;
 use gateway_core::event::CloseReason;
 use gateway_core::frame::Kind;
+use gateway_core::limits::Limits;
 use gateway_core::session::ProtocolError;
 
 use crate::story::{Heard, Story};
@@ -26,12 +27,8 @@ pub(crate) struct Told {
 
 /// Gives the hub the bytes in pieces of these lengths, of which the last may be longer than what is
 /// left, behind a good handshake, as long as the connection is there.
-pub(crate) fn tell(
-    bytes: &[u8],
-    pieces: impl IntoIterator<Item = usize>,
-    message_bytes_max: usize,
-) -> Told {
-    let mut world = World::with_limits(|limits| limits.message_bytes_max = message_bytes_max);
+pub(crate) fn tell(bytes: &[u8], pieces: impl IntoIterator<Item = usize>, limits: &Limits) -> Told {
+    let mut world = World::with_limits(|of| *of = limits.clone());
     let [client, witness] = world.connect_all("/ws/lobby");
     let mut received = 0;
     for len in pieces {
@@ -44,7 +41,10 @@ pub(crate) fn tell(
         world.raw(client, piece);
         world.settle();
         let held = world.hub.inbound_bytes();
-        assert!(held <= message_bytes_max.min(2 * received), "{held} bytes held of {received}");
+        assert!(
+            held <= limits.message_bytes_max.min(2 * received),
+            "{held} bytes held of {received}"
+        );
     }
     let told = Told {
         client: world.heard(client),
@@ -62,19 +62,40 @@ pub(crate) fn tell(
 }
 
 impl Told {
-    /// What was told is what the session heard.
-    pub(crate) fn check(&self, (heard, error): &Story) {
+    /// What was told is what the session heard, as far as its client was listened to.
+    pub(crate) fn check(&self, (heard, error): &Story, limits: &Limits) {
+        let (heard, code) = listened_to(heard, *error, limits);
         let messages = heard.iter().filter_map(message);
         assert!(self.witness.iter().cloned().eq(messages), "{:?} of {heard:?}", self.witness);
         let (closes, answers): (Vec<_>, Vec<_>) =
             self.client.iter().partition(|frame| frame.opcode == CLOSE);
         check_pongs(&answers, heard);
-        check_close(&closes, heard.last(), *error);
+        check_close(&closes, code);
         if let Some(close) = closes.first() {
             assert_eq!(self.client.last(), Some(*close), "a close frame is the last");
         }
         assert!(!closes.is_empty() || self.released.is_none(), "who did nothing wrong stays");
     }
+}
+
+/// What a client says until it is closed, and with which code it is: its own, the one of the rule
+/// that it broke, or that of too many control frames.
+fn listened_to<'a>(
+    heard: &'a [Heard],
+    error: Option<ProtocolError>,
+    limits: &Limits,
+) -> (&'a [Heard], Option<CloseCode>) {
+    let is_control = |heard: &Heard| matches!(heard, Heard::Ping(_) | Heard::Pong(_));
+    let mut controls = heard.iter().enumerate().filter(|(_, heard)| is_control(heard));
+    if let Some((at, _)) = controls.nth(limits.controls_burst as usize) {
+        return (&heard[..at], Some(CloseCode::POLICY));
+    }
+    let code = match (error, heard.last()) {
+        (Some(error), _) => Some(error.code()),
+        (None, Some(Heard::Close(code, _))) => Some(code.unwrap_or(CloseCode::NORMAL)),
+        (None, _) => None,
+    };
+    (heard, code)
 }
 
 /// The frame that the others in the room hear.
@@ -103,19 +124,12 @@ fn check_pongs(answers: &[&Frame], heard: &[Heard]) {
     assert_eq!(pings.next(), None, "the last ping is answered");
 }
 
-/// RFC 6455 §5.5.1 and §7.1.7: a client that closes is answered with its code, one that breaks a
-/// rule is told which, and nobody else is closed.
-fn check_close(closes: &[&Frame], last: Option<&Heard>, error: Option<ProtocolError>) {
-    let expected = match (error, last) {
-        (Some(error), _) => Some(error.code()),
-        (None, Some(Heard::Close(code, _))) => Some(code.unwrap_or(CloseCode::NORMAL)),
-        (None, _) => None,
-    };
+/// RFC 6455 §5.5.1 and §7.1.7: who closes is answered with its code, who breaks a rule is told which,
+/// and nobody else is closed.
+fn check_close(closes: &[&Frame], expected: Option<CloseCode>) {
     let told: Vec<_> = closes.iter().filter_map(|close| world::close_code(close)).collect();
-    assert_eq!(
-        (told.len(), told.first().copied()),
-        (closes.len(), expected.map(CloseCode::to_u16))
-    );
+    let expected = expected.map(CloseCode::to_u16);
+    assert_eq!((told.len(), told.first().copied()), (closes.len(), expected));
     for close in closes {
         let reason = std::str::from_utf8(&close.payload[2..]);
         assert!(close.payload.len() <= 125 && reason.is_ok(), "{close:?}");

@@ -3,7 +3,7 @@
 use gateway_core::close::CloseCode;
 use gateway_core::frame::Kind;
 use gateway_core::limits::Limits;
-use gateway_core::session::{Input, ProtocolError, Session};
+use gateway_core::session::{Input, ProtocolError, Rules, Session};
 
 /// An input that outlives its bytes.
 #[derive(Debug, Eq, PartialEq)]
@@ -35,6 +35,8 @@ pub(crate) fn hear_each(
     limits: &Limits,
     mut each: impl FnMut(&Input<'_>),
 ) -> Option<ProtocolError> {
+    let rules = Rules::new(limits.message_bytes_max, false)
+        .with_empty_fragments(limits.empty_fragments_max);
     let mut session = Session::default();
     let mut received = 0;
     for len in pieces {
@@ -43,7 +45,7 @@ pub(crate) fn hear_each(
         let mut input = &mut piece[..];
         loop {
             let before = input.len();
-            match session.next(&mut input, limits.message_bytes_max) {
+            match session.next(&mut input, rules) {
                 Ok(Some(said)) => {
                     each(&said);
                     if matches!(said, Input::Close(_)) {
