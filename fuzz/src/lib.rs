@@ -16,6 +16,7 @@ mod letter;
 mod packet;
 #[path = "../../gateway-ebpf/tests/packet/letter.rs"]
 mod packet_letter;
+mod proxy;
 mod request;
 mod room;
 mod story;
@@ -68,12 +69,13 @@ pub fn frame_parser(data: &[u8]) {
 }
 
 /// A request is read, decoded and answered in whole lines without control characters, and is
-/// upgraded only with the headers of a handshake.
+/// upgraded only with the headers of a handshake; a proxy's header before it is read as soon as it
+/// is whole, and says the same in its other version.
 ///
 /// # Panics
 /// If that is not so.
 pub fn handshake(data: &[u8]) {
-    request::check(data, &Limits::default());
+    request::check(proxy::check(data), &Limits::default());
 }
 
 /// The same is heard, with the same error, however the bytes are cut into pieces, and memory is
