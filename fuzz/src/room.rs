@@ -124,8 +124,8 @@ fn check_pongs(answers: &[&Frame], heard: &[Heard]) {
     assert_eq!(pings.next(), None, "the last ping is answered");
 }
 
-/// RFC 6455 §5.5.1 and §7.1.7: who closes is answered with its code, who breaks a rule is told which,
-/// and nobody else is closed.
+/// RFC 6455 §5.5.1 and §7.1.7: who closes is answered with its code, who breaks a rule is told
+/// which, and nobody else is closed.
 fn check_close(closes: &[&Frame], expected: Option<CloseCode>) {
     let told: Vec<_> = closes.iter().filter_map(|close| world::close_code(close)).collect();
     let expected = expected.map(CloseCode::to_u16);
