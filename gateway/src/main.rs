@@ -10,7 +10,7 @@ use gateway::admin::{Admin, AdminConfig, AdminKey, Probes, Readiness, stats, wat
 use gateway::cli::Cli;
 use gateway::config::{AdminAddr, Config};
 use gateway::server::Server;
-use gateway::{logging, signals};
+use gateway::{logging, malloc, signals};
 use gateway_core::counters::Counters;
 use gateway_core::event::CloseReason;
 use gateway_core::hit::Hit;
@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Err(why) => Cli::command().error(ErrorKind::ValueValidation, why).exit(),
     };
     logging::start(flags.log_format, flags.debug);
+    malloc::give_back();
     match serve(&config, flags.watch) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
