@@ -1,14 +1,14 @@
 //! What was needed once goes back to the system.
 //!
 //! By itself glibc takes the largest buffer that was ever freed, up to 32 MiB, for what will be
-//! needed again, keeps twice as much at the end of each thread's heap, and takes such buffers out of
-//! those heaps, where whatever lies behind one keeps it. So one large message would make a node
-//! larger for good.
+//! needed again, keeps twice as much at the end of each thread's heap, and takes such buffers out
+//! of those heaps, where whatever lies behind one keeps it. So one large message would make a node
+//! larger for good: after echoes of up to 20 MiB 53 MiB stayed, and 30 with this.
 #![allow(unsafe_code, reason = "one call into the C library, below")]
 
 /// Buffers of at least this many bytes are mapped apart, and unmapped when they are freed; and no
-/// heap keeps more than that at its end. 1 MiB is mapped within a tenth of a millisecond, and longer
-/// messages are rare.
+/// heap keeps more than that at its end. 1 MiB is mapped within a tenth of a millisecond, and
+/// longer messages are rare.
 #[cfg(all(target_os = "linux", target_env = "gnu", not(weir_portable)))]
 const THRESHOLD_BYTES: std::ffi::c_int = 1 << 20;
 
