@@ -24,6 +24,9 @@ const PEOPLE: usize = 5_000;
 const DEAF: usize = 100;
 const ROOM: usize = 10;
 
+/// The tests of this file, one after the other: each has half of the descriptors of a process.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 fn serve() -> Server {
     node(|config| {
         (config.shards, config.workers) = (Some(4), Some(2));
@@ -84,6 +87,7 @@ async fn everyone_is_told(sockets: Vec<Socket>, node: Server) -> Counters {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn five_thousand_who_are_idle_hear_1001_and_nobody_is_cut() {
+    let _alone = ALONE.lock().await;
     let node = serve();
     let sockets = gather(&node, PEOPLE).await;
     let counters = everyone_is_told(sockets, node).await;
@@ -93,6 +97,7 @@ async fn five_thousand_who_are_idle_hear_1001_and_nobody_is_cut() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn five_thousand_hear_1001_while_a_tenth_speaks_and_a_hundred_never_read() {
+    let _alone = ALONE.lock().await;
     let node = serve();
     let deaf = gather(&node, DEAF).await;
     let mut sockets = Vec::with_capacity(PEOPLE);
