@@ -416,3 +416,41 @@ fn shards_that_hear_a_room_share_what_one_of_them_deflated() {
     // Each shard's rate allows it to make two, in turn: those after it need not.
     assert_eq!(deflated, [3, 3, 2, 2, 1, 1]);
 }
+
+#[test]
+fn what_waits_is_not_understood_while_its_sender_takes_nothing_back() {
+    let mut world = World::with_limits(|limits| {
+        limits.inflated_turn_bytes_max = 1;
+        limits.deflate_bytes_per_sec = 0;
+    });
+    let echo = join(&mut world, "/ws/simple", OFFER).0;
+    world.wire(echo).window = 0;
+    world.raw(echo, &masked(0xc2, &deflated(&words(5000))).repeat(40));
+    world.settle();
+    world.pass_secs(20);
+    assert!(world.hub.echo_bytes() < 10_000, "{} bytes", world.hub.echo_bytes());
+    let waiting = world.hub.inbound_bytes();
+    assert!(waiting > 0);
+    world.read_more(echo, usize::MAX);
+    world.pass_secs(20);
+    assert_eq!(heard(&mut world, echo).len(), 40, "nothing is lost");
+    assert_eq!(world.hub.inbound_bytes(), 0);
+    assert!(world.wire(echo).reads);
+}
+
+#[test]
+fn a_goodbye_is_understood_behind_what_came_before_it_and_had_to_wait() {
+    let mut world = World::with_limits(|limits| limits.inflated_turn_bytes_max = 1);
+    let echo = join(&mut world, "/ws/simple", OFFER).0;
+    let message = masked(0xc1, &deflated(&words(900)));
+    let (begun, rest) = message.split_at(message.len() - 9);
+    world.raw(echo, &[&message[..], begun].concat());
+    world.settle();
+    world.hub.handle(world.now, Event::Drain);
+    world.settle();
+    world.raw(echo, &[rest, &masked(0x88, &1001u16.to_be_bytes())].concat());
+    world.settle();
+    let released = world.wire(echo).released;
+    assert_eq!(released, Some(gateway_core::event::CloseReason::Drained), "both said goodbye");
+    world.assert_empty();
+}

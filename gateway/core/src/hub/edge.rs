@@ -309,12 +309,7 @@ impl Hub {
         self.slowed_until = next.unwrap_or(Tick::NEVER);
         for who in due {
             if self.present(who).is_some() {
-                let conn = &mut self.conns[who.slot.index()];
-                conn.slowed = false;
-                if conn.head.is_some() {
-                    // What it said before it had to wait.
-                    self.seated.push_back(who);
-                }
+                self.conns[who.slot.index()].slowed = false;
                 self.update_interest(who.slot);
             }
         }

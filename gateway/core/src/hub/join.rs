@@ -264,6 +264,10 @@ impl Hub {
         if !matches!(stage, Some(Stage::Open | Stage::Closing)) {
             return;
         }
+        if stage == Some(Stage::Open) && !self.may_read(slot) {
+            // It still has to wait, and goes on when it is read from again.
+            return;
+        }
         let conn = &mut self.conns[slot.index()];
         self.inbound -= conn.head_bytes();
         if let Some(mut rest) = conn.head.take() {

@@ -587,8 +587,14 @@ impl Hub {
                 // The time in which it is not read from is not its own.
                 conn.session.begin_anew();
             }
+            let goes_on = read && !conn.reads && conn.head.is_some();
             (conn.reads, conn.writes) = (read, write);
             self.effects.push_back(Effect::Interest { slot, read, write });
+            if goes_on {
+                // What it said before it had to wait comes before what is read.
+                let who = self.who(slot);
+                self.seated.push_back(who);
+            }
         }
     }
 }
