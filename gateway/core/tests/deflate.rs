@@ -454,3 +454,15 @@ fn a_goodbye_is_understood_behind_what_came_before_it_and_had_to_wait() {
     assert_eq!(released, Some(gateway_core::event::CloseReason::Drained), "both said goodbye");
     world.assert_empty();
 }
+
+#[test]
+fn who_makes_nothing_of_much_costs_what_it_said() {
+    let mut world = World::with_limits(|limits| limits.inflated_bytes_per_sec = 10_000);
+    let author = join(&mut world, "/ws/a", OFFER).0;
+    // Last blocks without a byte, each of which begins a stream anew.
+    let nothing = [&[3, 0].repeat(2000)[..], &[0]].concat();
+    world.raw(author, &masked(0xc2, &nothing).repeat(20));
+    world.settle();
+    assert!(!world.wire(author).reads);
+    assert!(world.hub.inbound_bytes() > 0, "the rest waits");
+}

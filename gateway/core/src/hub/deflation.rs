@@ -257,8 +257,10 @@ impl Hub {
         let inflation = self.inflations.entry(slot).or_default();
         let window = inflation.window.as_slice();
         let inflated = self.deflation.inflater.inflate(deflated, window, bytes_max, out);
-        // What was refused has cost as much as the longest message.
+        // What was refused has cost as much as the longest message, and what made nothing of much
+        // was read all the same.
         let cost = if inflated.is_ok() { out.len() } else { out.capacity() };
+        let cost = cost.max(deflated.len());
         self.deflation.inflated += cost;
         inflated.map_err(|error| match error {
             InflateError::TooBig => ProtocolError::InflatesTooBig,
