@@ -466,3 +466,25 @@ fn who_makes_nothing_of_much_costs_what_it_said() {
     assert!(!world.wire(author).reads);
     assert!(world.hub.inbound_bytes() > 0, "the rest waits");
 }
+
+#[test]
+fn windows_stay_where_their_memory_was_counted() {
+    let rooms = || {
+        let [_, room] = takeover();
+        let room = RouteConfig { compression: Compression::Takeover, ..room };
+        std::sync::Arc::new(gateway_core::route::Routes::new(&[room]).unwrap())
+    };
+    let mut node = Node::new(2, |config| {
+        config.routes = rooms();
+        config.limits.windows_bytes_max = 32 << 10;
+    });
+    let home = node.connect(0, "/a");
+    let mut keep = 0;
+    for _ in 0..4 {
+        let client = node.knock_with(1, &offering("/a", OFFER));
+        node.settle();
+        let answer = String::from_utf8(node.take(client)).unwrap();
+        keep += usize::from(!answer.contains("client_no_context_takeover"));
+    }
+    assert_eq!((node.shard_of(home), keep), (0, 1), "as many as the shard may keep");
+}

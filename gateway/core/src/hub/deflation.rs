@@ -200,6 +200,11 @@ impl Hub {
         self.conns[slot.index()].agreement.map_or(Reach::None, Agreement::reach)
     }
 
+    /// Whether what a connection sends may refer back to what it sent before.
+    pub(super) fn keeps_window(&self, slot: Slot) -> bool {
+        self.conns[slot.index()].agreement.is_some_and(Agreement::keeps_window)
+    }
+
     /// Whether what a connection sends must wait, because it or all of them have made so much of
     /// what they sent.
     #[inline]

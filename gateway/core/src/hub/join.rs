@@ -88,6 +88,10 @@ impl Hub {
 
     /// Whether a connection may go where its room's home is: before it was answered, and once.
     fn may_follow(&mut self, slot: Slot) -> bool {
+        if self.keeps_window(slot) {
+            // Its window's memory is bounded here, where it was promised.
+            return false;
+        }
         let joining = self.conns[slot.index()].joining();
         joining.is_some_and(|joining| {
             joining.response.is_some() && joining.since.is_none() && !joining.stays
