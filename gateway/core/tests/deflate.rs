@@ -488,3 +488,27 @@ fn windows_stay_where_their_memory_was_counted() {
     }
     assert_eq!((node.shard_of(home), keep), (0, 1), "as many as the shard may keep");
 }
+
+#[test]
+fn who_makes_little_of_what_it_says_does_not_wait_behind_those_who_make_much() {
+    let mut world = World::with_limits(|limits| {
+        limits.inflated_bytes_per_sec = 10_000;
+        limits.inflated_turn_bytes_max = 10_000;
+    });
+    let greedy = [(); 20].map(|()| join(&mut world, "/ws/a", OFFER).0);
+    let honest = join(&mut world, "/ws/simple", OFFER).0;
+    let bytes = masked(0xc1, &deflated(&words(20_000))).repeat(50);
+    for author in greedy {
+        world.raw(author, &bytes);
+        world.settle();
+    }
+    world.pass_secs(2);
+    // A turn in which somebody else makes as much as all may.
+    let last = join(&mut world, "/ws/a", OFFER).0;
+    world.raw(last, &bytes);
+    world.raw(honest, &masked(0xc1, &deflated(&words(2000))));
+    world.settle();
+    assert_eq!(heard(&mut world, honest), []);
+    world.pass_secs(1);
+    assert_eq!(heard(&mut world, honest), [(true, words(2000))]);
+}

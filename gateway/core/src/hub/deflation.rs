@@ -200,6 +200,11 @@ impl Hub {
         self.conns[slot.index()].agreement.map_or(Reach::None, Agreement::reach)
     }
 
+    /// Up to when a connection's rate allows what it has made of what it said.
+    pub(super) fn inflated_until(&self, slot: Slot) -> Now {
+        self.inflations.get(&slot).map_or_else(Now::default, |inflation| inflation.until)
+    }
+
     /// Whether what a connection sends may refer back to what it sent before.
     pub(super) fn keeps_window(&self, slot: Slot) -> bool {
         self.conns[slot.index()].agreement.is_some_and(Agreement::keeps_window)

@@ -307,6 +307,9 @@ impl Hub {
         });
         let next = self.slowed.values().map(|slowed| slowed.until).min();
         self.slowed_until = next.unwrap_or(Tick::NEVER);
+        // Who has made least of what it said goes first, or those who make as much as a turn may
+        // would have others wait for ever.
+        due.sort_by_key(|who| self.inflated_until(who.slot));
         for who in due {
             if self.present(who).is_some() {
                 self.conns[who.slot.index()].slowed = false;
