@@ -9,6 +9,7 @@ use flate2::{Compress, Compression as Level, FlushCompress};
 use gateway_core::deflate::{Compression, Inflater};
 use gateway_core::event::Event;
 use gateway_core::id::ShardId;
+use gateway_core::middleware::{Context, Message, Middleware, Next, Verdict};
 use gateway_core::route::RouteConfig;
 use gateway_core::slot::Slot;
 
@@ -511,4 +512,39 @@ fn who_makes_little_of_what_it_says_does_not_wait_behind_those_who_make_much() {
     assert_eq!(heard(&mut world, honest), []);
     world.pass_secs(1);
     assert_eq!(heard(&mut world, honest), [(true, words(2000))]);
+}
+
+/// Has everyone wait a little after each message.
+#[derive(Clone, Copy, Debug)]
+struct Slower;
+
+impl Middleware for Slower {
+    fn handle(
+        &mut self,
+        context: &mut Context<'_>,
+        message: Message<'_>,
+        next: Next<'_, '_>,
+    ) -> Verdict {
+        context.read_again_at(context.now);
+        next.run(context, message)
+    }
+}
+
+#[test]
+fn a_layer_that_slows_a_client_a_little_does_not_let_it_make_more() {
+    let routes = gateway_core::route::Routes::builtin().into_iter();
+    let routes: Vec<_> = routes.map(|route| route.with(Slower)).collect();
+    let mut world = World::serving(&routes);
+    let mut limits = gateway_core::limits::Limits::default();
+    limits.inflated_bytes_per_sec = 10_000;
+    let routes = std::sync::Arc::new(gateway_core::route::Routes::new(&routes).unwrap());
+    let config = gateway_core::hub::Config { limits, routes, ..Default::default() };
+    world.hub = gateway_core::hub::Hub::new(config);
+    let author = join(&mut world, "/ws/a", OFFER).0;
+    let hears = world.connect("/ws/a");
+    world.raw(author, &masked(0xc1, &deflated(&words(20_000))).repeat(20));
+    world.settle();
+    world.pass_secs(6);
+    let heard = world.heard(hears).len();
+    assert!((3..=5).contains(&heard), "seven seconds allow 70,000 bytes: {heard} messages");
 }

@@ -283,10 +283,13 @@ impl Hub {
     pub(super) fn slow_down(&mut self, now: Now, slot: Slot, until: Now) {
         let until = Tick(until.tick().0.max(now.tick().0) + 1);
         let who = self.who(slot);
-        let before = self.slowed.insert(slot, Slowed { who, until });
-        if before.is_none_or(|before| before.who != who) {
+        let before = self.slowed.get(&slot).filter(|before| before.who == who);
+        if before.is_none() {
             self.counters.slowed += 1;
         }
+        // What asks for less does not shorten what something else asked for.
+        let until = before.map_or(until, |before| before.until.max(until));
+        self.slowed.insert(slot, Slowed { who, until });
         self.slowed_until = self.slowed_until.min(until);
         self.conns[slot.index()].slowed = true;
         self.update_interest(slot);
