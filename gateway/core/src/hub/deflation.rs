@@ -108,6 +108,10 @@ impl Deflation {
                 made.bytes = Vec::new();
             }
         }
+        // It grows with what is read, however little comes out.
+        if self.out.capacity() > SCRATCH_BYTES_MAX {
+            self.out = Vec::new();
+        }
     }
 
     /// The message that is being said, deflated, if that is worth it and the rate allows it.
@@ -293,6 +297,18 @@ impl Hub {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_round_keeps_no_more_scratch_memory_than_it_may() {
+        let mut deflation = Deflation::new(&Limits::default());
+        deflation.out.reserve(SCRATCH_BYTES_MAX + 1);
+        deflation.made[0][0].bytes.reserve(SCRATCH_BYTES_MAX + 1);
+        deflation.made[1][0].bytes.reserve(1000);
+        deflation.next_round();
+        let made = deflation.made.as_flattened().iter().map(|made| made.bytes.capacity());
+        assert!(made.clone().chain([deflation.out.capacity()]).all(|it| it <= SCRATCH_BYTES_MAX));
+        assert!(made.sum::<usize>() >= 1000, "what is small is used again");
+    }
 
     #[test]
     fn a_rate_allows_a_second_at_once_and_then_as_time_goes_by() {
