@@ -95,7 +95,7 @@ impl Kind {
 ///
 /// # Panics
 /// If a control frame would carry more than [`CONTROL_BYTES_MAX`].
-#[inline]
+#[inline(always)]
 pub fn put_header(out: &mut Vec<u8>, opcode: Opcode, payload_len: usize) {
     assert!(
         !opcode.is_control() || payload_len <= CONTROL_BYTES_MAX,
@@ -114,7 +114,7 @@ pub(crate) fn put_deflated_header(out: &mut Vec<u8>, opcode: Opcode, payload_len
     put_header_with(out, FIN | DEFLATED | opcode.to_u8(), payload_len);
 }
 
-#[inline]
+#[inline(always)]
 fn put_header_with(out: &mut Vec<u8>, first: u8, payload_len: usize) {
     match header_len(payload_len) {
         2 => out.extend_from_slice(&[first, payload_len as u8]),

@@ -80,7 +80,8 @@ pub struct Limits {
     /// are. 64 MiB take a quarter of a core.
     pub deflate_bytes_per_sec: usize,
     /// Bytes that what a connection sends may become in a second when it is inflated, after a
-    /// second's worth at once. Who makes more of it is read from more slowly.
+    /// second's worth at once; each byte that came counts four. Who makes more of it is read from
+    /// more slowly.
     pub inflated_bytes_per_sec: usize,
     /// Bytes that what all connections of a shard send may become in a turn. Beyond it what they
     /// deflated waits for the next tick; the message that reached it is still heard.

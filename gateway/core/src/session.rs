@@ -53,8 +53,8 @@ impl Rules {
     #[inline]
     fn payload_bytes_max(self, deflated: bool) -> usize {
         // What cannot be deflated grows by some bytes for each block, and some clients end one with
-        // each fragment.
-        let growth = if deflated { self.message_bytes_max.saturating_add(64) } else { 0 };
+        // each fragment. More than that is nothing but blocks.
+        let growth = if deflated { self.message_bytes_max / 4 + 64 } else { 0 };
         self.message_bytes_max.saturating_add(growth)
     }
 }
@@ -175,7 +175,7 @@ impl Session {
     }
 
     /// Bytes of memory held for an unfinished message: its buffer's capacity, which is at most
-    /// twice what was received and at most `message_bytes_max`.
+    /// twice what was received and at most what a message may have.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         self.partial.as_ref().map_or(0, |partial| partial.held_bytes())

@@ -20,6 +20,10 @@ use crate::utf8;
 
 const NANOS_PER_SEC: u64 = 1_000_000_000;
 
+/// A byte that came deflated costs as much as so many that come out: blocks that are empty but for
+/// their codes take sixty times as long as zeros, and what cannot be deflated as long as itself.
+const CAME_COSTS: usize = 4;
+
 /// Bytes of scratch memory that are kept from one message to the next.
 const SCRATCH_BYTES_MAX: usize = 256 << 10;
 
@@ -251,13 +255,25 @@ impl Hub {
             utf8::check(&out).map_err(ProtocolError::from)?;
         }
         if out.len() < self.config.limits.share_bytes_min {
-            let said = self.message(now, slot, kind, Payload::Whole(&out));
+            let said = self.message_apart(now, slot, kind, Payload::Whole(&out));
             self.deflation.out = out;
             return said;
         }
         // Whoever shares it keeps its buffer.
         out.shrink_to_fit();
-        self.message(now, slot, kind, Payload::Assembled(out))
+        self.message_apart(now, slot, kind, Payload::Assembled(out))
+    }
+
+    /// As [`message`](Self::message), which is to have one place in the hot path.
+    #[inline(never)]
+    fn message_apart(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        kind: Kind,
+        payload: Payload<'_>,
+    ) -> Result<(), Stop> {
+        self.message(now, slot, kind, payload)
     }
 
     fn inflate(
@@ -271,10 +287,10 @@ impl Hub {
         let inflation = self.inflations.entry(slot).or_default();
         let window = inflation.window.as_slice();
         let inflated = self.deflation.inflater.inflate(deflated, window, bytes_max, out);
-        // What was refused has cost as much as the longest message, and what made nothing of much
-        // was read all the same.
+        // What was refused has cost as much as the longest message; and what came costs more to
+        // look at than what comes out costs to write, if it is nothing but beginnings of blocks.
         let cost = if inflated.is_ok() { out.len() } else { out.capacity() };
-        let cost = cost.max(deflated.len());
+        let cost = cost.max(CAME_COSTS * deflated.len());
         self.deflation.inflated += cost;
         inflated.map_err(|error| match error {
             InflateError::TooBig => ProtocolError::InflatesTooBig,

@@ -213,17 +213,15 @@ impl Hub {
 
     #[inline(always)]
     fn receive_frames(&mut self, now: Now, slot: Slot, mut bytes: &mut [u8]) {
+        let rules = self.rules(slot);
+        if self.conns[slot.index()].agreement.is_some() && self.must_wait_to_inflate(slot) {
+            return self.put_off(now, slot, bytes);
+        }
         // The session is eight bytes: it leaves its place while the hub is changed by its inputs.
         let mut session = std::mem::take(&mut self.conns[slot.index()].session);
         let held = session.held_bytes();
-        let rules = self.rules(slot);
-        let deflates = self.conns[slot.index()].agreement.is_some();
         let mut waits = false;
         let outcome = loop {
-            if deflates && self.must_wait_to_inflate(slot) {
-                waits = true;
-                break None;
-            }
             match session.next(&mut bytes, rules) {
                 Ok(Some(Input::Message { kind, payload })) => {
                     if let Err(stop) = self.message(now, slot, kind, payload) {
@@ -234,6 +232,10 @@ impl Hub {
                     let deflated = payload.as_slice();
                     if let Err(stop) = self.message_deflated(now, slot, kind, deflated) {
                         break Some(Err(stop));
+                    }
+                    waits = self.must_wait_to_inflate(slot) && !bytes.is_empty();
+                    if waits {
+                        break None;
                     }
                 }
                 Ok(Some(Input::Ping(control))) => {
@@ -370,6 +372,7 @@ impl Hub {
     }
 
     /// Says for whom the direct bytes from `start` on are; neighbours are sent as one.
+    #[inline(always)]
     pub(super) fn address(&mut self, slot: Slot, start: u32, framed: bool) {
         let end = self.pending.direct.len();
         let generation = self.conns[slot.index()].generation;
