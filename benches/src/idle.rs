@@ -107,17 +107,16 @@ fn connect(
     indices: std::ops::Range<usize>,
     extension: Option<&str>,
 ) -> Result<Vec<Client>> {
-    let mut hello = Vec::new();
-    frames::append_masked(&mut hello, DEFLATED_TEXT, HELLO, [1, 2, 3, 4]);
-    let connect = |index: usize| {
-        let path = format!("/ws/idle-{}", index / ROOM_MEMBERS);
-        let mut client = Client::connect_with(server.addr(), &path, extension)?;
-        if extension.is_some() {
-            client.write(&hello)?;
-        }
-        Ok(client)
-    };
-    indices.map(connect).collect()
+    let path = |index: usize| format!("/ws/idle-{}", index / ROOM_MEMBERS);
+    let connect = |index| Client::connect_with(server.addr(), &path(index), extension);
+    let mut clients = indices.map(connect).collect::<Result<Vec<_>>>()?;
+    if extension.is_some() {
+        let mut hello = Vec::new();
+        frames::append_masked(&mut hello, DEFLATED_TEXT, HELLO, [1, 2, 3, 4]);
+        // Nobody hears it beside the answer to an upgrade.
+        clients.iter_mut().try_for_each(|client| client.write(&hello))?;
+    }
+    Ok(clients)
 }
 
 /// The server's memory and the kernel's, after a moment.

@@ -17,7 +17,8 @@ const HEAD_BYTES_MAX: usize = 2048;
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// Answers the request on a blocking stream; returns the path that it asked for.
+/// Answers the request on a blocking stream; returns the path that it asked for. Whatever it offers
+/// is agreed on, since nothing is read that it would change.
 ///
 /// # Errors
 /// If no request comes in time, or one without a key.
@@ -25,10 +26,13 @@ pub(crate) fn accept(stream: &mut TcpStream) -> Result<String> {
     let head = read_head(stream)?;
     let path = head.split(' ').nth(1).context("the request has no path")?;
     let key = field(&head, "sec-websocket-key").context("the request has no key")?;
+    let offered = field(&head, "sec-websocket-extensions");
+    let agreed = offered.map(|name| format!("Sec-WebSocket-Extensions: {name}\r\n"));
+    let agreed = agreed.unwrap_or_default();
     write!(
         stream,
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Accept: {}\r\n\r\n",
+         Sec-WebSocket-Accept: {}\r\n{agreed}\r\n",
         answer(key)
     )?;
     Ok(path.to_owned())
@@ -105,7 +109,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         let client = std::thread::spawn(move || {
-            request(&mut TcpStream::connect(addr).unwrap(), "/ws/lobby", None).unwrap();
+            let extension = Some("permessage-deflate");
+            request(&mut TcpStream::connect(addr).unwrap(), "/ws/lobby", extension).unwrap();
         });
         assert_eq!(accept(&mut listener.accept().unwrap().0).unwrap(), "/ws/lobby");
         client.join().unwrap();
