@@ -9,6 +9,8 @@ use crate::deflate::Reach;
 use crate::dispatch::RoomKey;
 use crate::encoding::Encoding;
 use crate::lane::Lane;
+use crate::thrift::Thrift;
+use crate::time::Tick;
 
 /// Names a lane of this shard while it has members, or something left to say.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -33,6 +35,7 @@ pub(crate) type RoomLanes = [[Option<LaneId>; Reach::COUNT]; Encoding::COUNT];
 #[derive(Debug, Default)]
 pub(crate) struct Lanes {
     lanes: Slab<Lane>,
+    thrift: Thrift,
     /// By room. As long as one is set, the room keeps its key.
     rooms: Vec<RoomLanes>,
 }
@@ -57,6 +60,17 @@ impl Lanes {
         assert_eq!(lane.population(), 0, "only an empty lane is retired");
         self.rooms[lane.room.index()][lane.encoding.index()][lane.reach.index()] = None;
         lane.filling
+    }
+
+    /// Gives back what a crowd of rooms took that has gone.
+    pub(crate) fn trim(&mut self, now: Tick) {
+        self.thrift.trim(now, &mut self.lanes);
+        while self.rooms.last().is_some_and(|lanes| lanes.iter().flatten().all(Option::is_none)) {
+            self.rooms.pop();
+        }
+        if self.rooms.capacity() > 256 && self.rooms.len() < self.rooms.capacity() / 8 {
+            self.rooms.shrink_to(self.rooms.len() * 2);
+        }
     }
 
     /// The lanes of a room.

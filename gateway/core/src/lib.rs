@@ -43,6 +43,7 @@ pub mod probe;
 pub mod route;
 pub mod session;
 pub mod slot;
+mod thrift;
 pub mod time;
 pub mod transmit;
 pub mod utf8;

@@ -33,6 +33,7 @@ use crate::limits::Limits;
 use crate::message::Batch;
 use crate::mutant::Mutants;
 use crate::position::{Offset, Position};
+use crate::thrift::Thrift;
 use crate::time::Tick;
 
 use home::Home;
@@ -196,7 +197,9 @@ pub(crate) struct Dispatch {
     config: Config,
     names: Names,
     sides: Slab<Side>,
+    sides_thrift: Thrift,
     homes: Slab<Home>,
+    homes_thrift: Thrift,
     terms: BTreeMap<Term, u32>,
     /// Counts attachments, messages that wait for their answer, and pins.
     serial: u32,
@@ -230,7 +233,9 @@ impl Dispatch {
         Self {
             names: Names::new(config.seed),
             sides: Slab::new(),
+            sides_thrift: Thrift::default(),
             homes: Slab::new(),
+            homes_thrift: Thrift::default(),
             terms: BTreeMap::new(),
             serial: 0,
             id: 0,
@@ -316,6 +321,12 @@ impl Dispatch {
     /// Buffers used again, and buffers made because there was none.
     pub(crate) fn pool_counts(&self) -> (u64, u64) {
         self.pool.counts()
+    }
+
+    /// Gives back what a crowd of rooms took that has gone.
+    pub(crate) fn trim(&mut self, now: Tick) {
+        self.sides_thrift.trim(now, &mut self.sides);
+        self.homes_thrift.trim(now, &mut self.homes);
     }
 
     /// When something is to be looked at although nothing happens.

@@ -212,6 +212,8 @@ impl Hub {
         self.tell_news(now);
         self.read_the_slowed(now);
         self.go_on_draining(now);
+        self.lanes.trim(now.tick());
+        self.dispatch.trim(now.tick());
         for slot in due.drain(..) {
             let conn = &self.conns[slot.index()];
             match conn.stage {
