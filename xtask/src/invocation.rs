@@ -5,10 +5,11 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;
 use std::process::{Command, ExitStatus};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::workspace;
+use crate::{watch, workspace};
 
 /// A program with its arguments and environment; shown as it would be typed.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -64,7 +65,17 @@ impl Invocation {
 
     /// As [`status`](Self::status); an error unless the command succeeds.
     pub(crate) fn run(&self) -> Result<()> {
-        let status = self.status()?;
+        self.succeeded(self.status()?)
+    }
+
+    /// As [`run`](Self::run); an error, too, if it takes longer. It is ended then.
+    pub(crate) fn run_within(&self, limit: Duration) -> Result<()> {
+        self.say();
+        let child = self.command().spawn().with_context(|| format!("cannot run `{self}`"))?;
+        self.succeeded(watch::wait(child, limit).with_context(|| format!("`{self}`"))?)
+    }
+
+    fn succeeded(&self, status: ExitStatus) -> Result<()> {
         if !status.success() {
             bail!("`{self}` failed ({status})");
         }

@@ -13,6 +13,7 @@ mod steps;
 mod test;
 mod tidy;
 mod trials;
+mod watch;
 mod workspace;
 
 use std::process::ExitCode;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -13,6 +13,10 @@ use crate::packages::{self, Build};
 use crate::report::{Outcome, Reason, Report};
 use crate::steps::Plan;
 use crate::{bench, tidy, workspace};
+
+/// The most that one command of a step may take. All of them together take some ten minutes on
+/// two cores; a test that hangs must not keep the others from being heard.
+const COMMAND_MAX: Duration = Duration::from_secs(30 * 60);
 
 pub(crate) fn test(flags: &Test) -> Result<ExitCode> {
     let mut run = Run {
@@ -105,7 +109,8 @@ impl Run {
             return Outcome::Skipped(Reason::NothingToRun);
         }
         // All of them, so that one run tells everything.
-        let failures: Vec<_> = commands.iter().filter_map(|command| command.run().err()).collect();
+        let failures: Vec<_> =
+            commands.iter().filter_map(|command| command.run_within(COMMAND_MAX).err()).collect();
         failures.into_iter().next().map_or(Outcome::Passed, failed)
     }
 }

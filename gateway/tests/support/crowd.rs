@@ -4,17 +4,18 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use gateway::server::Server;
 use gateway_core::counters::Counters;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::support::{PATIENCE, Socket, connect};
+use super::support::{Socket, connect, in_time};
 
 /// Who said it, by number within the room, and which of theirs it is.
 pub(crate) type Said = (usize, u64);
@@ -107,7 +108,7 @@ impl Crowd {
         for authors in self.authors {
             let mut counts = Vec::new();
             for author in authors {
-                let (count, sink) = in_time(author).await;
+                let (count, sink) = ended(author).await;
                 counts.push(count);
                 sinks.push(sink);
             }
@@ -120,7 +121,7 @@ impl Crowd {
         for ((room, listeners), counts) in self.rooms.iter().zip(self.listeners).zip(totals) {
             let mut heard = Vec::new();
             for listener in listeners {
-                let (order, stream) = in_time(listener).await;
+                let (order, stream) = ended(listener).await;
                 deliveries += order.len() as u64;
                 heard.push(order);
                 let sink = sinks.next().expect("as many sinks as streams");
@@ -132,8 +133,8 @@ impl Crowd {
     }
 }
 
-async fn in_time<T>(task: JoinHandle<T>) -> T {
-    tokio::time::timeout(PATIENCE, task).await.expect("it ends in time").unwrap()
+async fn ended<T>(task: JoinHandle<T>) -> T {
+    in_time("a task", task).await.unwrap()
 }
 
 async fn talk(mut sink: Sink, author: usize, speech: Speech) -> (u64, Sink) {
@@ -217,14 +218,17 @@ pub(crate) async fn until(what: &str, mut is_true: impl FnMut() -> bool) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    assert!(tokio::time::timeout(PATIENCE, wait).await.is_ok(), "in time: {what}");
+    in_time(what, wait).await;
 }
 
 /// Drains a node whose clients are gone; what it counted must add up, and nothing be left.
 pub(crate) async fn end(node: Server) -> Counters {
     let census = node.census_handle();
     node.drain();
-    let counters = tokio::task::spawn_blocking(move || node.join()).await.unwrap().unwrap();
+    let (tell, joined) = oneshot::channel();
+    // No task: the runtime would wait for it even if the test has failed.
+    thread::spawn(move || _ = tell.send(node.join()));
+    let counters = in_time("all workers to drain", joined).await.unwrap().unwrap();
     assert_eq!(counters.accepted, counters.closed_total(), "each connection ends once");
     assert_eq!(counters.moved_in, counters.moved_out, "who moves arrives");
     assert_eq!(census.live(), 0);

@@ -46,7 +46,8 @@ pub(crate) fn free_ports(count: u16) -> u16 {
 
 pub(crate) async fn connect(addr: SocketAddr, path: &str) -> Socket {
     let socket = TcpSocket::new_v4().unwrap();
-    upgrade(socket.connect(addr).await.unwrap(), path).await
+    let connected = in_time("a connection", socket.connect(addr)).await;
+    upgrade(connected.unwrap(), path).await
 }
 
 pub(crate) async fn upgrade(stream: TcpStream, path: &str) -> Socket {
@@ -56,23 +57,34 @@ pub(crate) async fn upgrade(stream: TcpStream, path: &str) -> Socket {
         .max_frame_size(Some(64 << 20))
         .max_message_size(Some(64 << 20));
     let url = format!("ws://{addr}{path}");
-    let upgraded = tokio_tungstenite::client_async_with_config(url, stream, Some(config)).await;
-    upgraded.expect("the upgrade is accepted").0
+    let upgraded = tokio_tungstenite::client_async_with_config(url, stream, Some(config));
+    in_time("an upgrade", upgraded).await.expect("the upgrade is accepted").0
 }
 
 /// The next message that is not a ping or pong.
 pub(crate) async fn next(socket: &mut Socket) -> Message {
-    loop {
-        let message = tokio::time::timeout(PATIENCE, socket.next()).await;
-        let message = message.expect("a message in time").expect("not the end");
-        match message.expect("no protocol error") {
-            Message::Ping(_) | Message::Pong(_) => {}
-            message @ (Message::Text(_)
-            | Message::Binary(_)
-            | Message::Close(_)
-            | Message::Frame(_)) => return message,
+    let next = async {
+        loop {
+            match heard(socket).await {
+                Message::Ping(_) | Message::Pong(_) => {}
+                message @ (Message::Text(_)
+                | Message::Binary(_)
+                | Message::Close(_)
+                | Message::Frame(_)) => return message,
+            }
         }
-    }
+    };
+    in_time("a message", next).await
+}
+
+async fn heard(socket: &mut Socket) -> Message {
+    socket.next().await.expect("not the end").expect("no protocol error")
+}
+
+/// What comes of it, unless it takes longer than anything takes.
+pub(crate) async fn in_time<T>(what: &str, wait: impl Future<Output = T>) -> T {
+    let came = tokio::time::timeout(PATIENCE, wait).await;
+    came.unwrap_or_else(|_| panic!("waited {PATIENCE:?} for {what}"))
 }
 
 pub(crate) async fn say(socket: &mut Socket, text: &str) {
@@ -83,16 +95,17 @@ pub(crate) async fn say(socket: &mut Socket, text: &str) {
 /// a ping off it.
 pub(crate) async fn sync(socket: &mut Socket) {
     socket.send(Message::Ping(b"sync".to_vec().into())).await.expect("sent");
-    loop {
-        let message = tokio::time::timeout(PATIENCE, socket.next()).await;
-        let message = message.expect("a pong in time").expect("not the end").expect("no error");
-        match message {
-            Message::Pong(payload) if payload.as_ref() == b"sync" => return,
-            Message::Pong(_) | Message::Ping(_) => {}
-            other @ (Message::Text(_)
-            | Message::Binary(_)
-            | Message::Close(_)
-            | Message::Frame(_)) => panic!("unexpected {other:?}"),
+    let pong = async {
+        loop {
+            match heard(socket).await {
+                Message::Pong(payload) if payload.as_ref() == b"sync" => return,
+                Message::Pong(_) | Message::Ping(_) => {}
+                other @ (Message::Text(_)
+                | Message::Binary(_)
+                | Message::Close(_)
+                | Message::Frame(_)) => panic!("unexpected {other:?}"),
+            }
         }
-    }
+    };
+    in_time("a pong", pong).await;
 }

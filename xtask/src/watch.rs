@@ -1,0 +1,74 @@
+//! A command that may not take for ever: a test that hangs becomes a failure that says so.
+
+use std::fs;
+use std::process::{Child, Command, ExitStatus};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+/// How often it is looked whether the command has ended.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Waits for the command's end, for so long at most; then ends it with all that it started.
+///
+/// # Errors
+/// If it took longer, or cannot be waited for.
+pub(crate) fn wait(mut child: Child, limit: Duration) -> Result<ExitStatus> {
+    let started = now();
+    while started.elapsed() < limit {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        thread::sleep(LOOK.min(limit));
+    }
+    end(child.id());
+    child.kill()?;
+    child.wait()?;
+    bail!("ended after {} minutes, the most that it may take", limit.as_secs_f32() / 60.0);
+}
+
+/// Ends whatever this process started, the youngest first. Where the system does not tell, that
+/// ends by itself, or not.
+fn end(parent: u32) {
+    let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
+    for child in children.unwrap_or_default().split_whitespace() {
+        if let Ok(id) = child.parse() {
+            end(id);
+        }
+        // One that has ended meanwhile is none to end.
+        let _ = Command::new("kill").args(["-KILL", child]).status();
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a limit to real time")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::io::Read;
+    use std::process::Stdio;
+
+    use super::*;
+
+    #[test]
+    fn a_command_that_ends_in_time_tells_how() {
+        let child = Command::new("false").spawn().expect("it is there");
+        let status = wait(child, Duration::from_secs(60)).expect("it ends");
+        assert_eq!(status.code(), Some(1));
+    }
+
+    #[test]
+    fn a_command_that_hangs_is_ended_with_what_it_started() {
+        let mut shell = Command::new("sh");
+        let shell = shell.args(["-c", "sleep 600 & sleep 600; true"]).stdout(Stdio::piped());
+        let mut child = shell.spawn().expect("it is there");
+        let mut output = child.stdout.take().expect("it is piped");
+        let error = wait(child, Duration::from_millis(200)).expect_err("it hangs");
+        assert!(error.to_string().contains("the most that it may take"), "{error}");
+        // All who held the pipe have gone, or this would wait for ten minutes.
+        assert_eq!(output.read(&mut [0]).expect("it can be read"), 0);
+    }
+}
