@@ -82,6 +82,8 @@ pub(crate) enum Step {
     Portable,
     /// What shards share, under every interleaving of their threads
     Loom,
+    /// The instructions that the core spends, beside their budget
+    Instructions,
     /// Ten thousand seeds of the mesh that nobody has seen (with --full)
     Seeds,
     /// The benchmarks, too short to measure, long enough to break (with --full)

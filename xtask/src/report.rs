@@ -19,6 +19,10 @@ pub(crate) enum Reason {
     ComponentAbsent(&'static str),
     /// The step `packages` failed.
     PackagesMissing,
+    /// A program that only this step needs is not installed.
+    ProgramAbsent(&'static str),
+    /// The step is about another processor.
+    OtherProcessor(&'static str),
     /// The workspace has nothing of this kind.
     NothingToRun,
 }
@@ -30,6 +34,8 @@ impl fmt::Display for Reason {
                 write!(f, "{name} is not installed: rustup component add {name}")
             }
             Self::PackagesMissing => f.write_str("system packages are missing"),
+            Self::ProgramAbsent(name) => write!(f, "{name} is not installed"),
+            Self::OtherProcessor(name) => write!(f, "only {name} is asked"),
             Self::NothingToRun => f.write_str("the workspace has no such tests"),
         }
     }

@@ -41,6 +41,10 @@ impl Plan<'_> {
                 self.portable(),
             ],
             Step::Loom => vec![self.loom()],
+            Step::Instructions => vec![
+                Invocation::cargo(["bench", "-p", "benches", "--bench", "instructions"])
+                    .args(["--", "--check", "--rounds", "300"]),
+            ],
             Step::Seeds => vec![sim::fresh_seeds()],
         }
     }

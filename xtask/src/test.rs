@@ -77,8 +77,8 @@ impl Run {
         let Some(build) = self.build.or_else(|| is_plain(step).then_some(Build::Whole)) else {
             return Outcome::Skipped(Reason::PackagesMissing);
         };
-        if let Some(component) = absent_component(step) {
-            return Outcome::Skipped(Reason::ComponentAbsent(component));
+        if let Some(reason) = lacking(step) {
+            return Outcome::Skipped(reason);
         }
         if step == Step::Tidy {
             passed(tidy::check())
@@ -122,6 +122,18 @@ fn passed(result: Result<()>) -> Outcome {
 fn failed(error: anyhow::Error) -> Outcome {
     println!("{error:#}");
     Outcome::Failed(format!("{error:#}").lines().next().unwrap_or_default().to_owned())
+}
+
+/// What a step needs of this machine that is not there.
+fn lacking(step: Step) -> Option<Reason> {
+    if step == Step::Instructions {
+        if !cfg!(target_arch = "x86_64") {
+            return Some(Reason::OtherProcessor("x86-64"));
+        }
+        let is_there = Invocation::new("valgrind", ["--version"]).succeeds();
+        return (!is_there).then_some(Reason::ProgramAbsent("valgrind"));
+    }
+    absent_component(step).map(Reason::ComponentAbsent)
 }
 
 /// The part of the toolchain that a step needs and that is not there.

@@ -24,22 +24,30 @@ impl Alone {
     /// Clients that are upgraded at `path`, in slots from 0 on.
     pub(crate) fn with(clients: usize, path: &str) -> Self {
         let mut alone = Self { hub: Hub::new(Config::default()), wires: Wires { sent: 0 } };
-        for slot in (0..clients).map(Slot::from) {
-            let request = format!(
-                "GET {path} HTTP/1.1\r\nHost: weir\r\nUpgrade: websocket\r\n\
-                 Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-            );
-            alone.hub.handle(NOW, Event::Accepted { slot });
-            alone.receive(slot, &mut request.into_bytes());
-            alone.finish();
-        }
+        (0..clients).for_each(|slot| alone.join(Slot::from(slot), path));
         alone
+    }
+
+    /// A client comes into a free slot and is upgraded at `path`.
+    pub(crate) fn join(&mut self, slot: Slot, path: &str) {
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: weir\r\nUpgrade: websocket\r\n\
+             Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        self.hear(Event::Accepted { slot });
+        self.receive(slot, &mut request.into_bytes());
+        assert!(self.finish() > 0, "it hears an answer");
     }
 
     /// A client's bytes arrive; they are unmasked where they lie.
     pub(crate) fn receive(&mut self, slot: Slot, bytes: &mut [u8]) {
-        self.hub.handle(NOW, Event::Received { slot, bytes });
+        self.hear(Event::Received { slot, bytes });
+    }
+
+    /// Something happens.
+    pub(crate) fn hear(&mut self, event: Event<'_>) {
+        self.hub.handle(NOW, event);
     }
 
     /// Flushes to the end and drains the effects; how many bytes were sent.
