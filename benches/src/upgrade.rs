@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use data_encoding::BASE64;
+use sha1::{Digest as _, Sha1};
 
 /// How long one side waits for the other's bytes.
 const WAIT: Duration = Duration::from_secs(5);
@@ -85,11 +86,10 @@ fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 }
 
 fn answer(key: &str) -> String {
-    let mut hash = sha1_smol::Sha1::from(key);
-    hash.update(GUID);
+    let hash = Sha1::new_with_prefix(key).chain_update(GUID).finalize();
     // 20 bytes are 28 characters of base64.
     let mut encoded = [0; 28];
-    BASE64.encode_mut(&hash.digest().bytes(), &mut encoded);
+    BASE64.encode_mut(&hash, &mut encoded);
     encoded.iter().map(|&byte| char::from(byte)).collect()
 }
 

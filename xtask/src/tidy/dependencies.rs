@@ -44,7 +44,7 @@ const CORE_USES: [&str; 10] = [
     "siphasher",
     "httparse",
     "memchr",
-    "sha1_smol",
+    "sha1",
     "simdutf8",
     "slab",
     "thiserror",

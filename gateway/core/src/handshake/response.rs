@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use data_encoding::BASE64;
-use sha1_smol::Sha1;
+use sha1::{Digest as _, Sha1};
 
 use crate::deflate::Agreement;
 use crate::hit::Hit;
@@ -25,10 +25,9 @@ pub struct Upgrade {
 impl Upgrade {
     /// RFC 6455 §4.2.2: the key, which is taken as it came, is proved to have been read.
     pub(super) fn new(key: &[u8]) -> Self {
-        let mut sha1 = Sha1::from(key);
-        sha1.update(GUID);
+        let proof = Sha1::new_with_prefix(key).chain_update(GUID).finalize();
         let mut accept = [0; 28];
-        BASE64.encode_mut(&sha1.digest().bytes(), &mut accept);
+        BASE64.encode_mut(&proof, &mut accept);
         Self { accept }
     }
 

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Result;
-use data_encoding::BASE64;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -20,6 +19,7 @@ use super::judge::Row;
 use super::outcome::Outcome;
 use super::stage::{Gateway, Script, play};
 use super::target::Case;
+use crate::raw::accept_of;
 
 /// What it does wrong once it is attacked.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -136,8 +136,7 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) -> Option<()> {
     let head = head(&mut stream).await?;
     let path = head.split(' ').nth(1)?.to_owned();
     let key = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "))?;
-    let proof = format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
-    let proof = BASE64.encode(&sha1_smol::Sha1::from(proof).digest().bytes());
+    let proof = accept_of(key);
     let answer = format!(
         "HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Accept: {proof}\r\n\r\n"

@@ -1,7 +1,7 @@
 //! An HTTP response, read by the letter.
 
 use data_encoding::BASE64;
-use sha1_smol::Sha1;
+use sha1::{Digest as _, Sha1};
 
 /// RFC 6455 §1.3.
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -68,9 +68,7 @@ impl Response {
 /// RFC 6455 §4.2.2, 5.4: what proves that a server has read this key.
 #[must_use]
 pub fn accept_of(key: &str) -> String {
-    let mut sha1 = Sha1::from(key);
-    sha1.update(GUID);
-    BASE64.encode(&sha1.digest().bytes())
+    BASE64.encode(&Sha1::new_with_prefix(key).chain_update(GUID).finalize())
 }
 
 #[cfg(test)]
