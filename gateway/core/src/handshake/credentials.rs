@@ -1,5 +1,6 @@
 //! What a client shows to be let in: a bearer token, wherever its kind of client can put one.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::hint::black_box;
 
@@ -91,7 +92,7 @@ impl Request<'_> {
     fn queried(&self) -> Result<Option<String>, Refusal> {
         let token = self.query().only(PARAMETER)?;
         // A plus stays what it is: tokens have them (RFC 6750 §2.1), and never a space.
-        let decode = |raw| percent_decode(raw, PARAMETER, TOKEN_BYTES_MAX);
+        let decode = |raw| percent_decode(raw, PARAMETER, TOKEN_BYTES_MAX).map(Cow::into_owned);
         token.map(decode).transpose()
     }
 }

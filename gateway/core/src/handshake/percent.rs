@@ -1,10 +1,12 @@
 //! Percent-decoding, RFC 3986 §2.1, of what names something in a request's target.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::response::Refusal;
 
-/// Decodes `raw` to at most `bytes_max` bytes. Messages call it `what`, and never repeat it.
+/// Decodes `raw` to at most `bytes_max` bytes: most have no escape and are borrowed. Messages call
+/// it `what`, and never repeat it.
 ///
 /// # Errors
 /// 400 for a bad escape, and for a result that is too long, is not UTF-8, or holds a control
@@ -13,7 +15,19 @@ pub fn percent_decode(
     raw: &str,
     what: impl fmt::Display,
     bytes_max: usize,
-) -> Result<String, Refusal> {
+) -> Result<Cow<'_, str>, Refusal> {
+    if raw.len() <= bytes_max && raw.bytes().all(stands_for_itself) {
+        return Ok(Cow::Borrowed(raw));
+    }
+    decode(raw, what, bytes_max).map(Cow::Owned)
+}
+
+/// Whether it is neither an escape, nor a control character or a part of one.
+fn stands_for_itself(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && byte != b'%'
+}
+
+fn decode(raw: &str, what: impl fmt::Display, bytes_max: usize) -> Result<String, Refusal> {
     let refuse = |why: fmt::Arguments<'_>| Err(Refusal::bad_request(why.to_string()));
     let mut decoded = Vec::with_capacity(raw.len().min(bytes_max));
     let mut rest = raw.as_bytes();
@@ -51,7 +65,7 @@ mod tests {
     use super::*;
 
     fn decode(raw: &str, bytes_max: usize) -> Result<String, Refusal> {
-        percent_decode(raw, "the name", bytes_max)
+        percent_decode(raw, "the name", bytes_max).map(Cow::into_owned)
     }
 
     #[test]

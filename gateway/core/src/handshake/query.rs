@@ -44,7 +44,8 @@ impl<'a> Query<'a> {
     pub fn parameter(self, name: &str, bytes_max: usize) -> Result<Option<String>, Refusal> {
         let Some(raw) = self.values(name).next() else { return Ok(None) };
         let what = format_args!("`{name}` in the query");
-        percent_decode(&raw.replace('+', "%20"), what, bytes_max).map(Some)
+        let decoded = percent_decode(&raw.replace('+', "%20"), what, bytes_max)?.into_owned();
+        Ok(Some(decoded))
     }
 }
 

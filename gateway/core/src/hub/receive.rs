@@ -400,6 +400,9 @@ impl Hub {
     }
 }
 
+/// What an upgrade is answered has fewer, a subprotocol and an extension included.
+const RESPONSE_BYTES: usize = 256;
+
 /// How a complete request is answered.
 enum Answer {
     Page,
@@ -460,7 +463,7 @@ impl Answer {
         };
         let agreement = request.agreement(route.compression)?.filter(|_| encoding.deflates());
         let agreement = agreement.map(|it| if window { it } else { it.without_window() });
-        let mut response = Vec::new();
+        let mut response = Vec::with_capacity(RESPONSE_BYTES);
         let subprotocol = picked.map(Encoding::subprotocol);
         upgrade.write_response_agreeing(subprotocol, agreement, &mut response);
         let subscription = adapter::subscription(&request, encoding)?;

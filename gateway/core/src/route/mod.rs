@@ -309,12 +309,14 @@ impl Routes {
             return Err(not_found());
         }
         // Which segment is a name is not known yet; the others may be as long as a route says.
-        let decode = |raw: &str| percent_decode(raw, "a segment of the path", raw.len());
-        let mut segments = segments.map(decode).collect::<Result<Vec<_>, _>>()?;
-        let found = self.routes.iter().position(|route| route.pattern.takes(&segments));
+        let mut decoded = Vec::with_capacity(count);
+        for segment in segments {
+            decoded.push(percent_decode(segment, "a segment of the path", segment.len())?);
+        }
+        let found = self.routes.iter().position(|route| route.pattern.takes(&decoded));
         let index = found.ok_or_else(not_found)?;
         let room = self.routes[index].pattern.room();
-        let name = room.map_or_else(String::new, |at| segments.swap_remove(at));
+        let name = room.map_or_else(String::new, |at| decoded.swap_remove(at).into_owned());
         if name.len() > limits.room_name_bytes_max {
             return Err(Refusal::too_long("the room's name", limits.room_name_bytes_max));
         }

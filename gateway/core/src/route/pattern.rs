@@ -1,5 +1,6 @@
 //! Paths with at most one name in them, ordered by how literal they are.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// The place of a room's name.
@@ -59,7 +60,7 @@ impl Pattern {
     }
 
     /// Whether a path of these segments matches. A room's name is not empty.
-    pub(super) fn takes(&self, segments: &[String]) -> bool {
+    pub(super) fn takes(&self, segments: &[Cow<'_, str>]) -> bool {
         self.0.len() == segments.len()
             && self.0.iter().zip(segments).all(|(pattern, segment)| match pattern {
                 Segment::Literal(literal) => literal == segment,
