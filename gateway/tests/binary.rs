@@ -10,15 +10,19 @@ use std::io::Read;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use process::{Weir, command, run};
+use futures_util::StreamExt;
+use process::{Weir, command, output, run};
 use rustix::process::Signal;
-use support::{PATIENCE, connect, free_ports, next, say, sync};
+use support::{PATIENCE, connect, free_ports, in_time, next, say, sync};
 use tokio_tungstenite::tungstenite::Message;
+
+/// It waits for everyone who reads, be the machine ever so slow.
+const PATIENT: [&str; 1] = ["-drain-secs=60"];
 
 #[tokio::test]
 async fn a_signal_says_1001_to_everyone_and_exits_0() {
     for signal in [Signal::INT, Signal::TERM] {
-        let mut weir = Weir::start(&[]);
+        let mut weir = Weir::start(&PATIENT);
         let mut ann = connect(weir.addr, "/ws/lobby").await;
         let mut bob = connect(weir.addr, "/ws/simple").await;
         sync(&mut ann).await;
@@ -30,7 +34,7 @@ async fn a_signal_says_1001_to_everyone_and_exits_0() {
         }
         // Reading on answers the close frame and sees the end.
         for client in [&mut ann, &mut bob] {
-            assert!(futures_util::StreamExt::next(client).await.is_none());
+            assert!(in_time("the end", client.next()).await.is_none());
         }
         let (status, log) = weir.end();
         assert_eq!(status.code(), Some(0), "{log}");
@@ -40,7 +44,7 @@ async fn a_signal_says_1001_to_everyone_and_exits_0() {
 
 #[tokio::test]
 async fn who_does_not_answer_is_cut_and_the_exit_is_still_0() {
-    let mut weir = Weir::start(&[]);
+    let mut weir = Weir::start(&["-drain-secs=1"]);
     let mut silent = connect(weir.addr, "/ws/lobby").await;
     sync(&mut silent).await;
     weir.signal(Signal::TERM);
@@ -51,7 +55,7 @@ async fn who_does_not_answer_is_cut_and_the_exit_is_still_0() {
 
 #[tokio::test]
 async fn a_second_signal_exits_130_at_once() {
-    let mut weir = Weir::start(&[]);
+    let mut weir = Weir::start(&PATIENT);
     let mut silent = connect(weir.addr, "/ws/lobby").await;
     sync(&mut silent).await;
     weir.signal(Signal::INT);
@@ -183,7 +187,7 @@ fn secrets_are_in_no_help_and_no_error() {
     for flags in [&["--help"][..], &["-h"], &["--bogus"], &["-shards=0"], &["--token"]] {
         let mut weir = command();
         weir.env("WEIR_TOKEN", "s3cret").env("WEIR_ADMIN_KEY", "s3cret").env("WEIR_RING", "77");
-        let output = weir.args(flags).output().unwrap();
+        let output = output(weir.args(flags));
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8(said).unwrap();
         assert!(!said.contains("s3cret"), "{flags:?}: {said}");
@@ -220,14 +224,7 @@ async fn connections_beyond_the_limit_are_answered_503() {
     let mut ann = connect(weir.addr, "/ws/lobby").await;
     sync(&mut ann).await;
     let addr = weir.addr;
-    let answer = tokio::task::spawn_blocking(move || {
-        let mut stream = TcpStream::connect(addr).unwrap();
-        std::io::Write::write_all(&mut stream, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    });
-    let answer = answer.await.unwrap();
+    let answer = tokio::task::spawn_blocking(move || ask(addr, "GET /", "")).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("Retry-After: "), "{answer}");
 }
 
@@ -247,6 +244,7 @@ fn json_logs_are_an_object_a_line() {
 /// The whole answer to a request on a connection of its own.
 fn ask(addr: SocketAddr, line: &str, headers: &str) -> String {
     let mut stream = TcpStream::connect(addr).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let request = format!("{line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n");
     std::io::Write::write_all(&mut stream, request.as_bytes()).unwrap();
     let mut answer = String::new();
@@ -316,8 +314,7 @@ async fn the_token_opens_the_chat_route_and_without_one_a_warning_names_it() {
 #[test]
 fn the_environment_is_heard_and_flags_beat_it() {
     let weir = |flags: &[&str]| {
-        let output = command().env("WEIR_SHARDS", "0").env("PORT", "none").args(flags).output();
-        let output = output.unwrap();
+        let output = output(command().env("WEIR_SHARDS", "0").env("PORT", "none").args(flags));
         assert_eq!(output.status.code(), Some(2), "{flags:?}");
         String::from_utf8(output.stderr).unwrap()
     };

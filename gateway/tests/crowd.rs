@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::{SinkExt, StreamExt};
-use support::{PATIENCE, Socket, connect, next, node, sync, upgrade};
+use support::{Socket, connect, in_time, join, next, node, sync, upgrade};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Message;
@@ -36,7 +36,7 @@ fn read(message: &Message) -> (usize, usize) {
     (usize::from(publisher), number as usize)
 }
 
-/// Reads everything and returns the order in which it came.
+/// Reads everything that is said from now on and returns the order in which it came.
 async fn listen(mut socket: Socket, heard: Arc<AtomicUsize>) -> Vec<(usize, usize)> {
     let mut order = Vec::with_capacity(MESSAGES);
     while order.len() < MESSAGES {
@@ -63,13 +63,12 @@ async fn everyone_who_reads_hears_all_in_one_order_and_who_does_not_is_told() {
     let node = node(|config| {
         config.limits.outbox_bytes_max = OUTBOX_BYTES_MAX;
         config.limits.shard_outbox_bytes_max = SHARD_OUTBOX_BYTES_MAX;
-        config.limits.close_secs = 120; // until they read at last
-        config.limits.ping_secs = 0;
+        config.limits.close_secs = 3_600; // until they read at last
     });
     // Both ends are in this process. Where descriptors are short, the crowd is smaller.
     let clients = CLIENTS.min(node.max_connections() as usize / 2 - PUBLISHERS) / 10 * 10;
     let heard = Arc::new(AtomicUsize::new(0));
-    let mut readers = Vec::new();
+    let mut reading_ones = Vec::new();
     let mut stuck_ones = Vec::new();
     for n in 0..clients {
         if n % 10 == 9 {
@@ -77,9 +76,12 @@ async fn everyone_who_reads_hears_all_in_one_order_and_who_does_not_is_told() {
         } else {
             let mut socket = connect(node.addr(), "/ws/crowd").await;
             sync(&mut socket).await;
-            readers.push(tokio::spawn(listen(socket, Arc::clone(&heard))));
+            reading_ones.push(socket);
         }
     }
+    // They wait for a message only when all are there.
+    let listen = |socket| tokio::spawn(listen(socket, Arc::clone(&heard)));
+    let readers: Vec<_> = reading_ones.into_iter().map(listen).collect();
     let stuck_count = stuck_ones.len();
     let publishers = publish(node.addr(), Arc::clone(&heard), readers.len());
     let (peak, watching) = watch_memory(&node);
@@ -87,7 +89,7 @@ async fn everyone_who_reads_hears_all_in_one_order_and_who_does_not_is_told() {
 
     let mut orders = Vec::new();
     for reader in readers {
-        orders.push(tokio::time::timeout(PATIENCE, reader).await.unwrap().unwrap());
+        orders.push(in_time("a reader", reader).await.unwrap());
     }
     for order in &orders {
         assert_eq!(order, &orders[0], "one order for everyone");
@@ -108,7 +110,7 @@ async fn everyone_who_reads_hears_all_in_one_order_and_who_does_not_is_told() {
     }
     assert_eq!(stuck_count, clients / 10);
     node.drain();
-    let counters = tokio::task::spawn_blocking(move || node.join()).await.unwrap().unwrap();
+    let counters = join(node).await;
     let slow = gateway_core::event::CloseReason::Slow.index();
     assert_eq!(counters.closed[slow], stuck_count as u64);
     assert_eq!(counters.accepted, counters.closed_total());
@@ -125,9 +127,12 @@ async fn publish(addr: std::net::SocketAddr, heard: Arc<AtomicUsize>, readers: u
             author.send(message(publisher, number)).await.unwrap();
         }
         let expected = (number + 1) * PUBLISHERS * readers;
-        while heard.load(Ordering::Relaxed) < expected {
-            tokio::task::yield_now().await;
-        }
+        let all_heard = async {
+            while heard.load(Ordering::Relaxed) < expected {
+                tokio::task::yield_now().await;
+            }
+        };
+        in_time("everyone to hear it", all_heard).await;
         for author in &mut authors {
             for _ in 0..PUBLISHERS - 1 {
                 read(&next(author).await);
@@ -159,7 +164,7 @@ fn watch_memory(
 async fn assert_told(mut socket: Socket, order: &[(usize, usize)]) {
     let mut found = 0;
     loop {
-        match tokio::time::timeout(PATIENCE, socket.next()).await.unwrap().unwrap().unwrap() {
+        match next(&mut socket).await {
             Message::Close(close) => {
                 assert_eq!(u16::from(close.expect("a code").code), 1013);
                 break;
@@ -175,5 +180,6 @@ async fn assert_told(mut socket: Socket, order: &[(usize, usize)]) {
         }
     }
     assert!(found > 0 && found < MESSAGES, "it missed some: {found}");
-    assert!(socket.next().await.is_none_or(|end| end.is_err()), "nothing after the close frame");
+    let end = in_time("the end", socket.next()).await;
+    assert!(end.is_none_or(|end| end.is_err()), "nothing after the close frame");
 }

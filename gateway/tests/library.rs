@@ -23,7 +23,7 @@ use gateway_core::handler::{Callbacks, Client};
 use gateway_core::log::Retention;
 use gateway_core::middleware::{Context, Message as Said, Middleware, Next, Verdict};
 use gateway_core::route::{RouteConfig, Routes};
-use support::{Socket, connect, next, node, say, sync, upgrade};
+use support::{PATIENCE, Socket, connect, in_time, join, next, node, say, sync, upgrade};
 use support_crowd::{end, until};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -33,7 +33,6 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 fn shards(routes: Vec<RouteConfig>, change: impl FnOnce(&mut Config)) -> Server {
     node(|config| {
         config.shards = Some(3);
-        config.limits.ping_secs = 0;
         config.routes.extend(routes);
         change(config);
     })
@@ -218,7 +217,8 @@ async fn orders_beyond_the_bound_are_refused_and_those_before_it_done() {
     let mut listener = connect(node.addr(), "/").await;
     let mut stopper = connect(node.addr(), "/stop").await;
     say(&mut stopper, "stop").await;
-    tokio::task::spawn_blocking(move || inside.recv().unwrap()).await.unwrap();
+    let entered = move || inside.recv_timeout(PATIENCE).expect("it is called");
+    tokio::task::spawn_blocking(entered).await.unwrap();
     // The worker does nothing now.
     let mut given = 0;
     let refused = loop {
@@ -279,7 +279,7 @@ async fn chat(addr: SocketAddr, token: &str) -> Result<Socket, u16> {
     let token = format!("Bearer {token}").parse().unwrap();
     request.headers_mut().insert("Authorization", token);
     let stream = TcpStream::connect(addr).await.unwrap();
-    match tokio_tungstenite::client_async(request, stream).await {
+    match in_time("an answer", tokio_tungstenite::client_async(request, stream)).await {
         Ok((socket, _)) => Ok(socket),
         Err(tokio_tungstenite::tungstenite::Error::Http(response)) => {
             Err(response.status().as_u16())
@@ -316,7 +316,7 @@ async fn who_is_let_in_is_decided_now_or_later_and_users_are_reached() {
     }
     let mut bobs = Vec::new();
     for asked in later {
-        match asked.await.unwrap() {
+        match in_time("a decision", asked).await.unwrap() {
             Ok(socket) => bobs.push(socket),
             Err(status) => assert_eq!(status, 401),
         }
@@ -516,5 +516,5 @@ async fn a_node_starts_on_a_port_of_the_systems_and_stops_when_it_is_told() {
     let Message::Close(Some(frame)) = next(&mut socket).await else { panic!("a close frame") };
     assert_eq!(u16::from(frame.code), 1001);
     drop(socket);
-    tokio::task::spawn_blocking(move || node.join().unwrap()).await.unwrap();
+    join(node).await;
 }

@@ -25,7 +25,7 @@ use gateway_core::route::RouteConfig;
 use process::Weir;
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use support::{PATIENCE, Socket, connect, next, node, say, sync};
+use support::{PATIENCE, Socket, connect, join, next, node, say, sync};
 use tokio_tungstenite::tungstenite::Message;
 
 const PATH: &str = "/ws/{room}";
@@ -55,9 +55,9 @@ async fn closed(socket: &mut Socket) -> u16 {
 }
 
 /// Ends a node whose clients have gone, or go now.
-fn end(node: Server) -> Counters {
+async fn end(node: Server) -> Counters {
     node.drain();
-    node.join().unwrap()
+    join(node).await
 }
 
 /// What a client hears up to this text.
@@ -117,7 +117,7 @@ async fn who_floods_is_closed_and_all_others_hear_all_that_was_accepted() {
     let served = from_ann.len() as u64 + 22;
     assert_eq!((count.messages, count.verdicts), (served + 1, [served, 0, 0, 0, 1, 0]));
     drop((ann, bob, eve));
-    let counters = end(node);
+    let counters = end(node).await;
     assert_eq!(counters.closed[CloseReason::Flood.index()], 1);
     assert_eq!((counters.closed_total(), counters.messages), (3, served + 1));
     assert!(counters.slowed >= 1, "it was read from more slowly first");
@@ -159,7 +159,7 @@ async fn a_panic_closes_one_connection_and_is_counted() {
     let count = counts(&node);
     assert_eq!((count.messages, count.verdicts), (3, [2, 0, 0, 0, 0, 1]));
     drop((ann, bob, eve));
-    let counters = end(node);
+    let counters = end(node).await;
     assert_eq!((counters.panics, counters.closed[CloseReason::Panic.index()]), (1, 1));
     let errors = told.lines().into_iter().filter(|line| line["level"] == "ERROR");
     let [error] = &errors.collect::<Vec<_>>()[..] else { panic!("one line tells it") };
@@ -192,7 +192,7 @@ async fn a_line_has_a_target_of_its_own_and_the_user_who_is_known() {
     say(&mut ann, "drop").await;
     sync(&mut ann).await;
     drop(ann);
-    end(node);
+    end(node).await;
     let lines = told.lines().into_iter().filter(|line| line["room"] == "users");
     let [line] = &lines.collect::<Vec<_>>()[..] else { panic!("one line tells it") };
     assert_eq!((&line["target"], &line["user"]), (&json!("weir::messages"), &json!("ann")));
@@ -270,7 +270,7 @@ async fn counts_are_exact_and_stay_when_a_shard_has_ended() {
         }
     }
     drop(sockets);
-    end(node);
+    end(node).await;
     assert_eq!(stats().routes, [expected(3)]);
 }
 

@@ -495,10 +495,8 @@ fn an_idle_shard_sleeps_whatever_its_connections_are_in<N: Testable>() {
     shard.net.accepting(false);
     let _waiting = shard.connect();
 
-    // What happened above may wake it once each. One that spins polls without end.
-    let polls = shard.polls_within(Duration::from_millis(100));
-    assert!(polls <= 16, "an idle shard polled {polls} times");
-    assert!(shard.polls_within(Duration::from_millis(100)) <= 2, "by now all is told");
+    // What happened above may wake it a few times each. One that spins is woken without end.
+    shard.until_asleep(Duration::from_millis(100), 64);
 
     shard.net.interest(paused_and_reset.0, true, false);
     shard.until(Ready::Readable(paused_and_reset.0));

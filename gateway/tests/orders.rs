@@ -19,7 +19,7 @@ use gateway_core::envelope::RoomName;
 use gateway_core::handler::Callbacks;
 use gateway_core::id::ShardId;
 use gateway_core::route::RouteConfig;
-use support::{Socket, connect, next, node};
+use support::{Socket, connect, in_time, next, node};
 use support_crowd::{end, until};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -37,7 +37,6 @@ impl Sequencer for Slow {
 fn shards(number: usize, change: impl FnOnce(&mut Config)) -> Server {
     node(|config| {
         config.shards = Some(number);
-        config.limits.ping_secs = 0;
         change(config);
     })
 }
@@ -110,7 +109,7 @@ async fn told(socket: &mut Socket) -> Vec<String> {
     for _ in 0..2 {
         socket.send(Message::Ping(b"told".to_vec().into())).await.unwrap();
         loop {
-            match socket.next().await.unwrap().unwrap() {
+            match in_time("a pong", socket.next()).await.unwrap().unwrap() {
                 Message::Pong(_) => break,
                 Message::Text(text) => texts.push(text.to_string()),
                 other @ (Message::Ping(_)

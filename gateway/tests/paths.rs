@@ -4,7 +4,7 @@
 mod support;
 
 use futures_util::SinkExt;
-use support::{connect, next, node, say, sync};
+use support::{connect, in_time, next, node, say, sync};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -122,7 +122,7 @@ async fn answer(node: &gateway::server::Server, request: &str) -> String {
     let mut stream = TcpStream::connect(node.addr()).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
+    in_time("an answer", stream.read_to_string(&mut answer)).await.unwrap();
     answer
 }
 

@@ -2,36 +2,19 @@
 #![cfg(all(target_os = "linux", not(weir_portable)))]
 #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Stdio};
+#[path = "support/process.rs"]
+mod process;
+mod support;
 
 use gateway::machine;
-use rustix::process::{Pid, Signal, kill_process};
+use process::{Weir, run};
+use rustix::process::Signal;
 
 /// What a node logs from start to drain.
 fn log_of(flags: &[&str]) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
-    command.args(["--addr", "127.0.0.1:0", "--max-connections", "10"]).args(flags);
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut child = Ended(child);
-    let mut line = String::new();
-    BufReader::new(child.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    assert!(line.starts_with("listening on "), "{flags:?}: {line}");
-    kill_process(Pid::from_child(&child.0), Signal::TERM).unwrap();
-    let mut log = String::new();
-    child.0.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-    log
-}
-
-/// Ended with the test, however that goes.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        // It has ended already unless the test failed.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+    let mut weir = Weir::start(&[&["--max-connections", "10"], flags].concat());
+    weir.signal(Signal::TERM);
+    weir.end().1
 }
 
 /// The lines of `log` that hold `words`.
@@ -78,7 +61,7 @@ fn what_this_machine_cannot_do_is_one_clear_line_and_exit_1() {
         (["--numa", "4095"], "node 4095 has no core that this process may use"),
         (["--workers", "1024"], "give --shards 1024 or more, or --workers "),
     ] {
-        let output = Command::new(env!("CARGO_BIN_EXE_weir")).args(flags).output().unwrap();
+        let output = run(&flags);
         assert_eq!(output.status.code(), Some(1), "{flags:?}");
         let log = String::from_utf8(output.stderr).unwrap();
         let [error] = lines(&log, "ERROR")[..] else { panic!("one line: {log}") };
@@ -95,7 +78,7 @@ fn what_no_machine_can_do_is_a_bad_flag_and_exit_2() {
         (&["--batch", "0"], "--batch 0: give 1 to 65536 members"),
         (&["--numa", "near"], "give auto, off, or the numbers of NUMA nodes, such as 0,2"),
     ] {
-        let output = Command::new(env!("CARGO_BIN_EXE_weir")).args(flags).output().unwrap();
+        let output = run(flags);
         assert_eq!(output.status.code(), Some(2), "{flags:?}");
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(said.contains(told), "{said}");

@@ -6,7 +6,7 @@ mod support;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use futures_util::SinkExt;
+use futures_util::{SinkExt, StreamExt};
 use gateway::net::TokioNet;
 use gateway::net::listen::{self, Options};
 use gateway::shard::{self, DrainSignal};
@@ -14,7 +14,7 @@ use gateway::turn::Turn;
 use gateway_core::counters::Counters;
 use gateway_core::hub::{Config, Hub};
 use gateway_registry::census::{Capacity, Census};
-use support::{connect, next, say, sync};
+use support::{connect, in_time, next, say, sync};
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -56,9 +56,9 @@ async fn rooms_echoes_and_the_end_work_over_tokios_sockets() {
             for member in members.iter_mut().chain([&mut echo]) {
                 let Message::Close(Some(close)) = next(member).await else { panic!("closed") };
                 assert_eq!(u16::from(close.code), 1001);
-                assert!(futures_util::StreamExt::next(member).await.is_none());
+                assert!(in_time("the end", member.next()).await.is_none());
             }
-            let counters = running.await.unwrap().unwrap();
+            let counters = in_time("the shard", running).await.unwrap().unwrap();
             assert_eq!(counters.accepted, 21);
             assert_eq!(counters.closed_total(), 21);
         })

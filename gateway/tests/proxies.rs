@@ -13,7 +13,7 @@ use std::net::Ipv4Addr;
 use gateway::config::Config;
 use gateway::server::Server;
 use gateway_core::event::CloseReason;
-use support::{PATIENCE, node};
+use support::{in_time, node};
 use support_crowd::{end, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -76,9 +76,7 @@ async fn enter(node: &Server, header: &[u8]) -> (TcpStream, String) {
 async fn head(stream: &mut TcpStream) -> String {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        let byte =
-            tokio::time::timeout(PATIENCE, stream.read_u8()).await.expect("it comes in time");
-        head.push(byte.expect("a whole head"));
+        head.push(in_time("a head", stream.read_u8()).await.expect("a whole head"));
     }
     String::from_utf8(head).unwrap()
 }
@@ -86,8 +84,7 @@ async fn head(stream: &mut TcpStream) -> String {
 /// All that still comes, until the end or a reset.
 async fn rest(stream: &mut TcpStream) -> Vec<u8> {
     let mut rest = Vec::new();
-    let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut rest)).await;
-    match read.expect("an end in time") {
+    match in_time("the end", stream.read_to_end(&mut rest)).await {
         Ok(_) => {}
         Err(error) => assert_eq!(error.kind(), io::ErrorKind::ConnectionReset),
     }
@@ -106,7 +103,7 @@ async fn header_request_and_frames_may_come_in_any_pieces() {
             say(&mut stream, &all, piece).await;
             assert!(head(&mut stream).await.starts_with(SWITCHED));
             let mut echo = [0; ECHO.len()];
-            stream.read_exact(&mut echo).await.unwrap();
+            in_time("an echo", stream.read_exact(&mut echo)).await.unwrap();
             assert_eq!(echo, ECHO);
             drop(stream);
             until("it has gone", || node.sources().connections() == 0).await;

@@ -9,7 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::num::NonZero;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -17,7 +17,7 @@ use gateway::config::Config;
 use gateway::server::{AddError, RemoveError, Server};
 use gateway_core::event::CloseReason;
 use gateway_core::id::ShardId;
-use support::{PATIENCE, Socket, connect, next, node, say, upgrade};
+use support::{Socket, connect, in_time, next, node, say, upgrade};
 use support_crowd::{Crowd, Room, Speech, end, gather, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -31,7 +31,6 @@ fn shards(change: impl FnOnce(&mut Config)) -> Server {
         config.shards = Some(SHARDS);
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         config.workers = Some(cores.clamp(2, SHARDS));
-        config.limits.ping_secs = 0;
         change(config);
     })
 }
@@ -157,34 +156,34 @@ async fn shards_leave_through_rings_of_two_while_people_come_and_go() {
     const REMOVALS: usize = 16;
     let mut node = shards(|config| {
         (config.workers, config.ring, config.batch) = (Some(2), 2, 1);
-        (config.limits.handshake_secs, config.limits.close_secs) = (3, 2);
     });
     let all: Vec<_> = rooms(RESIDENTS, 1).chain(rooms(20, 2)).collect();
     let sockets = gather(node.addr(), &all).await;
-    let stop = Arc::new(AtomicBool::new(false));
-    let visitors = (0..VISITORS).map(|n| tokio::spawn(visit(node.addr(), n, Arc::clone(&stop))));
+    let (stop, visits) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let visitors = (0..VISITORS)
+        .map(|n| tokio::spawn(visit(node.addr(), n, Arc::clone(&stop), Arc::clone(&visits))));
     let visitors: Vec<_> = visitors.collect();
     for _ in 0..REMOVALS {
         let first = node.serving()[0];
         node.add_shard().unwrap();
         node.remove_shard(first).unwrap();
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        // Also while some come and go.
+        let before = visits.load(Ordering::Relaxed);
+        let more = || visits.load(Ordering::Relaxed) >= before + 10 * VISITORS as u64;
+        until("some came and went", more).await;
     }
     until("all that were removed are gone", || node.shards() == node.serving()).await;
     stop.store(true, Ordering::Relaxed);
-    let mut visits = 0;
     for visitor in visitors {
-        visits += tokio::time::timeout(PATIENCE, visitor).await.unwrap().unwrap();
+        in_time("a visitor", visitor).await.unwrap();
     }
-    assert!(visits > 0, "somebody came and went");
     let told = Crowd::start(&all, sockets, &Speech::Messages(5)).end().await;
     leave(&node, told.sockets).await;
     assert_eq!(end(node).await.gaps, 0);
 }
 
 /// Enters residents' rooms and leaves them; who is at the door of a shard that goes may be reset.
-async fn visit(addr: SocketAddr, visitor: usize, stop: Arc<AtomicBool>) -> u64 {
-    let mut visits = 0;
+async fn visit(addr: SocketAddr, visitor: usize, stop: Arc<AtomicBool>, visits: Arc<AtomicU64>) {
     for n in visitor.. {
         if stop.load(Ordering::Relaxed) {
             break;
@@ -192,10 +191,9 @@ async fn visit(addr: SocketAddr, visitor: usize, stop: Arc<AtomicBool>) -> u64 {
         let Ok(stream) = TcpStream::connect(addr).await else { continue };
         let url = format!("ws://{addr}/ws/1-{}", n * 37 % 600);
         let upgrade = tokio_tungstenite::client_async(url, stream);
-        let visit = tokio::time::timeout(PATIENCE, upgrade).await.expect("an answer in time");
-        visits += u64::from(visit.is_ok());
+        let visit = in_time("an answer", upgrade).await;
+        visits.fetch_add(visit.is_ok().into(), Ordering::Relaxed);
     }
-    visits
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -203,7 +201,7 @@ async fn rooms_touched_by_a_shard_beyond_its_share_begin_on_others() {
     const ROOMS: usize = 150;
     let mut node = node(|config| {
         config.shards = Some(1);
-        config.limits.handshake_secs = 120;
+        config.limits.handshake_secs = 3_600; // until all are there
     });
     let earlier: Vec<_> = (0..400).map(|n| Room::new(format!("/ws/first-{n}"), 2)).collect();
     let earlier = gather(node.addr(), &earlier).await;
@@ -244,7 +242,7 @@ async fn two_shards_removed_at_once_and_a_drain_in_between_say_goodbye_to_everyo
     for mut socket in sockets {
         let Message::Close(Some(close)) = next(&mut socket).await else { panic!("goodbye") };
         assert_eq!(u16::from(close.code), 1001);
-        assert!(socket.next().await.is_none_or(|end| end.is_err()));
+        assert!(in_time("the end", socket.next()).await.is_none_or(|end| end.is_err()));
     }
     assert!(matches!(node.add_shard(), Err(AddError::Draining)));
     assert_eq!(node.remove_shard(ShardId(1)), Err(RemoveError::Draining));
@@ -294,7 +292,7 @@ async fn who_is_too_many_hears_503_and_beyond_the_extra_slots_is_reset() {
     let node = node(|config| {
         (config.shards, config.max_connections) = (Some(2), Some(MEMBERS as u32));
         config.limits.refusals_max = EXTRA_SLOTS as u32;
-        config.limits.refusal_secs = 120; // until they ask at last
+        config.limits.refusal_secs = 3_600; // until they ask at last
     });
     let rooms: Vec<_> = rooms(1, MEMBERS).collect();
     let sockets = gather(node.addr(), &rooms).await;
@@ -305,14 +303,14 @@ async fn who_is_too_many_hears_503_and_beyond_the_extra_slots_is_reset() {
     }
     // Each shard keeps as many as it has extra slots, of the thirty or so that it accepts.
     for _ in 0..CALLERS - 2 * EXTRA_SLOTS {
-        let error = tokio::time::timeout(PATIENCE, resets.recv()).await.unwrap().unwrap();
+        let error = in_time("a reset", resets.recv()).await.unwrap();
         assert_eq!(error, io::ErrorKind::ConnectionReset);
     }
     assert_eq!(node.census().live(), MEMBERS as u64, "who is refused has no place");
     ASK.store(true, Ordering::Relaxed);
     let mut refused = 0;
     for caller in waiting {
-        let answer = tokio::time::timeout(PATIENCE, caller).await.unwrap().unwrap();
+        let answer = in_time("a caller", caller).await.unwrap();
         if let Some(answer) = answer {
             assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
             refused += 1;

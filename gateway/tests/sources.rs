@@ -18,7 +18,7 @@ use gateway::server::Server;
 use gateway::sources::Sources;
 use gateway_core::event::CloseReason;
 use gateway_core::id::ShardId;
-use support::{PATIENCE, Socket, node, upgrade};
+use support::{Socket, in_time, node, upgrade};
 use support_crowd::{Crowd, Room, Speech, end, gather, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
@@ -33,7 +33,6 @@ fn limited(change: impl FnOnce(&mut SourceConfig)) -> Server {
 fn shards(shards: usize, change: impl FnOnce(&mut SourceConfig)) -> Server {
     node(|config: &mut Config| {
         (config.shards, config.workers) = (Some(shards), Some(2));
-        config.limits.ping_secs = 0;
         config.sources.loopback = true;
         change(&mut config.sources);
     })
@@ -55,7 +54,7 @@ async fn ask(node: &Server, from: Ipv4Addr) -> io::Result<String> {
     stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await?;
     let mut answer = String::new();
     let read = stream.read_to_string(&mut answer);
-    tokio::time::timeout(PATIENCE, read).await.expect("an end in time")?;
+    in_time("an answer", read).await?;
     Ok(answer)
 }
 

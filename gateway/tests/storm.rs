@@ -10,10 +10,10 @@ mod support_crowd;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use futures_util::{SinkExt, StreamExt};
+use futures_util::SinkExt;
 use gateway_core::chat::LISTED_MAX;
 use serde_json::Value;
-use support::{PATIENCE, Socket, node};
+use support::{Socket, in_time, next, node};
 use support_crowd::end;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -28,17 +28,12 @@ async fn join(addr: SocketAddr, name: &str) -> Socket {
     let mut request = url.into_client_request().unwrap();
     request.headers_mut().insert("Sec-WebSocket-Protocol", "weir.chat.v1".parse().unwrap());
     let stream = TcpStream::connect(addr).await.unwrap();
-    tokio_tungstenite::client_async(request, stream).await.unwrap().0
+    in_time("an upgrade", tokio_tungstenite::client_async(request, stream)).await.unwrap().0
 }
 
 /// The next thing that a member is told.
 async fn told(socket: &mut Socket) -> Value {
-    loop {
-        let message = tokio::time::timeout(PATIENCE, socket.next()).await;
-        if let Message::Text(text) = message.expect("in time").expect("not the end").unwrap() {
-            return serde_json::from_str(&text).unwrap();
-        }
-    }
+    serde_json::from_str(next(socket).await.to_text().unwrap()).unwrap()
 }
 
 /// Reads until somebody says `end`; what was said before, and how many lists came.
@@ -79,21 +74,22 @@ async fn a_thousand_join_one_chat_at_once_and_nothing_is_lost() {
         tokio::task::yield_now().await;
     }
     support_crowd::until("all are there", || server.census().live() == PEOPLE as u64 + 2).await;
-    let took = started.elapsed();
     // Whoever was answered hears what is said from now on.
     support_crowd::until("all were answered", || {
         server.stats()().counters().opened == PEOPLE as u64 + 2
     })
     .await;
     speaker.send(Message::text("end")).await.unwrap();
-    let (socket, said, lists) = witness.await.unwrap();
+    let (socket, said, lists) = in_time("the witness", witness).await.unwrap();
+    // However long that was: one list is due in each quarter of a second.
+    let took = started.elapsed();
     let lines: Vec<_> = (0..LINES).map(|line| format!("line {line}")).collect();
     assert_eq!(said, lines, "who was there all the time heard all");
     let ticks = usize::try_from(took.as_millis() / 250).unwrap() + 3;
     assert!(lists <= ticks, "{lists} lists in {took:?}");
     let mut sockets = vec![socket, speaker];
     for one in joined {
-        let (socket, said, _) = one.await.unwrap();
+        let (socket, said, _) = in_time("a member", one).await.unwrap();
         let first = LINES - said.len();
         assert_eq!(said, lines[first..], "all that was said since it was answered");
         sockets.push(socket);

@@ -25,7 +25,7 @@ const NAMES: [&str; 5] =
     ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome"];
 
 /// How long a browser may take to start: it is cold and the machine may be busy.
-const START: Duration = Duration::from_secs(30);
+const START: Duration = Duration::from_secs(60);
 
 /// Tries to remove a killed browser's files, while the last of its processes end.
 const REMOVALS_MAX: u32 = 200;
@@ -35,7 +35,7 @@ const REMOVALS_MAX: u32 = 200;
 const BECOMES: &str = "(look, wanted) => new Promise((done) => {
     const events = ['focusin', 'input', 'load', 'scroll'];
     const changes = new MutationObserver(() => check());
-    const late = setTimeout(() => end(look()), 20e3);
+    const late = setTimeout(() => end(look()), 60e3);
     const end = (seen) => {
         for (const event of events) removeEventListener(event, check, true);
         changes.disconnect();

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use gateway::server::Server;
 
-use crate::support::node;
+use crate::support::{join, node};
 
 /// What the chat route asks for.
 pub(crate) const TOKEN: &str = "open-sesame";
@@ -30,8 +30,7 @@ impl Served {
     pub(crate) async fn restart(&mut self) {
         let node = self.node.take().expect("there is always one");
         node.drain();
-        let ended = tokio::task::spawn_blocking(move || node.join()).await;
-        ended.expect("it does not panic").expect("it was asked to end");
+        join(node).await;
         self.node = Some(start(self.addr.port()));
     }
 }
@@ -40,7 +39,6 @@ fn start(port: u16) -> Server {
     node(|config| {
         config.addr.set_port(port);
         (config.shards, config.workers) = (Some(2), Some(1));
-        (config.limits.drain_secs, config.limits.close_secs) = (1, 1);
         config.token = Some(TOKEN.to_owned().into());
     })
 }

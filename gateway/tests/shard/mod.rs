@@ -12,10 +12,14 @@ use gateway_core::slot::Slot;
 use gateway_core::transmit::Sent;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{unconstrained, yield_now};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 /// How long what must happen may take before the test fails: long enough for any machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long all that a test does with a shard may take: who waits for one thing while others happen
+/// without end has failed, too.
+const STORY: Duration = Duration::from_secs(300);
 
 /// A network under test, made from a listener, and one for the shard alone.
 pub(crate) trait Testable: Net<Socket = TcpStream> + Sized {
@@ -53,6 +57,7 @@ pub(crate) struct Shard<N> {
     batch: Batch,
     /// A connection of no interest to the test but that its bytes come after all others'.
     sentinel: Option<(Slot, TcpStream)>,
+    began: Instant,
     // Dropped last: sockets leave their runtime before it ends.
     runtime: Runtime,
 }
@@ -64,7 +69,8 @@ impl<N: Testable> Shard<N> {
         let (listener, addr) = listener();
         let net = N::new(listener).unwrap();
         drop(context);
-        Self { net, addr, own: None, batch: Batch::default(), sentinel: None, runtime }
+        let (batch, began) = (Batch::default(), Instant::now());
+        Self { net, addr, own: None, batch, sentinel: None, began, runtime }
     }
 
     /// One that has a port of its own too.
@@ -97,6 +103,7 @@ impl<N: Testable> Shard<N> {
     fn connect_to(addr: SocketAddr) -> TcpStream {
         let client = TcpStream::connect(addr).unwrap();
         client.set_read_timeout(Some(PATIENCE)).unwrap();
+        client.set_write_timeout(Some(PATIENCE)).unwrap();
         client.set_nodelay(true).unwrap();
         client
     }
@@ -125,7 +132,9 @@ impl<N: Testable> Shard<N> {
         };
         let ready = self.runtime.block_on(async { timeout(PATIENCE, unconstrained(ready)).await });
         ready.expect("something becomes ready in time").unwrap();
-        assert!(!self.batch.ready.is_empty(), "a poll that is ready reports something");
+        let ready = &self.batch.ready;
+        assert!(!ready.is_empty(), "a poll that is ready reports something");
+        assert!(self.began.elapsed() < STORY, "it comes to no end, and has {ready:?}");
         self.batch.ready.drain(..).collect()
     }
 
@@ -215,7 +224,22 @@ impl<N: Testable> Shard<N> {
         sent
     }
 
-    /// How often the shard is woken while something else takes its time. Nothing it reports is
+    /// Lets the shard be woken until it sleeps for so long, which one that spins never does. What
+    /// it may be woken for comes whenever the machine gets to it.
+    pub(crate) fn until_asleep(&mut self, asleep: Duration, wakings_max: u64) {
+        let mut wakings = 0;
+        loop {
+            // It is polled at the begin and at the end, too.
+            let polls = self.polls_within(asleep);
+            if polls <= 2 {
+                return;
+            }
+            wakings += polls - 2;
+            assert!(wakings <= wakings_max, "woken {wakings} times, and not asleep yet");
+        }
+    }
+
+    /// How often the shard is polled while something else takes its time. Nothing it reports is
     /// handled.
     pub(crate) fn polls_within(&mut self, other: Duration) -> u64 {
         let (net, batch) = (&mut self.net, &mut self.batch);

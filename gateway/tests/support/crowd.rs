@@ -4,18 +4,17 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use gateway::server::Server;
 use gateway_core::counters::Counters;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::support::{Socket, connect, in_time};
+use super::support::{Socket, connect, in_time, join};
 
 /// Who said it, by number within the room, and which of theirs it is.
 pub(crate) type Said = (usize, u64);
@@ -225,10 +224,7 @@ pub(crate) async fn until(what: &str, mut is_true: impl FnMut() -> bool) {
 pub(crate) async fn end(node: Server) -> Counters {
     let census = node.census_handle();
     node.drain();
-    let (tell, joined) = oneshot::channel();
-    // No task: the runtime would wait for it even if the test has failed.
-    thread::spawn(move || _ = tell.send(node.join()));
-    let counters = in_time("all workers to drain", joined).await.unwrap().unwrap();
+    let counters = join(node).await;
     assert_eq!(counters.accepted, counters.closed_total(), "each connection ends once");
     assert_eq!(counters.moved_in, counters.moved_out, "who moves arrives");
     assert_eq!(census.live(), 0);

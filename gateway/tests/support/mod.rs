@@ -4,12 +4,15 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use gateway::config::Config;
 use gateway::server::Server;
+use gateway_core::counters::Counters;
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::oneshot;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -20,12 +23,28 @@ pub(crate) type Socket = WebSocketStream<TcpStream>;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A node on a port of its own, changed from the defaults by `change`.
+///
+/// It is as patient as the tests are: no client is late because the machine is slow, and no past
+/// is forgotten meanwhile. Tests of deadlines set their own.
 pub(crate) fn node(change: impl FnOnce(&mut Config)) -> Server {
     let mut config = Config::default();
     config.addr.set_port(0);
     config.pin = false;
+    let (limits, secs) = (&mut config.limits, PATIENCE.as_secs() as u32);
+    limits.ping_secs = 0;
+    (limits.handshake_secs, limits.message_secs, limits.refusal_secs) = (secs, secs, secs);
+    (limits.close_secs, limits.drain_secs) = (secs, secs);
+    (limits.pin_secs, limits.transit.age_secs) = (secs, secs);
     change(&mut config);
     Server::start(&config).expect("a free port and a thread")
+}
+
+/// What a node has counted when it has ended, as it was told to.
+pub(crate) async fn join(node: Server) -> Counters {
+    let (tell, joined) = oneshot::channel();
+    // No task: the runtime would wait for it even if the test has failed.
+    thread::spawn(move || _ = tell.send(node.join()));
+    in_time("all workers to end", joined).await.expect("it does not panic").unwrap()
 }
 
 /// The first of so many ports in a row that are free, below those that the system gives to

@@ -5,30 +5,48 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::PATIENCE;
 
+/// Waits for clients longer than any machine takes.
+const PATIENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/patient.toml");
+
 /// A running `weir`, ended with the test.
 pub(crate) struct Weir {
-    child: Child,
+    child: Ended,
     pub(crate) addr: SocketAddr,
-    /// What it says after its first line.
-    lines: BufReader<ChildStdout>,
+    /// Lines that it says, as they come.
+    lines: Receiver<String>,
+    /// What it logs, up to its end.
+    log: Option<JoinHandle<String>>,
 }
 
-/// One that is to be started, without a listener for operators unless there are flags for one.
+/// One that is to be started, patient and without a listener for operators unless it is told
+/// otherwise.
 pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
-    command.env("WEIR_ADMIN", "off");
+    command.env("WEIR_ADMIN", "off").env("WEIR_CONFIG", PATIENT);
     command
 }
 
 /// What it says and how it ends, with these flags.
 pub(crate) fn run(flags: &[&str]) -> Output {
-    command().args(flags).output().unwrap()
+    output(command().args(flags))
+}
+
+/// What a command says and how it ends, which it does by itself.
+pub(crate) fn output(command: &mut Command) -> Output {
+    let mut child = Ended::spawn(command);
+    let stdout = read_up(child.0.stdout.take().unwrap());
+    let stderr = read_up(child.0.stderr.take().unwrap());
+    let status = child.wait();
+    let [stdout, stderr] = [stdout, stderr].map(|said| said.join().unwrap().into_bytes());
+    Output { status, stdout, stderr }
 }
 
 impl Weir {
@@ -52,48 +70,88 @@ impl Weir {
     }
 
     fn spawn(mut command: Command) -> Self {
-        let mut child =
-            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
-        let mut line = String::new();
-        let mut lines = BufReader::new(child.stdout.take().unwrap());
-        lines.read_line(&mut line).unwrap();
-        let addr = line.trim().strip_prefix("listening on ws://").expect("it says where");
-        Self { addr: addr.parse().unwrap(), child, lines }
+        let mut child = Ended::spawn(&mut command);
+        let lines = lines(child.0.stdout.take().unwrap());
+        let log = Some(read_up(child.0.stderr.take().unwrap()));
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut weir = Self { child, addr: nowhere, lines, log };
+        weir.addr = weir.told("listening on ws://");
+        weir
     }
 
     /// Where operators look.
     pub(crate) fn admin(&mut self) -> SocketAddr {
-        let mut line = String::new();
-        self.lines.read_line(&mut line).unwrap();
-        line.trim().strip_prefix("admin on http://").expect("it says where").parse().unwrap()
+        self.told("admin on http://")
+    }
+
+    /// The address in its next line, behind these words.
+    fn told(&mut self, words: &str) -> SocketAddr {
+        let line = self.lines.recv_timeout(PATIENCE);
+        let line = line.unwrap_or_else(|why| panic!("no line with {words:?}: {why}"));
+        let addr = line.trim().strip_prefix(words);
+        addr.unwrap_or_else(|| panic!("{line:?} has no {words:?}")).parse().unwrap()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        let pid = Pid::from_child(&self.child);
+        let pid = Pid::from_child(&self.child.0);
         kill_process(pid, signal).unwrap();
     }
 
     /// Waits for the end; gives the exit status and what was logged.
     pub(crate) fn end(&mut self) -> (ExitStatus, String) {
-        const LOOK: Duration = Duration::from_millis(5);
-        let mut looks = PATIENCE.as_millis() / LOOK.as_millis();
-        let status = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                break status;
-            }
-            looks = looks.checked_sub(1).expect("it ends in time");
-            std::thread::sleep(LOOK);
-        };
-        let mut log = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
-        (status, log)
+        let status = self.child.wait();
+        (status, self.log.take().expect("it ends once").join().unwrap())
     }
 }
 
-impl Drop for Weir {
+/// Lines as they come. Who reads them elsewhere may give up.
+fn lines(stdout: ChildStdout) -> Receiver<String> {
+    let (tell, told) = channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            // What nobody waits for is read too, or a full pipe would hold the program up.
+            let _ = tell.send(line);
+        }
+    });
+    told
+}
+
+/// All that is said, read as it comes, so that no pipe is ever full.
+fn read_up(mut said: impl Read + Send + 'static) -> JoinHandle<String> {
+    thread::spawn(move || {
+        let mut all = String::new();
+        said.read_to_string(&mut all).unwrap();
+        all
+    })
+}
+
+/// Ended with the test, however that goes.
+struct Ended(Child);
+
+impl Ended {
+    fn spawn(command: &mut Command) -> Self {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self(command.spawn().expect("it starts"))
+    }
+
+    /// How it ended, which it does by itself.
+    fn wait(&mut self) -> ExitStatus {
+        const LOOK: Duration = Duration::from_millis(5);
+        let mut looks = PATIENCE.as_millis() / LOOK.as_millis();
+        loop {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                return status;
+            }
+            looks = looks.checked_sub(1).expect("it ends in time");
+            thread::sleep(LOOK);
+        }
+    }
+}
+
+impl Drop for Ended {
     fn drop(&mut self) {
         // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
