@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-/// How long it may take to say where it listens.
-const START_WAIT: Duration = Duration::from_secs(10);
+/// How long it may take to say where it listens: far less, unless the machine is very busy.
+const START_WAIT: Duration = Duration::from_secs(60);
 const START_POLL: Duration = Duration::from_millis(5);
 
 /// A running `weir`, ended when dropped.
@@ -27,7 +27,7 @@ impl Weir {
     /// Starts the program at `path` on free ports of this machine, with these flags beside.
     ///
     /// # Errors
-    /// If it does not say where it listens within 10 seconds; with what it said instead.
+    /// If it does not say where it listens within a minute; with what it said instead.
     pub fn start(path: &Path, flags: &[&str]) -> Result<Self> {
         let said =
             fs::File::from(rustix::fs::memfd_create("said", rustix::fs::MemfdFlags::CLOEXEC)?);

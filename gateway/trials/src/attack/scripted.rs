@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,8 +13,9 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
 use super::attack::{Attack, COMMON, PLAIN, Setting};
+use super::clock;
 use super::frames::{CLOSE, FIN};
-use super::honest::{ROOM_MEMBERS, Size};
+use super::honest::{Phase, ROOM_MEMBERS, Size};
 use super::judge::Row;
 use super::outcome::Outcome;
 use super::stage::{Gateway, Script, play};
@@ -28,8 +29,8 @@ struct Faults {
     loses: bool,
     /// Every message is passed on to each member twice.
     doubles: bool,
-    /// Every message takes so long.
-    delay: Duration,
+    /// Every message takes far longer than any did before.
+    delays: bool,
     /// So many bytes are never given back.
     keeps: u64,
     /// Attackers are not counted.
@@ -38,16 +39,23 @@ struct Faults {
     closes: bool,
 }
 
-/// Long beyond whatever a busy machine makes of a quiet phase.
-const LATE: Duration = Duration::from_millis(700);
+/// How many times all that was before the attack a message takes that is delayed: whatever a busy
+/// machine makes of the quiet phase, none of its messages took half of that.
+const LATER: u32 = 3;
+/// Longer than anything takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+const TRIES_MAX: usize = 10;
 const MIB: u64 = 1 << 20;
 
 type Members = BTreeMap<u64, (String, UnboundedSender<Vec<u8>>)>;
 
 /// All that connections share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     faults: Faults,
+    began: Instant,
+    /// How long a message takes that is delayed.
+    late: OnceLock<Duration>,
     members: Mutex<Members>,
     next: AtomicU64,
     attacked: AtomicBool,
@@ -67,7 +75,7 @@ struct Scripted {
 
 impl Scripted {
     fn start(faults: Faults) -> Self {
-        let shared = Arc::new(Shared { faults, ..Shared::default() });
+        let shared = Arc::new(Shared::new(faults));
         let (ends, ended) = oneshot::channel::<()>();
         let (tell_doors, doors) = std::sync::mpsc::channel();
         let theirs = Arc::clone(&shared);
@@ -161,6 +169,19 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) -> Option<()> {
 }
 
 impl Shared {
+    fn new(faults: Faults) -> Self {
+        Self {
+            faults,
+            began: clock::now(),
+            late: OnceLock::new(),
+            members: Mutex::default(),
+            next: AtomicU64::default(),
+            attacked: AtomicBool::default(),
+            lost: AtomicBool::default(),
+            hits: AtomicU64::default(),
+        }
+    }
+
     async fn heard(&self, id: u64, path: &str, first: u8, payload: Vec<u8>) {
         let mut bytes = vec![first, u8::try_from(payload.len()).expect("words are short")];
         bytes.extend(payload);
@@ -178,7 +199,11 @@ impl Shared {
     async fn pass_on(&self, id: u64, path: &str, bytes: Vec<u8>) {
         let attacked = self.attacked.load(Ordering::SeqCst);
         let faults = if attacked { self.faults } else { Faults::default() };
-        tokio::time::sleep(faults.delay).await;
+        // What was said before is passed on at once though it is heard now, on a busy machine.
+        if self.faults.delays && bytes.get(2) == Some(&(Phase::Attacked as u8)) {
+            let late = *self.late.get_or_init(|| LATER * self.began.elapsed());
+            tokio::time::sleep(late).await;
+        }
         let others: Vec<_> = {
             let members = self.members.lock().unwrap();
             let of_room = members.iter().filter(|(_, (room, _))| room == path);
@@ -239,11 +264,21 @@ const ATTACK: Attack = Attack {
     ..COMMON
 };
 
-/// The row of a gateway with these faults.
+/// The row of a gateway with these faults. A machine so busy that nobody spoke in one of the phases
+/// plays it again.
 fn row(faults: Faults) -> Row {
+    let mut rows = (0..TRIES_MAX).map(|_| play_once(faults));
+    let row = rows.find(|row| row.quiet.count > 0 && row.attacked.count > 0);
+    row.expect("somebody speaks in each phase")
+}
+
+fn play_once(faults: Faults) -> Row {
     let gateway = Scripted::start(faults);
     let size = Size { rooms: 2, payload_bytes: 20 };
-    let (phase, patience) = (Duration::from_millis(400), Duration::from_secs(2));
+    let phase = Duration::from_millis(400);
+    // Some gateways' patience is waited out: nothing comes of it.
+    let is_all_heard = faults.delays || faults == Faults::default();
+    let patience = if is_all_heard { PATIENCE } else { Duration::from_secs(2) };
     play(&ATTACK, &gateway, Script { phase, size, patience }).unwrap()
 }
 
@@ -267,7 +302,7 @@ fn a_gateway_without_faults_gives_no_cause_but_what_a_busy_machine_may_give() {
 #[test]
 fn a_gateway_that_loses_one_message_is_red() {
     let faults = Faults { loses: true, ..Faults::default() };
-    assert_red(faults, "1 honest messages were lost");
+    assert_red(faults, "honest messages were lost");
 }
 
 #[test]
@@ -277,7 +312,7 @@ fn a_gateway_that_says_a_message_twice_is_red() {
 
 #[test]
 fn a_gateway_that_is_slow_while_it_is_attacked_is_red() {
-    assert_red(Faults { delay: LATE, ..Faults::default() }, "honest p99 rose from");
+    assert_red(Faults { delays: true, ..Faults::default() }, "honest p99 rose from");
 }
 
 #[test]

@@ -5,13 +5,16 @@ use std::thread;
 
 use super::*;
 
+/// Longer than anything takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A client of a server that says these bytes and ends.
 fn hearing(bytes: &[u8]) -> Raw {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
     let bytes = bytes.to_vec();
     thread::spawn(move || listener.accept().unwrap().0.write_all(&bytes).unwrap());
-    Raw::connect(addr, Duration::from_secs(10)).unwrap()
+    Raw::connect(addr, PATIENCE).unwrap()
 }
 
 #[test]
@@ -80,15 +83,17 @@ fn a_response_is_read_with_its_body_and_what_follows_is_frames() {
 fn who_says_nothing_is_late() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
-    let mut raw = Raw::connect(addr, Duration::from_millis(20)).unwrap();
+    let mut raw = Raw::connect(addr, PATIENCE).unwrap();
+    raw.stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
     assert_eq!(raw.frame(), Err(Trouble::Late));
 }
 
 #[test]
 fn bytes_arrive_whole_however_they_are_cut() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut raw = Raw::connect(listener.local_addr().unwrap(), Duration::from_secs(10)).unwrap();
+    let mut raw = Raw::connect(listener.local_addr().unwrap(), PATIENCE).unwrap();
     let (mut peer, _) = listener.accept().unwrap();
+    peer.set_read_timeout(Some(PATIENCE)).unwrap();
     raw.say(b"ab").unwrap();
     raw.say_in_pieces(b"cdefg", 2).unwrap();
     raw.hang_up().unwrap();
