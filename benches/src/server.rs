@@ -13,8 +13,8 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use crate::flags::{Bare, Mode, Shared};
 use crate::machine;
 
-/// How long a server may take to say where it listens.
-const START_WAIT: Duration = Duration::from_secs(10);
+/// How long a server may take to say where it listens: far less, unless the machine is very busy.
+const START_WAIT: Duration = Duration::from_secs(60);
 const START_POLL: Duration = Duration::from_millis(2);
 
 /// How much of what a server said is repeated when it fails.

@@ -14,7 +14,7 @@ use crate::machine;
 const PAUSE: Duration = Duration::from_micros(100);
 
 /// How long messages may take, if the machine is very busy.
-const DELIVERY_WAIT: Duration = Duration::from_secs(10);
+const DELIVERY_WAIT: Duration = Duration::from_secs(60);
 
 /// A message may be a little longer than expected, so that too many bytes are seen at once.
 const SCRATCH_BYTES: usize = 1 << 20;

@@ -1,16 +1,32 @@
 //! The harness against itself: the bare server stands in Weir's place.
 
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
 
 const BENCH: &str = env!("CARGO_BIN_EXE_weir-bench");
 
+/// Looks at the program, of which one that takes longer has failed: five minutes of them.
+const LOOKS_MAX: u32 = 30_000;
+const LOOK: Duration = Duration::from_millis(10);
+
 /// Asks a question about `weir`, on one CPU, as the machine may not have two.
 fn ask(question: &str, weir: &str, more: &[&str]) -> Output {
-    Command::new(BENCH)
-        .args([question, "--weir", weir, "--smoke", "--cores", "0", "--load-core", "0"])
-        .args(more)
-        .output()
-        .expect("the program that is tested starts")
+    let mut command = Command::new(BENCH);
+    command.args([question, "--weir", weir, "--smoke", "--cores", "0", "--load-core", "0"]);
+    command.args(more).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program that is tested starts");
+    // What it says fits into its pipes.
+    let ended = (0..LOOKS_MAX).any(|_| {
+        thread::sleep(LOOK);
+        child.try_wait().expect("it can be waited for").is_some()
+    });
+    if !ended {
+        child.kill().expect("it runs");
+    }
+    let output = child.wait_with_output().expect("it can be read");
+    assert!(ended, "{question} comes to no end: {}{}", text(&output.stdout), text(&output.stderr));
+    output
 }
 
 fn text(bytes: &[u8]) -> &str {
