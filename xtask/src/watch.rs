@@ -48,7 +48,7 @@ fn now() -> Instant {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use std::io::Read;
+    use std::io::{BufRead, BufReader, Read};
     use std::process::Stdio;
 
     use super::*;
@@ -63,9 +63,14 @@ mod tests {
     #[test]
     fn a_command_that_hangs_is_ended_with_what_it_started() {
         let mut shell = Command::new("sh");
-        let shell = shell.args(["-c", "sleep 600 & sleep 600; true"]).stdout(Stdio::piped());
+        let script = "sleep 600 & sleep 600 & echo begun; wait";
+        let shell = shell.args(["-c", script]).stdout(Stdio::piped());
         let mut child = shell.spawn().expect("it is there");
-        let mut output = child.stdout.take().expect("it is piped");
+        let mut output = BufReader::new(child.stdout.take().expect("it is piped"));
+        // What it starts is there when the wait begins, however long that takes.
+        let mut line = String::new();
+        output.read_line(&mut line).expect("it can be read");
+        assert_eq!(line, "begun\n");
         let error = wait(child, Duration::from_millis(200)).expect_err("it hangs");
         assert!(error.to_string().contains("the most that it may take"), "{error}");
         // All who held the pipe have gone, or this would wait for ten minutes.
