@@ -3,8 +3,7 @@
 use gateway_core::deflate::{
     Agreement, Compression, Deflater, InflateError, Inflater, Reach, WINDOW_BYTES_MAX, Window,
 };
-
-use crate::inflate::{Error, inflate};
+use letter::inflate;
 
 /// Bytes of a message: few, so that the limit is reached.
 const BYTES_MAX: usize = 1024;
@@ -37,10 +36,12 @@ fn check_inflater(inflater: &mut Inflater, deflated: &[u8], window: &[u8]) -> Op
     let mut out = Vec::new();
     let inflated = inflater.inflate(deflated, window, BYTES_MAX, &mut out);
     assert!(out.capacity() <= 2 * BYTES_MAX, "{} bytes of memory", out.capacity());
-    let expected = inflate(deflated, window, WINDOW_BYTES_MAX, BYTES_MAX);
+    let expected = inflate(deflated, window, BYTES_MAX).map(|read| read.bytes);
     match (inflated, expected) {
         (Ok(()), expected) => assert_eq!(Ok(&out), expected.as_ref()),
-        (Err(InflateError::TooBig), expected) => assert_eq!(expected, Err(Error::TooBig)),
+        (Err(InflateError::TooBig), expected) => {
+            assert_eq!(expected, Err(letter::InflateError::TooBig));
+        }
         // What is malformed behind the limit may be seen first.
         (Err(InflateError::Malformed), expected) => assert!(expected.is_err(), "{expected:?}"),
     }
@@ -52,13 +53,14 @@ fn check_inflater(inflater: &mut Inflater, deflated: &[u8], window: &[u8]) -> Op
 fn check_deflater(deflater: &mut Deflater, inflater: &mut Inflater, message: &[u8]) {
     let (mut out, mut back) = (Vec::new(), Vec::new());
     assert!(!deflater.deflate(message, Reach::None, &mut out), "nothing is agreed on");
-    for (reach, distance_max) in [(Reach::Wide, WINDOW_BYTES_MAX), (Reach::Narrow, NARROWEST)] {
+    for (reach, reach_max) in [(Reach::Wide, WINDOW_BYTES_MAX), (Reach::Narrow, NARROWEST)] {
         if !deflater.deflate(message, reach, &mut out) {
             continue;
         }
         assert!(out.len() < message.len(), "{} of {} bytes", out.len(), message.len());
-        let read = inflate(&out, b"", distance_max, message.len());
-        assert_eq!(read.as_deref(), Ok(message), "{reach:?}");
+        let read = inflate(&out, b"", message.len()).expect("we deflate by the letter");
+        assert_eq!(read.bytes, message, "{reach:?}");
+        assert!(read.reach <= reach_max, "{} is too far for {reach:?}", read.reach);
         assert_eq!(inflater.inflate(&out, b"", message.len(), &mut back), Ok(()), "{reach:?}");
         assert_eq!(back, message, "{reach:?}");
     }

@@ -10,7 +10,6 @@ mod decoded;
 mod deflate;
 mod differential;
 mod frames;
-mod inflate;
 mod json;
 mod letter;
 mod packet;

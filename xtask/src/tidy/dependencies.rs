@@ -11,8 +11,9 @@ struct Place {
     tests_use: &'static [&'static str],
 }
 
-const PLACES: [Place; 10] = [
-    Place { package: "gateway-core", uses: &[], tests_use: &[] },
+const PLACES: [Place; 11] = [
+    Place { package: "letter", uses: &[], tests_use: &[] },
+    Place { package: "gateway-core", uses: &[], tests_use: &["letter"] },
     Place { package: "gateway-registry", uses: &[], tests_use: &[] },
     Place { package: "gateway-ebpf", uses: &[], tests_use: &[] },
     Place { package: "gateway-client", uses: &[], tests_use: &[] },
@@ -26,13 +27,13 @@ const PLACES: [Place; 10] = [
         uses: &["gateway", "gateway-core", "gateway-registry", "gateway-client"],
         tests_use: &[],
     },
-    Place { package: "fuzz", uses: &["gateway-core", "gateway-ebpf"], tests_use: &[] },
+    Place { package: "fuzz", uses: &["gateway-core", "gateway-ebpf", "letter"], tests_use: &[] },
     Place {
         package: "benches",
         uses: &["gateway", "gateway-core", "gateway-registry", "gateway-client"],
         tests_use: &[],
     },
-    Place { package: "trials", uses: &["gateway-client"], tests_use: &[] },
+    Place { package: "trials", uses: &["gateway-client", "letter"], tests_use: &[] },
     Place { package: "xtask", uses: &[], tests_use: &[] },
 ];
 

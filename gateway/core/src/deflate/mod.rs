@@ -7,8 +7,6 @@
 mod agreement;
 mod deflater;
 mod inflater;
-#[cfg(test)]
-mod letter;
 
 pub use self::agreement::{Agreement, Compression, Malformed};
 pub use self::deflater::Deflater;

@@ -63,9 +63,14 @@ pub(super) fn deflated(bytes: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::inflate::inflate;
+    use letter::{Inflated, inflate};
+
     use super::super::payload::Payload;
     use super::*;
+
+    fn read(message: &[u8]) -> Inflated {
+        inflate(message, b"", 1 << 20).expect("it is what a compressor made")
+    }
 
     #[test]
     fn the_examples_of_the_rfc_are_made() {
@@ -95,13 +100,27 @@ mod tests {
                 ] {
                     let bytes = payload.bytes();
                     let message = Deflater::new(level).message(&bytes);
-                    let inflated = inflate(&message).expect("it is what a compressor made");
+                    let inflated = read(&message);
                     assert!(inflated.bytes == *bytes, "{payload} at {level}");
                     let last = Deflater::new(level).last_message(&bytes);
-                    let inflated = inflate(&last).expect("it is what a compressor made");
+                    let inflated = read(&last);
                     assert!(inflated.bytes == *bytes, "the last {payload} at {level}");
                 }
             }
         }
+    }
+
+    #[test]
+    fn how_far_back_a_message_reaches_is_measured() {
+        let bytes = Payload::Json(200_000).bytes().into_owned();
+        let mut reaches = Vec::new();
+        for window_bits in 9..=15 {
+            let compress = Compress::new_with_window_bits(Compression::best(), false, window_bits);
+            let inflated = read(&Deflater { compress }.message(&bytes));
+            assert!(inflated.bytes == bytes);
+            assert!(inflated.reach <= 1 << window_bits, "{} at {window_bits}", inflated.reach);
+            reaches.push(inflated.reach);
+        }
+        assert!(reaches.is_sorted() && reaches[6] > 1 << 14, "{reaches:?}");
     }
 }

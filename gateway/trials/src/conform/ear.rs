@@ -1,9 +1,11 @@
 //! Listens to a gateway: frames into messages, by the strictest reading of both RFCs.
 
 use super::case::Kind;
-use super::inflate::inflate;
 use super::payload::Payload;
 use crate::raw::{Frame, Heard, Raw, Trouble, opcode};
+
+/// Bytes that a message may become.
+const MESSAGE_BYTES_MAX: usize = 1 << 28;
 
 /// What was agreed on about compression.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -120,7 +122,8 @@ impl Ear {
         let Some(Agreed { window_bits }) = self.agreed else {
             return broken("RSV1, which nobody agreed on");
         };
-        let inflated = inflate(payload).map_err(|how| Trouble::Broken(how.to_owned()))?;
+        let inflated = letter::inflate(payload, b"", MESSAGE_BYTES_MAX)
+            .map_err(|how| Trouble::Broken(how.to_string()))?;
         if inflated.reach > 1 << window_bits {
             let reach = inflated.reach;
             return broken(format!("a reach of {reach} bytes in a window of {window_bits} bits"));

@@ -8,7 +8,6 @@ mod case;
 mod deflate;
 mod ear;
 mod gateway;
-mod inflate;
 mod judge;
 mod opening;
 mod payload;
