@@ -87,7 +87,7 @@ pub(crate) fn check(bytes: &[u8], limits: &Limits) {
 }
 
 fn difference(bytes: &[u8], limits: &Limits) -> Option<Difference> {
-    let (our_words, our_error) = story::hear(bytes, [bytes.len()], limits);
+    let (our_words, our_error) = story::hear(bytes, [bytes.len()], limits, false);
     let (their_words, their_error) = theirs(bytes, &our_words, limits);
     if our_error == Some(ProtocolError::PaddedLength)
         || our_error == Some(ProtocolError::LongControl) && frames::has_padded_control(bytes)
@@ -112,7 +112,7 @@ fn difference(bytes: &[u8], limits: &Limits) -> Option<Difference> {
         (Some(error), None) => {
             let (before, rest) = frames::last(bytes)
                 .unwrap_or_else(|| panic!("a whole frame is refused only by us: {error}"));
-            let (_, sooner) = story::hear(before, [before.len()], limits);
+            let (_, sooner) = story::hear(before, [before.len()], limits, false);
             assert_eq!(sooner, None, "a whole frame is refused only by us");
             let (words, refusal) = theirs(&[bytes, &rest].concat(), &our_words, limits);
             assert!(refusal.is_some(), "only we refuse: {error}");

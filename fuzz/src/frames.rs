@@ -36,6 +36,19 @@ pub(crate) fn has_padded_control(mut bytes: &[u8]) -> bool {
     false
 }
 
+/// First bytes and payloads of a server's frames, of which none is cut.
+pub(crate) fn of_server(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    let mut frames = Vec::new();
+    while let [first, second, ..] = *bytes {
+        assert!(second < 0x80, "a server does not mask");
+        let len = len(bytes).and_then(|len| usize::try_from(len).ok());
+        let frame = len.and_then(|len| bytes.split_off(..len)).expect("no frame is cut");
+        frames.push((first, frame[header(second).0..].to_vec()));
+    }
+    assert!(bytes.is_empty(), "no frame is cut");
+    frames
+}
+
 /// Length of the frame that these bytes begin with, RFC 6455 §5.2; none if its header is cut.
 fn len(bytes: &[u8]) -> Option<u128> {
     let Some(second) = bytes.get(1) else { return bytes.is_empty().then_some(0) };
@@ -88,6 +101,15 @@ mod tests {
         assert_eq!(rest(b"\x81\xFE\x00"), Some((0, vec![0; 5])));
         assert_eq!(rest(b"\x82\xFF\0\0\0\0\0\x02\0\0abcd"), Some((0, vec![0; 0x2_0000])));
         assert_eq!(rest(b"\x82\xFF\x7F\0\0\0\0\x02\0\0abcd"), None);
+    }
+
+    #[test]
+    fn frames_of_a_server_are_split() {
+        let long = [&b"\xC2\x7E\x01\x00"[..], &[7; 256]].concat();
+        let split = of_server(&[b"\x81\x02hi\x88\x00", &long[..]].concat());
+        let expected = [(0x81, b"hi".to_vec()), (0x88, Vec::new()), (0xC2, vec![7; 256])];
+        assert_eq!(split, expected);
+        assert!(std::panic::catch_unwind(|| of_server(&long[..100])).is_err(), "it is cut");
     }
 
     #[test]

@@ -4,14 +4,15 @@
 //! `corpus/TARGET`. What a search finds is fixed, and its input kept there.
 #![forbid(unsafe_code)]
 
+mod agreed;
 mod chat;
 mod command;
 mod decoded;
 mod deflate;
 mod differential;
+mod frame_letter;
 mod frames;
 mod json;
-mod letter;
 mod packet;
 #[path = "../../gateway-ebpf/tests/packet/letter.rs"]
 mod packet_letter;
@@ -19,6 +20,7 @@ mod proxy;
 mod request;
 mod room;
 mod story;
+mod understood;
 #[path = "../../gateway/core/tests/world/mod.rs"]
 mod world;
 
@@ -26,8 +28,10 @@ use gateway_core::frame::{self, HEADER_BYTES_MAX, Kind};
 use gateway_core::limits::Limits;
 use gateway_core::session::Input;
 
+use self::agreed::Agreed;
 pub use self::differential::{DIFFERENCES, Difference, seen, tally};
-use self::story::hear;
+use self::frame_letter::Reader;
+use self::understood::understand;
 
 /// Bytes of a message in these targets: few, so that the limit is reached, as are the others.
 const MESSAGE_BYTES_MAX: usize = 4096;
@@ -35,6 +39,13 @@ const MESSAGE_BYTES_MAX: usize = 4096;
 const EMPTY_FRAGMENTS_MAX: u32 = 8;
 /// Control frames that a client may send at once; time stands still here.
 const CONTROLS_BURST: u32 = 24;
+
+/// What a connection may make of what it sends in a second, and all of them in a turn: so little
+/// that clients have to wait.
+const INFLATED_BYTES_PER_SEC: usize = 2 * MESSAGE_BYTES_MAX;
+const INFLATED_TURN_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
+/// Bytes of the shortest message that members are sent deflated.
+const DEFLATE_BYTES_MIN: usize = 32;
 
 /// Pieces in which a hub is given what a client sends; the rest comes in one.
 const HUB_PIECES_MAX: usize = 32;
@@ -46,10 +57,10 @@ const HUB_PIECES_MAX: usize = 32;
 /// If that is not so.
 pub fn frame_parser(data: &[u8]) {
     let limits = limits();
-    let mut letter = letter::Reader::new(data, &limits);
+    let mut letter = Reader::new(data, &limits, false);
     let mut closed = false;
     // Compared as it comes: nothing is kept, so that more inputs are tried.
-    let error = story::hear_each(data, [data.len()], &limits, |input| {
+    let error = story::hear_each(data, [data.len()], &limits, false, |input| {
         let by_letter = letter.next();
         assert!(matches!(&by_letter, Ok(Some(heard)) if heard == input), "{by_letter:?} {input:?}");
         closed = matches!(input, Input::Close(_));
@@ -77,25 +88,35 @@ pub fn handshake(data: &[u8]) {
     request::check(proxy::check(data), &Limits::default());
 }
 
-/// The same is heard, with the same error, however the bytes are cut into pieces, and memory is
-/// held for no more than twice what was received; and a whole hub says the same: to the client, to
-/// another member of its room, and with a legal code if it closes.
+/// What is heard is what RFC 6455 says by the letter, with the same error, however the bytes are
+/// cut into pieces, and memory is held for no more than twice what was received; and a whole hub
+/// says the same: to the client, to other members of its room, and with a legal code if it closes.
+/// What is deflated, by whoever, is what RFC 1951 says by the letter.
 ///
-/// The first 8 bytes are the lengths of pieces, in turn; the rest is what the client sends.
+/// The first byte is what client and hub agree on about that: in its lowest two bits nothing (0),
+/// messages by themselves (1), windows of what a client said (2), or these offered in vain (3); in
+/// the next three the window that members ask for, from 8 to 15 bits. The next 8 are the lengths of
+/// pieces, in turn; the rest is what the client sends.
 ///
 /// # Panics
 /// If that is not so.
 pub fn session(data: &[u8]) {
+    let Some((first, data)) = data.split_first() else { return };
     let (lens, bytes) = data.split_at(data.len().min(8));
-    let limits = limits();
-    let story = hear(bytes, [bytes.len()], &limits);
-    assert_eq!(hear(bytes, pieces(&[1], bytes.len()), &limits), story, "byte by byte");
-    assert_eq!(hear(bytes, pieces(lens, bytes.len()), &limits), story, "in pieces of {lens:?}");
-    let told = room::tell(bytes, [bytes.len()], &limits);
-    told.check(&story, &limits);
+    let agreed = Agreed::of(*first);
+    let limits = session_limits(agreed);
+    let hear = |pieces: &mut dyn Iterator<Item = usize>| {
+        story::hear(bytes, pieces, &limits, agreed.deflates)
+    };
+    let story = Reader::new(bytes, &limits, agreed.deflates).story();
+    assert_eq!(hear(&mut [bytes.len()].into_iter()), story, "in one piece");
+    assert_eq!(hear(&mut pieces(&[1], bytes.len())), story, "byte by byte");
+    assert_eq!(hear(&mut pieces(lens, bytes.len())), story, "in pieces of {lens:?}");
+    let told = room::tell(bytes, [bytes.len()], agreed, &limits);
+    told.check(&understand(story, agreed, &limits), &limits);
     // Each piece is a turn of the hub's, which costs more than its bytes.
     let few = pieces(lens, bytes.len()).take(HUB_PIECES_MAX).chain([bytes.len()]);
-    assert_eq!(room::tell(bytes, few, &limits), told, "the hub, in pieces of {lens:?}");
+    assert_eq!(room::tell(bytes, few, agreed, &limits), told, "the hub, in pieces of {lens:?}");
 }
 
 /// What a client may say beside frames means what it says by the letter: paths, queries, origins,
@@ -159,5 +180,17 @@ fn limits() -> Limits {
     limits.message_bytes_max = MESSAGE_BYTES_MAX;
     limits.empty_fragments_max = EMPTY_FRAGMENTS_MAX;
     limits.controls_burst = CONTROLS_BURST;
+    limits
+}
+
+/// Where messages are deflated time may pass, by which nobody is pinged, late, or allowed more.
+fn session_limits(agreed: Agreed) -> Limits {
+    let mut limits = limits();
+    if agreed.deflates {
+        limits.inflated_bytes_per_sec = INFLATED_BYTES_PER_SEC;
+        limits.inflated_turn_bytes_max = INFLATED_TURN_BYTES_MAX;
+        limits.deflate_bytes_min = DEFLATE_BYTES_MIN;
+        (limits.ping_secs, limits.message_secs, limits.controls_per_sec) = (0, 0, 0);
+    }
     limits
 }

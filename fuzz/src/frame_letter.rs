@@ -1,20 +1,36 @@
-//! RFC 6455 read by the letter: slow, in one piece, and sharing nothing with the core.
+//! RFC 6455 read by the letter, and RFC 7692 as far as frames know of it: slow, in one piece, and
+//! sharing nothing with the core.
 
 use gateway_core::close::CloseCode;
 use gateway_core::frame::Kind;
 use gateway_core::limits::Limits;
 use gateway_core::session::ProtocolError as Error;
 
-use crate::story::Heard;
+use crate::story::{Heard, Story};
 
 /// What a client says with these bytes, of which the last frame may be cut.
 pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
     /// The message whose last fragment is still to come.
-    open: Option<(Kind, Vec<u8>)>,
-    /// Fragments of it without a byte.
-    empty: u32,
+    open: Option<Open>,
     limits: &'a Limits,
+    /// Whether messages may be deflated.
+    deflates: bool,
+}
+
+struct Open {
+    kind: Kind,
+    deflated: bool,
+    payload: Vec<u8>,
+    /// Fragments without a byte.
+    empty: u32,
+}
+
+/// The first byte of a head.
+struct First {
+    fin: bool,
+    deflated: bool,
+    opcode: u8,
 }
 
 struct Head {
@@ -25,8 +41,21 @@ struct Head {
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(bytes: &'a [u8], limits: &'a Limits) -> Self {
-        Self { bytes, open: None, empty: 0, limits }
+    pub(crate) fn new(bytes: &'a [u8], limits: &'a Limits, deflates: bool) -> Self {
+        Self { bytes, open: None, limits, deflates }
+    }
+
+    /// All that is said, up to a close frame or an error.
+    pub(crate) fn story(mut self) -> Story {
+        let mut heard = Vec::new();
+        while !matches!(heard.last(), Some(Heard::Close(..))) {
+            match self.next() {
+                Ok(Some(said)) => heard.push(said),
+                Ok(None) => break,
+                Err(error) => return (heard, Some(error)),
+            }
+        }
+        (heard, None)
     }
 
     /// What is said next; none if the bytes are at their end. Nothing is said after a close frame
@@ -62,33 +91,31 @@ impl<'a> Reader<'a> {
         payload: Vec<u8>,
         complete: bool,
     ) -> Result<Option<Heard>, Error> {
-        let (kind, mut message) = self.open.take().expect("a data frame opened it");
-        if message.is_empty() {
-            message = payload;
+        let mut open = self.open.take().expect("a data frame opened it");
+        if open.payload.is_empty() {
+            open.payload = payload;
         } else {
-            message.extend_from_slice(&payload);
+            open.payload.extend_from_slice(&payload);
         }
         let whole = complete && head.fin;
-        if kind == Kind::Text {
-            check_text(&message, whole)?;
+        if open.kind == Kind::Text && !open.deflated {
+            check_text(&open.payload, whole)?;
         }
-        if whole {
-            return Ok(Some(Heard::Message(kind, message)));
+        if !whole {
+            self.open = Some(open);
+            return Ok(None);
         }
-        self.open = Some((kind, message));
-        Ok(None)
+        Ok(Some(match open.deflated {
+            true => Heard::Deflated(open.kind, open.payload),
+            false => Heard::Message(open.kind, open.payload),
+        }))
     }
 
     /// §5.2, and the rules of §5.4 and §5.5 that a head can break.
     fn head(&mut self) -> Result<Option<Head>, Error> {
         let Some(first) = self.take(1) else { return Ok(None) };
-        let (fin, reserved, opcode) = (first[0] >= 0x80, first[0] & 0x70, first[0] & 0x0F);
-        match opcode {
-            _ if reserved != 0 => return Err(Error::ReservedBits),
-            0x3..=0x7 | 0xB..=0xF => return Err(Error::UnknownOpcode),
-            0x8..=0xA if !fin => return Err(Error::FragmentedControl),
-            _ => {}
-        }
+        let first = self.first(first[0])?;
+        let opcode = first.opcode;
         let Some(second) = self.take(1) else { return Ok(None) };
         let (masked, len) = (second[0] >= 0x80, second[0] & 0x7F);
         match opcode {
@@ -112,27 +139,43 @@ impl<'a> Reader<'a> {
         }
         let Some(key) = self.take(4) else { return Ok(None) };
         if opcode <= 0x2 {
-            self.begin(opcode, fin, len)?;
+            self.begin(&first, len)?;
         }
         // What `begin` lets through, and a control frame, is short.
         let (len, key) = (len as usize, [key[0], key[1], key[2], key[3]]);
-        Ok(Some(Head { fin, opcode, len, key }))
+        Ok(Some(Head { fin: first.fin, opcode, len, key }))
+    }
+
+    /// RFC 7692 §6.1: the first reserved bit is that of the message's first frame.
+    fn first(&self, byte: u8) -> Result<First, Error> {
+        let (fin, opcode) = (byte >= 0x80, byte & 0x0F);
+        let deflated = self.deflates && byte & 0x40 != 0;
+        match opcode {
+            _ if byte & 0x30 != 0 => Err(Error::ReservedBits),
+            _ if byte & 0x40 != 0 && !self.deflates => Err(Error::ReservedBits),
+            0x3..=0x7 | 0xB..=0xF => Err(Error::UnknownOpcode),
+            0x8..=0xA if !fin => Err(Error::FragmentedControl),
+            0x0 | 0x8..=0xA if deflated => Err(Error::ReservedBits),
+            _ => Ok(First { fin, deflated, opcode }),
+        }
     }
 
     /// §5.4: what a data frame begins or continues; §10.4: up to a limit.
-    fn begin(&mut self, opcode: u8, fin: bool, len: u128) -> Result<(), Error> {
+    fn begin(&mut self, first: &First, len: u128) -> Result<(), Error> {
+        let &First { fin, deflated, opcode } = first;
         if matches!(opcode, 0x1 | 0x2) && self.open.is_none() {
             let kind = if opcode == 0x1 { Kind::Text } else { Kind::Binary };
-            (self.open, self.empty) = (Some((kind, Vec::new())), 0);
+            self.open = Some(Open { kind, deflated, payload: Vec::new(), empty: 0 });
         } else if opcode != 0x0 {
             return Err(Error::Unfinished);
         }
-        let before = self.open.as_ref().ok_or(Error::NothingToContinue)?.1.len();
-        self.empty += u32::from(len == 0 && !fin);
-        if self.empty > self.limits.empty_fragments_max {
+        let open = self.open.as_mut().ok_or(Error::NothingToContinue)?;
+        open.empty += u32::from(len == 0 && !fin);
+        if open.empty > self.limits.empty_fragments_max {
             return Err(Error::EmptyFragments);
         }
-        if before as u128 + len > self.limits.message_bytes_max as u128 {
+        let bytes_max = payload_bytes_max(self.limits, open.deflated);
+        if open.payload.len() as u128 + len > bytes_max as u128 {
             return Err(Error::TooBig);
         }
         Ok(())
@@ -144,6 +187,11 @@ impl<'a> Reader<'a> {
         self.bytes = rest;
         Some(taken)
     }
+}
+
+/// Bytes of a message as it comes: what cannot be deflated grows by a quarter at most, and some.
+pub(crate) fn payload_bytes_max(limits: &Limits, deflated: bool) -> usize {
+    limits.message_bytes_max + if deflated { limits.message_bytes_max / 4 + 64 } else { 0 }
 }
 
 /// §5.3: byte by byte, which are four at a time here because a fuzzer is slow at loops.
