@@ -6,6 +6,7 @@ use crate::chunk::Chunk;
 use crate::deflate::{Agreement, Window};
 use crate::encoding::Encoding;
 use crate::envelope::{Pin, RoomName};
+use crate::frame::Kind;
 use crate::hub::Known;
 use crate::id::Author;
 use crate::order::ConnectionId;
@@ -33,6 +34,8 @@ pub struct Frozen {
     /// How its messages may be deflated, and what they may refer to.
     pub(crate) agreement: Option<Agreement>,
     pub(crate) window: Option<Window>,
+    /// The message that was being inflated. What came behind it is the rest.
+    pub(crate) unread: Option<Unread>,
     /// Up to where it heard its room; nothing if it was not a member yet.
     pub(crate) since: Option<Position>,
     pub(crate) pin: Option<Pin>,
@@ -54,9 +57,16 @@ pub struct Frozen {
     pub(crate) settled: bool,
 }
 
+/// A message that came whole and is to be inflated from its first byte on.
+#[derive(Debug)]
+pub(crate) struct Unread {
+    pub(crate) kind: Kind,
+    pub(crate) deflated: Vec<u8>,
+}
+
 impl Frozen {
     /// What this program writes and understands.
-    pub const VERSION: u16 = 3;
+    pub const VERSION: u16 = 4;
 
     /// Its name, wherever it goes. One that was not answered yet is given another.
     #[must_use]

@@ -6,8 +6,9 @@ use flate2::{Decompress, FlushDecompress, Status};
 
 use super::{TAIL, WINDOW_BYTES_MAX};
 
-/// An empty last block, so that a stream which is cut in the middle is told from one that is not.
-const END: [u8; 2] = [0x03, 0x00];
+/// What follows each message: its own end, which is not sent, and an empty last block, so that a
+/// stream which is cut in the middle is told from one that is not.
+const ENDING: [u8; 6] = [TAIL[0], TAIL[1], TAIL[2], TAIL[3], 0x03, 0x00];
 
 /// Bytes that the smallest buffer has.
 const BUFFER_BYTES_MIN: usize = 1 << 10;
@@ -21,10 +22,26 @@ pub enum InflateError {
     TooBig,
 }
 
-/// Inflates messages, one at a time. Costs nothing until the first of them.
+/// How much of a message is inflated at a time: as far as one of the two reaches, both at least 1.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Slice {
+    /// Bytes of what came.
+    pub came_bytes_max: usize,
+    /// Bytes of what comes out.
+    pub out_bytes_max: usize,
+}
+
+impl Slice {
+    /// All of it at once.
+    pub const ALL: Self = Self { came_bytes_max: usize::MAX, out_bytes_max: usize::MAX };
+}
+
+/// Inflates messages, one at a time. Costs nothing until the first of them, then 47 KiB.
 #[derive(Default)]
 pub struct Inflater {
     state: Option<Decompress>,
+    /// Bytes that it has taken of the message, and of what follows each.
+    taken: usize,
 }
 
 impl Inflater {
@@ -43,55 +60,102 @@ impl Inflater {
         bytes_max: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), InflateError> {
+        self.begin(window)?;
+        let ended = self.go_on(deflated, Slice::ALL, bytes_max, out)?;
+        assert!(ended, "all of it is a slice that ends with the message");
+        Ok(())
+    }
+
+    /// Begins a message, which may refer back to what is in the `window`, whatever was before.
+    ///
+    /// # Errors
+    /// Only if what inflates takes no window, which is not known to happen.
+    #[inline]
+    pub fn begin(&mut self, window: &[u8]) -> Result<(), InflateError> {
         let state = self.state.get_or_insert_with(|| Decompress::new(false));
         state.reset(false);
+        self.taken = 0;
         if !window.is_empty() {
             // A raw stream takes any window; an error would be a stream of another kind.
             state.set_dictionary(window).map_err(|_| InflateError::Malformed)?;
         }
-        out.clear();
-        let mut ended = false;
-        for input in [deflated, &TAIL, &END] {
-            ended = inflate_piece(state, input, bytes_max, out)?;
-        }
-        if ended { Ok(()) } else { Err(InflateError::Malformed) }
+        Ok(())
     }
-}
 
-/// Inflates all of `input`; whether it ends with the end of a stream.
-fn inflate_piece(
-    state: &mut Decompress,
-    mut input: &[u8],
-    bytes_max: usize,
-    out: &mut Vec<u8>,
-) -> Result<bool, InflateError> {
-    loop {
-        if out.len() > bytes_max {
-            return Err(InflateError::TooBig);
+    /// Goes on with the message that was begun, `deflated` being all of it each time, and replaces
+    /// what is in `out` by what follows of it. Whether the message has ended.
+    ///
+    /// It stops where a slice ends; a buffer that is larger than a slice may be filled.
+    ///
+    /// # Errors
+    /// If the message is malformed, or as soon as more than `bytes_max` bytes follow. `out` has no
+    /// meaning then.
+    ///
+    /// # Panics
+    /// If no message was begun, or it has ended.
+    #[inline]
+    pub fn go_on(
+        &mut self,
+        deflated: &[u8],
+        slice: Slice,
+        bytes_max: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, InflateError> {
+        let state = self.state.as_mut().expect("a message was begun");
+        let all = deflated.len() + ENDING.len();
+        let pause = deflated.len().min(self.taken.saturating_add(slice.came_bytes_max));
+        out.clear();
+        loop {
+            let input = match deflated.get(self.taken..pause) {
+                Some(input) if !input.is_empty() => input,
+                _ => &ENDING[self.taken - deflated.len()..],
+            };
+            if out.len() == out.capacity() {
+                let more = out.capacity().max(4 * input.len()).max(BUFFER_BYTES_MIN);
+                let more = more.min(slice.out_bytes_max - out.len());
+                // One byte more than there may be, to see whether there are more.
+                out.reserve_exact(more.min(bytes_max + 1 - out.len()));
+            }
+            let before = state.total_in();
+            let inflated = state.decompress_vec(input, out, FlushDecompress::Sync);
+            let status = inflated.map_err(|_| InflateError::Malformed)?;
+            self.taken += (state.total_in() - before) as usize;
+            let ended = status == Status::StreamEnd;
+            if ended {
+                // RFC 7692 §7.2.3.4: a last block may be followed by others.
+                state.reset(false);
+            }
+            if out.len() > bytes_max {
+                return Err(InflateError::TooBig);
+            }
+            if self.taken == all && (ended || out.len() < out.capacity()) {
+                return if ended { Ok(true) } else { Err(InflateError::Malformed) };
+            }
+            let paused = self.taken == pause && pause < deflated.len();
+            if paused || out.len() >= slice.out_bytes_max {
+                return Ok(false);
+            }
         }
-        if out.len() == out.capacity() {
-            let more = out.capacity().max(4 * input.len()).max(BUFFER_BYTES_MIN);
-            // One byte more than there may be, to see whether there are more.
-            out.reserve_exact(more.min(bytes_max + 1 - out.len()));
-        }
-        let before = state.total_in();
-        let inflated = state.decompress_vec(input, out, FlushDecompress::Sync);
-        let status = inflated.map_err(|_| InflateError::Malformed)?;
-        input = &input[(state.total_in() - before) as usize..];
-        let ended = status == Status::StreamEnd;
-        if ended {
-            // RFC 7692 §7.2.3.4: a last block may be followed by others.
-            state.reset(false);
-        }
-        if input.is_empty() && (ended || out.len() < out.capacity()) {
-            return if out.len() > bytes_max { Err(InflateError::TooBig) } else { Ok(ended) };
-        }
+    }
+
+    /// Bytes that it has taken of the message that was begun last, and of what follows each.
+    #[inline]
+    #[must_use]
+    pub fn taken(&self) -> usize {
+        self.taken
+    }
+
+    /// Whether it has what it needs for a message.
+    #[inline]
+    #[must_use]
+    pub fn is_used(&self) -> bool {
+        self.state.is_some()
     }
 }
 
 impl fmt::Debug for Inflater {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inflater").field("used", &self.state.is_some()).finish()
+        f.debug_struct("Inflater").field("used", &self.is_used()).finish()
     }
 }
 
@@ -237,6 +301,74 @@ mod tests {
         }
         for garbage in [&b"\xff"[..], b"\x06", b"\xff\xff\xff\xff", b"\x00\x01\x00\x00\x00"] {
             assert_eq!(inflated(garbage, 100), Err(InflateError::Malformed), "{garbage:02x?}");
+        }
+    }
+
+    /// The same, in slices, each of which is looked at.
+    fn inflated_in_slices(
+        deflated: &[u8],
+        window: &[u8],
+        bytes_max: usize,
+        slice: Slice,
+    ) -> Result<Vec<u8>, InflateError> {
+        let (mut inflater, mut message) = (Inflater::default(), Vec::new());
+        inflater.begin(window)?;
+        loop {
+            let (taken, mut out) = (inflater.taken(), Vec::new());
+            let left = bytes_max - message.len();
+            let ended = inflater.go_on(deflated, slice, left, &mut out)?;
+            let came = inflater.taken().min(deflated.len()) - taken.min(deflated.len());
+            assert!(came <= slice.came_bytes_max && out.len() <= slice.out_bytes_max, "{slice:?}");
+            assert!(ended || came == slice.came_bytes_max || out.len() == slice.out_bytes_max);
+            message.extend_from_slice(&out);
+            if ended {
+                assert_eq!(inflater.taken(), deflated.len() + ENDING.len());
+                return Ok(message);
+            }
+        }
+    }
+
+    #[test]
+    fn slices_make_the_same_message_as_one_go() {
+        let empty = [&[3, 0].repeat(500)[..], &[0]].concat();
+        let later = [&Sender::new().say(&noise(900, 1)), &TAIL[..], b"\x03\x00", b"\x00"].concat();
+        let window = noise(9000, 5);
+        for seed in 0..40 {
+            let sizes = noise(4, seed);
+            let size = |at: usize| usize::from(sizes[at]);
+            let mut message = noise(1 + size(0) * 9, seed);
+            message.extend_from_slice(&vec![b'x'; size(1) * 40]);
+            message.extend_from_slice(&window[size(2)..]);
+            let mut sender = Sender::new();
+            sender.say(&window);
+            let refers_back = sender.say(&message);
+            let cut = &refers_back[..refers_back.len() / 2];
+            let slice = Slice { came_bytes_max: 1 + size(2), out_bytes_max: 1 + size(3) * 4 };
+            for deflated in [&refers_back[..], cut, &Sender::new().say(&message), &empty, &later] {
+                for bytes_max in [message.len(), message.len() - 1] {
+                    let mut all = Vec::new();
+                    let at_once =
+                        Inflater::default().inflate(deflated, &window, bytes_max, &mut all);
+                    for slice in [slice, Slice { came_bytes_max: 1, out_bytes_max: 1 }] {
+                        let made = inflated_in_slices(deflated, &window, bytes_max, slice);
+                        assert_eq!(made, at_once.map(|()| all.clone()), "{seed} {slice:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_found_in_its_slice() {
+        let slice = Slice { came_bytes_max: 100, out_bytes_max: 1000 };
+        let good = [&Sender::new().say(&noise(950, 7)), &TAIL[..]].concat();
+        for pieces in 0..5 {
+            let bad = [&good.repeat(pieces)[..], &[0xff; 900]].concat();
+            let mut inflater = Inflater::default();
+            inflater.begin(&[]).unwrap();
+            let mut out = Vec::new();
+            let slices = (0..).find(|_| inflater.go_on(&bad, slice, 9000, &mut out).is_err());
+            assert_eq!(slices, Some(good.len() * pieces / 100), "{pieces}");
         }
     }
 

@@ -10,7 +10,7 @@ mod inflater;
 
 pub use self::agreement::{Agreement, Compression, Malformed};
 pub use self::deflater::Deflater;
-pub use self::inflater::{InflateError, Inflater, Window};
+pub use self::inflater::{InflateError, Inflater, Slice, Window};
 
 /// RFC 7692 §7.2.1: what ends each message, and is not sent.
 const TAIL: [u8; 4] = [0x00, 0x00, 0xFF, 0xFF];

@@ -112,6 +112,7 @@ impl Hub {
             let ends = self.drain.as_ref().map_or(Tick::NEVER, |drain| drain.ends);
             self.deadlines.set(slot, now.tick().after_secs(close_secs).min(ends));
         }
+        self.forget_work(slot);
         // Even one that was not read from is heard saying goodbye.
         self.update_interest(slot);
     }
@@ -211,6 +212,7 @@ impl Hub {
         self.deadlines.sweep(now.tick(), &mut due);
         self.tell_news(now);
         self.read_the_slowed(now);
+        self.resume_the_put_off(now);
         self.go_on_draining(now);
         self.lanes.trim(now.tick());
         self.dispatch.trim(now.tick());

@@ -96,6 +96,8 @@ pub(super) struct Conn {
     pub(super) stalled: bool,
     /// It sends more than it may: it is not read from for a while.
     pub(super) slowed: bool,
+    /// What it said waits to be inflated: it is not read from until its turn comes.
+    pub(super) put_off: bool,
     /// Its route has middleware or a handler.
     pub(super) edged: bool,
     /// Its handler was told that it is open, and is to be told when it has gone.
@@ -162,6 +164,7 @@ impl Conn {
             echoes: false,
             stalled: false,
             slowed: false,
+            put_off: false,
             edged: false,
             greeted: false,
         }

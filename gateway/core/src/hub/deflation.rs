@@ -1,46 +1,28 @@
-//! Where messages are made small and large: what a shard has for it, and what it may cost.
+//! Where messages are made small: what a shard has for it, what it may cost, and who reads it.
 //!
-//! What is said to a room is deflated once for all who read it so; what a connection makes large is
-//! charged to it, in bytes of what came out.
+//! What is said to a room is deflated once for all who read it so.
 
-use super::edge::Stop;
-use super::{Hub, Stage};
-use crate::deflate::{
-    Agreement, Deflater, InflateError, Inflater, Reach, WINDOW_BYTES_MAX, Window,
-};
-use crate::event::CloseReason;
-use crate::frame::Kind;
-use crate::hit::Hit;
+use super::Hub;
+use crate::deflate::{Agreement, Deflater, Reach, WINDOW_BYTES_MAX};
 use crate::limits::Limits;
 use crate::message::Deflated;
-use crate::session::{Payload, ProtocolError};
 use crate::slot::Slot;
 use crate::time::Now;
-use crate::utf8;
 
-const NANOS_PER_SEC: u64 = 1_000_000_000;
-
-/// A byte that came deflated costs as much as so many that come out: blocks that are empty but for
-/// their codes take sixty times as long as zeros, and what cannot be deflated as long as itself.
-const CAME_COSTS: usize = 4;
+pub(super) const NANOS_PER_SEC: u64 = 1_000_000_000;
 
 /// Bytes of scratch memory that are kept from one message to the next.
 const SCRATCH_BYTES_MAX: usize = 256 << 10;
 
-/// A shard's compressors, and what they have made of the message that is being said.
+/// A shard's compressor, and what it has made of the message that is being said.
 pub(super) struct Deflation {
-    inflater: Inflater,
     deflater: Deflater,
     /// Up to when the shard's rate allows what was deflated.
     deflated_until: Now,
-    /// What was inflated since the round began, in bytes.
-    inflated: usize,
     /// Connections whose windows are kept.
     windows: usize,
     /// What became of the message that is being said, by what it is and how far back it may refer.
     made: [[Made; Reach::COUNT]; 2],
-    /// What comes out of the inflater.
-    out: Vec<u8>,
 }
 
 /// What the members of a lane hear of a message, before it is deflated.
@@ -75,24 +57,13 @@ enum State {
     PutOff,
 }
 
-/// What a connection that deflates has cost, and may refer to.
-#[derive(Debug, Default)]
-pub(super) struct Inflation {
-    /// Up to when its rate allows what it has said.
-    until: Now,
-    pub(super) window: Window,
-}
-
 impl Deflation {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
-            inflater: Inflater::default(),
             deflater: Deflater::new(limits.deflate_level),
             deflated_until: Now::default(),
-            inflated: 0,
             windows: 0,
             made: Default::default(),
-            out: Vec::new(),
         }
     }
 
@@ -104,17 +75,17 @@ impl Deflation {
         }
     }
 
+    /// A connection whose window may be kept is not here any more.
+    pub(super) fn forget_window(&mut self, agreement: Agreement) {
+        self.windows -= usize::from(agreement.keeps_window());
+    }
+
     /// Another round begins.
     pub(super) fn next_round(&mut self) {
-        self.inflated = 0;
         for made in self.made.as_flattened_mut() {
             if made.bytes.capacity() > SCRATCH_BYTES_MAX {
                 made.bytes = Vec::new();
             }
-        }
-        // It grows with what is read, however little comes out.
-        if self.out.capacity() > SCRATCH_BYTES_MAX {
-            self.out = Vec::new();
         }
     }
 
@@ -168,13 +139,18 @@ impl Deflation {
 /// Charges `bytes` at a rate in bytes a second; by how many nanoseconds that is ahead of it. Who is
 /// ahead by more than a second is not charged.
 fn charge(now: Now, until: &mut Now, bytes: usize, per_sec: usize) -> u64 {
-    let cost = u128::from(bytes as u64) * u128::from(NANOS_PER_SEC) / per_sec.max(1) as u128;
-    let cost = u64::try_from(cost).unwrap_or(u64::MAX);
     let ahead = until.since(now);
     if ahead <= NANOS_PER_SEC {
-        *until = Now(now.0.saturating_add(ahead).saturating_add(cost));
+        advance(now, until, bytes, per_sec);
     }
     ahead
+}
+
+/// Charges `bytes` at a rate in bytes a second, however far that is ahead of it.
+pub(super) fn advance(now: Now, until: &mut Now, bytes: usize, per_sec: usize) {
+    let cost = u128::from(bytes as u64) * u128::from(NANOS_PER_SEC) / per_sec.max(1) as u128;
+    let cost = u64::try_from(cost).unwrap_or(u64::MAX);
+    *until = Now((*until).max(now).0.saturating_add(cost));
 }
 
 impl Hub {
@@ -191,122 +167,15 @@ impl Hub {
         self.conns[slot.index()].agreement = agreement;
     }
 
-    /// A connection has gone, or goes on elsewhere; what it may refer to there.
-    pub(super) fn forget_agreement(
-        &mut self,
-        slot: Slot,
-        agreement: Option<Agreement>,
-    ) -> Option<Window> {
-        let keeps = agreement?.keeps_window();
-        self.deflation.windows -= usize::from(keeps);
-        self.inflations.remove(&slot).map(|inflation| inflation.window)
-    }
-
     /// How far back what is sent to a connection may refer.
     #[inline]
     pub(super) fn reach(&self, slot: Slot) -> Reach {
         self.conns[slot.index()].agreement.map_or(Reach::None, Agreement::reach)
     }
 
-    /// Up to when a connection's rate allows what it has made of what it said.
-    pub(super) fn inflated_until(&self, slot: Slot) -> Now {
-        self.inflations.get(&slot).map_or_else(Now::default, |inflation| inflation.until)
-    }
-
     /// Whether what a connection sends may refer back to what it sent before.
     pub(super) fn keeps_window(&self, slot: Slot) -> bool {
         self.conns[slot.index()].agreement.is_some_and(Agreement::keeps_window)
-    }
-
-    /// Whether what a connection sends must wait, because it or all of them have made so much of
-    /// what they sent.
-    #[inline]
-    pub(super) fn must_wait_to_inflate(&self, slot: Slot) -> bool {
-        let full = self.deflation.inflated >= self.config.limits.inflated_turn_bytes_max;
-        full || self.conns[slot.index()].slowed
-    }
-
-    /// What a connection said comes when it is read from again.
-    #[cold]
-    pub(super) fn put_off(&mut self, now: Now, slot: Slot, rest: &[u8]) {
-        if !self.conns[slot.index()].slowed {
-            self.counters.hit(Hit::InflateRate);
-            self.slow_down(now, slot, now);
-        }
-        self.receive_later(slot, rest);
-        if self.inbound > self.config.limits.inbound_bytes_max {
-            let code = crate::close::CloseCode::TRY_LATER;
-            self.fail(now, slot, CloseReason::Inbound, code, "no memory");
-        }
-    }
-
-    /// What a connection said, once it is inflated.
-    #[inline(never)]
-    pub(super) fn message_deflated(
-        &mut self,
-        now: Now,
-        slot: Slot,
-        kind: Kind,
-        deflated: &[u8],
-    ) -> Result<(), Stop> {
-        let mut out = std::mem::take(&mut self.deflation.out);
-        self.inflate(now, slot, deflated, &mut out)?;
-        if kind == Kind::Text {
-            utf8::check(&out).map_err(ProtocolError::from)?;
-        }
-        if out.len() < self.config.limits.share_bytes_min {
-            let said = self.message_apart(now, slot, kind, Payload::Whole(&out));
-            self.deflation.out = out;
-            return said;
-        }
-        // Whoever shares it keeps its buffer.
-        out.shrink_to_fit();
-        self.message_apart(now, slot, kind, Payload::Assembled(out))
-    }
-
-    /// As [`message`](Self::message), which is to have one place in the hot path.
-    #[inline(never)]
-    fn message_apart(
-        &mut self,
-        now: Now,
-        slot: Slot,
-        kind: Kind,
-        payload: Payload<'_>,
-    ) -> Result<(), Stop> {
-        self.message(now, slot, kind, payload)
-    }
-
-    fn inflate(
-        &mut self,
-        now: Now,
-        slot: Slot,
-        deflated: &[u8],
-        out: &mut Vec<u8>,
-    ) -> Result<(), ProtocolError> {
-        let bytes_max = self.message_bytes_max(slot);
-        let inflation = self.inflations.entry(slot).or_default();
-        let window = inflation.window.as_slice();
-        let inflated = self.deflation.inflater.inflate(deflated, window, bytes_max, out);
-        // What was refused has cost as much as the longest message; and what came costs more to
-        // look at than what comes out costs to write, if it is nothing but beginnings of blocks.
-        let cost = if inflated.is_ok() { out.len() } else { out.capacity() };
-        let cost = cost.max(CAME_COSTS * deflated.len());
-        self.deflation.inflated += cost;
-        inflated.map_err(|error| match error {
-            InflateError::TooBig => ProtocolError::InflatesTooBig,
-            InflateError::Malformed => ProtocolError::NotDeflate,
-        })?;
-        if self.conns[slot.index()].agreement.is_some_and(Agreement::keeps_window) {
-            inflation.window.push(out);
-        }
-        let rate = self.config.limits.inflated_bytes_per_sec;
-        charge(now, &mut inflation.until, cost, rate);
-        let ahead = inflation.until.since(now);
-        if ahead > NANOS_PER_SEC && self.conns[slot.index()].stage == Stage::Open {
-            self.counters.hit(Hit::InflateRate);
-            self.slow_down(now, slot, Now(now.0 + (ahead - NANOS_PER_SEC)));
-        }
-        Ok(())
     }
 }
 
@@ -317,12 +186,11 @@ mod tests {
     #[test]
     fn a_round_keeps_no_more_scratch_memory_than_it_may() {
         let mut deflation = Deflation::new(&Limits::default());
-        deflation.out.reserve(SCRATCH_BYTES_MAX + 1);
         deflation.made[0][0].bytes.reserve(SCRATCH_BYTES_MAX + 1);
         deflation.made[1][0].bytes.reserve(1000);
         deflation.next_round();
         let made = deflation.made.as_flattened().iter().map(|made| made.bytes.capacity());
-        assert!(made.clone().chain([deflation.out.capacity()]).all(|it| it <= SCRATCH_BYTES_MAX));
+        assert!(made.clone().all(|it| it <= SCRATCH_BYTES_MAX));
         assert!(made.sum::<usize>() >= 1000, "what is small is used again");
     }
 

@@ -8,7 +8,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::{Conn, Hub, Role, Stage, Who};
+use super::{Conn, Hub, Role, Stage};
 use crate::close::CloseCode;
 use crate::event::CloseReason;
 use crate::frame;
@@ -19,7 +19,7 @@ use crate::order::ConnectionId;
 use crate::route::{Route, RouteId};
 use crate::session::{Payload, ProtocolError};
 use crate::slot::Slot;
-use crate::time::{Now, Tick};
+use crate::time::Now;
 
 /// What is at a route's edge on a shard, or nothing: most routes have none.
 pub(super) type Edges = Vec<Option<Box<Edge>>>;
@@ -54,13 +54,6 @@ pub(super) struct Gone {
     param: Arc<str>,
     user: Option<Arc<str>>,
     reason: CloseReason,
-}
-
-/// A connection that is read from more slowly.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Slowed {
-    who: Who,
-    until: Tick,
 }
 
 impl Hub {
@@ -277,48 +270,6 @@ impl Hub {
         self.counters.panics += 1;
         let (reason, code) = (CloseReason::Panic, CloseCode::INTERNAL);
         self.fail(now, slot, reason, code, "internal error");
-    }
-
-    /// Reads nothing more from a connection until a moment.
-    pub(super) fn slow_down(&mut self, now: Now, slot: Slot, until: Now) {
-        let until = Tick(until.tick().0.max(now.tick().0) + 1);
-        let who = self.who(slot);
-        let before = self.slowed.get(&slot).filter(|before| before.who == who);
-        if before.is_none() {
-            self.counters.slowed += 1;
-        }
-        // What asks for less does not shorten what something else asked for.
-        let until = before.map_or(until, |before| before.until.max(until));
-        self.slowed.insert(slot, Slowed { who, until });
-        self.slowed_until = self.slowed_until.min(until);
-        self.conns[slot.index()].slowed = true;
-        self.update_interest(slot);
-    }
-
-    /// Reads again from those whose time has come.
-    pub(super) fn read_the_slowed(&mut self, now: Now) {
-        if self.slowed_until > now.tick() {
-            return;
-        }
-        let mut due = Vec::new();
-        self.slowed.retain(|_, slowed| {
-            let waits = slowed.until > now.tick();
-            if !waits {
-                due.push(slowed.who);
-            }
-            waits
-        });
-        let next = self.slowed.values().map(|slowed| slowed.until).min();
-        self.slowed_until = next.unwrap_or(Tick::NEVER);
-        // Who has made least of what it said goes first, or those who make as much as a turn may
-        // would have others wait for ever.
-        due.sort_by_key(|who| self.inflated_until(who.slot));
-        for who in due {
-            if self.present(who).is_some() {
-                self.conns[who.slot.index()].slowed = false;
-                self.update_interest(who.slot);
-            }
-        }
     }
 
     /// A connection is not here any more: what its route's middleware keeps for it can go.

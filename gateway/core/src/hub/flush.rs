@@ -87,6 +87,7 @@ impl Hub {
         self.round.begin(&mut self.pending);
         self.handler_bytes = 0;
         self.deflation.next_round();
+        self.inflating.next_turn();
         if !self.pending.direct.is_empty() {
             let direct = std::mem::take(&mut self.pending.direct);
             self.round.direct = Some(self.chunks.hold(direct, Account::Rooms));

@@ -272,12 +272,8 @@ impl Hub {
             // It still has to wait, and goes on when it is read from again.
             return;
         }
-        let conn = &mut self.conns[slot.index()];
-        self.inbound -= conn.head_bytes();
-        if let Some(mut rest) = conn.head.take() {
-            // Of one whose handler has closed it already only a goodbye is of interest.
-            self.receive(now, slot, &mut rest);
-        }
+        // Of one whose handler has closed it already only a goodbye is of interest.
+        self.go_on(now, slot);
     }
 }
 

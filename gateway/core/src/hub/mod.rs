@@ -12,6 +12,7 @@ mod deflation;
 mod edge;
 mod flush;
 mod hear;
+mod inflation;
 mod join;
 mod moving;
 mod offer;
@@ -26,6 +27,7 @@ mod raw_only;
 mod receive;
 mod rounds;
 mod speak;
+mod waiting;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -60,11 +62,13 @@ use raw_only as adapter;
 use chatting::News;
 use closing::Drain;
 use conn::{Conn, Role, Stage};
-use deflation::{Deflation, Inflation};
-use edge::{Edges, Gone, Slowed};
+use deflation::Deflation;
+use edge::{Edges, Gone};
+use inflation::{Inflating, Inflation};
 use moving::Evacuation;
 use places::Extra;
 use rounds::{Pending, Round};
+use waiting::Slowed;
 
 pub use crate::dispatch::Sequencing;
 pub use flush::Flush;
@@ -174,8 +178,9 @@ pub struct Hub {
     message_bytes_max: Vec<usize>,
     /// By route: what is asked about messages, if anything.
     edges: Edges,
-    /// What deflates and inflates, and what those have cost whose messages it inflated.
+    /// What deflates and inflates, and what those have cost whose messages were inflated.
     deflation: Deflation,
+    inflating: Inflating,
     inflations: BTreeMap<Slot, Inflation>,
     /// What few connections have.
     extras: BTreeMap<Slot, Extra>,
@@ -303,6 +308,7 @@ impl Hub {
             message_bytes_max: message_bytes_max(&config),
             edges: edge::edges(config.routes.iter(), config.shard.unwrap_or_default()),
             deflation: Deflation::new(&config.limits),
+            inflating: Inflating::default(),
             inflations: BTreeMap::new(),
             extras: BTreeMap::new(),
             users: BTreeMap::new(),
@@ -381,6 +387,7 @@ impl Hub {
         let next = next.min(self.messages_due.next());
         let next = next.min(self.evacuation_resumes()).min(self.news_due());
         let next = next.min(self.drain_resumes()).min(self.slowed_until);
+        let next = next.min(self.inflating.resumes());
         (next != Tick::NEVER).then(|| next.start())
     }
 
@@ -569,32 +576,5 @@ impl Hub {
     #[inline]
     fn route(&self, slot: Slot) -> &Route {
         self.config.routes.get(self.conns[slot.index()].route)
-    }
-
-    /// Tells the driver if the readiness that matters has changed.
-    fn update_interest(&mut self, slot: Slot) {
-        let conn = &mut self.conns[slot.index()];
-        let owes = conn.owes();
-        // An echo is never closed for slowness: what it has not taken back, it may not add to.
-        let open_echo = conn.echoes && conn.stage == Stage::Open;
-        let full = open_echo && (owes || self.echoes_paused);
-        // Who is closing publishes nothing any more, but may say goodbye.
-        let waits = conn.stalled || conn.slowed || conn.transit.is_some();
-        let waits = waits && conn.stage != Stage::Closing;
-        let (read, write) = (!conn.ended && !full && !waits, owes);
-        if (read, write) != (conn.reads, conn.writes) {
-            if read != conn.reads {
-                // The time in which it is not read from is not its own.
-                conn.session.begin_anew();
-            }
-            let goes_on = read && !conn.reads && conn.head.is_some();
-            (conn.reads, conn.writes) = (read, write);
-            self.effects.push_back(Effect::Interest { slot, read, write });
-            if goes_on {
-                // What it said before it had to wait comes before what is read.
-                let who = self.who(slot);
-                self.seated.push_back(who);
-            }
-        }
     }
 }

@@ -197,7 +197,8 @@ impl Hub {
             room: None,
             encoding: Encoding::default(),
             agreement: self.conns[slot.index()].agreement,
-            window: self.inflations.remove(&slot).map(|inflation| inflation.window),
+            window: None,
+            unread: None,
             since: None,
             pin: None,
             response: None,
@@ -212,6 +213,7 @@ impl Hub {
         };
         self.freeze_place(slot, &mut frozen);
         self.freeze_extra(slot, &mut frozen);
+        self.freeze_inflation(slot, &mut frozen);
         if self.conns[slot.index()].owes() {
             self.tell_missed(slot, usize::MAX);
         }
@@ -307,9 +309,7 @@ impl Hub {
         self.deadlines.set(slot, until);
         self.know_author(author, slot);
         self.agree(slot, frozen.agreement);
-        if let Some(window) = frozen.window {
-            self.inflations.entry(slot).or_default().window = window;
-        }
+        self.thaw_inflation(slot, frozen.window, frozen.unread);
         if let Some(name) = frozen.name {
             let guest = reborn && *name == *Self::guest(frozen.author);
             self.names.insert(slot, if guest { Self::guest(author) } else { name });

@@ -79,6 +79,13 @@ impl Hub {
         self.inbound += rest.capacity();
     }
 
+    /// Takes what had to wait, or nothing.
+    pub(super) fn take_what_waited(&mut self, slot: Slot) -> Vec<u8> {
+        let conn = &mut self.conns[slot.index()];
+        self.inbound -= conn.head_bytes();
+        conn.head.take().map_or_else(Vec::new, |rest| *rest)
+    }
+
     /// Frames that came before the room is heard wait with the request.
     fn receive_rest(&mut self, now: Now, slot: Slot, bytes: &[u8]) {
         self.receive_later(slot, bytes);
@@ -214,7 +221,7 @@ impl Hub {
     #[inline(always)]
     fn receive_frames(&mut self, now: Now, slot: Slot, mut bytes: &mut [u8]) {
         let rules = self.rules(slot);
-        if self.conns[slot.index()].agreement.is_some() && self.must_wait_to_inflate(slot) {
+        if self.conns[slot.index()].agreement.is_some() && self.must_wait_before(slot) {
             return self.put_off(now, slot, bytes);
         }
         // The session is eight bytes: it leaves its place while the hub is changed by its inputs.
@@ -229,11 +236,11 @@ impl Hub {
                     }
                 }
                 Ok(Some(Input::Deflated { kind, payload })) => {
-                    let deflated = payload.as_slice();
-                    if let Err(stop) = self.message_deflated(now, slot, kind, deflated) {
-                        break Some(Err(stop));
-                    }
-                    waits = self.must_wait_to_inflate(slot) && !bytes.is_empty();
+                    let heard = match self.message_deflated(now, slot, kind, payload) {
+                        Ok(heard) => heard,
+                        Err(stop) => break Some(Err(stop)),
+                    };
+                    waits = !heard || self.must_wait_to_inflate(slot) && !bytes.is_empty();
                     if waits {
                         break None;
                     }
@@ -283,7 +290,7 @@ impl Hub {
 
     /// Nothing more is taken from a connection; `rest` came behind what it said last.
     #[cold]
-    fn stop(&mut self, now: Now, slot: Slot, stop: Stop, rest: &mut [u8]) {
+    pub(super) fn stop(&mut self, now: Now, slot: Slot, stop: Stop, rest: &mut [u8]) {
         match stop {
             Stop::Protocol(error) => {
                 let code = error.code();
