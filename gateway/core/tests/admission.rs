@@ -42,6 +42,29 @@ fn chatter(world: &mut World) -> Slot {
 }
 
 #[test]
+fn no_head_is_answered_with_a_body() {
+    let mut world = World::new();
+    let head = |path: &str, more: &str| format!("HEAD {path} HTTP/1.1\r\nHost: a\r\n{more}\r\n");
+    let endless = "x".repeat(9 << 10);
+    for (asked, status) in [
+        (head("/ws/lobby", ""), 405),
+        (head("/", ""), 404),
+        (head("/nowhere", ""), 404),
+        (head("/ws/lobby", "Host: b\r\n"), 400),
+        (format!("HEAD /{endless}"), 431),
+    ] {
+        let (_, got) = answer(&mut world, asked.as_bytes());
+        assert!(got.starts_with(&format!("HTTP/1.1 {status} ")), "{asked}: {got}");
+        let (lines, body) = got.split_once("\r\n\r\n").expect("a head ends");
+        assert_eq!(body, "", "{asked}");
+        let len = lines.lines().find_map(|line| line.strip_prefix("Content-Length: "));
+        assert!(len.is_some_and(|len| len != "0"), "what a GET would hear has a length: {lines}");
+    }
+    let (_, got) = answer(&mut world, b"POST /ws/lobby HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(got.ends_with("only GET opens a WebSocket connection\n"), "{got}");
+}
+
+#[test]
 fn a_token_opens_the_door_wherever_it_is_shown() {
     let mut world = World::new();
     let subprotocol = format!("Sec-WebSocket-Protocol: weir.raw, bearer.{TOKEN}\r\n");

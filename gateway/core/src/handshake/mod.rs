@@ -35,6 +35,12 @@ pub fn head_end(bytes: &[u8], from: usize) -> Option<usize> {
     })
 }
 
+/// Whether a request, of which this is the beginning, asks for an answer without a body.
+#[must_use]
+pub fn asks_for_head(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"HEAD ")
+}
+
 /// Whether a token may have this byte: RFC 9110 §5.6.2, and RFC 6455 §4.1, 10 names the same.
 pub(crate) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)

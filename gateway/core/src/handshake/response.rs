@@ -257,13 +257,21 @@ impl Refusal {
 
     /// The same; who may come back is asked to in `retry_secs` seconds.
     pub fn write_response_after(&self, retry_secs: u32, out: &mut Vec<u8>) {
+        self.write_head_after(retry_secs, out);
+        out.extend_from_slice(self.why.as_bytes());
+        out.push(b'\n');
+    }
+
+    /// The same without its body, whose length is said: RFC 9110 §9.3.2 has no HEAD be answered
+    /// with one.
+    pub fn write_head_after(&self, retry_secs: u32, out: &mut Vec<u8>) {
         let status = self.status as u16;
         let line = format!("{status} {}", self.status.reason());
         let headers = match self.asks_to_return() {
             true => &*format!("Retry-After: {retry_secs}\r\n"),
             false => self.status.headers(),
         };
-        write_response(out, &line, TEXT, headers, &[&self.why, "\n"]);
+        write_head(out, &line, TEXT, headers, self.why.len() + 1);
     }
 }
 
@@ -282,15 +290,16 @@ impl Page {
         // Who upgrades the node is not to see the page of before, nor in a frame of others.
         let headers = "Cache-Control: no-cache\r\nX-Content-Type-Options: nosniff\r\n\
                        Content-Security-Policy: frame-ancestors 'none'\r\n";
-        write_response(out, "200 OK", self.media_type, headers, &[self.body]);
+        write_head(out, "200 OK", self.media_type, headers, self.body.len());
+        out.extend_from_slice(self.body.as_bytes());
     }
 }
 
 /// The media type of refusals.
 const TEXT: &str = "text/plain; charset=utf-8";
 
-fn write_response(out: &mut Vec<u8>, status: &str, media_type: &str, headers: &str, body: &[&str]) {
-    let len = body.iter().map(|part| part.len()).sum::<usize>();
+/// Everything up to the body, which has `len` bytes.
+fn write_head(out: &mut Vec<u8>, status: &str, media_type: &str, headers: &str, len: usize) {
     let head = format!(
         "HTTP/1.1 {status}\r\n\
          Connection: close\r\n\
@@ -299,9 +308,6 @@ fn write_response(out: &mut Vec<u8>, status: &str, media_type: &str, headers: &s
          {headers}\r\n"
     );
     out.extend_from_slice(head.as_bytes());
-    for part in body {
-        out.extend_from_slice(part.as_bytes());
-    }
 }
 
 #[cfg(test)]
@@ -379,6 +385,17 @@ mod tests {
         assert_eq!(Refusal::full().status as u16, 503);
         assert_eq!(Refusal::too_many().status as u16, 429);
         assert_eq!(Refusal::too_large().status as u16, 431);
+    }
+
+    #[test]
+    fn the_head_of_a_refusal_is_all_but_its_body() {
+        let refusal = Refusal::full();
+        let (mut head, mut whole) = (Vec::new(), Vec::new());
+        refusal.write_head_after(7, &mut head);
+        refusal.write_response_after(7, &mut whole);
+        let body = format!("{}\n", refusal.why());
+        assert_eq!(whole, [&head, body.as_bytes()].concat());
+        assert!(head.ends_with(b"Retry-After: 7\r\n\r\n"));
     }
 
     #[test]

@@ -67,7 +67,10 @@ impl Hub {
                     self.refuse(now, slot, &Refusal::full().of(Hit::InboundBytes));
                 }
             }
-            Some(_) | None => self.refuse(now, slot, &Refusal::too_large()),
+            Some(_) | None => {
+                let bodiless = handshake::asks_for_head(came);
+                self.refuse_request(now, slot, &Refusal::too_large(), bodiless);
+            }
         }
     }
 
@@ -106,7 +109,9 @@ impl Hub {
             Ok(Answer::Upgrade { accepted, token }) => {
                 self.accept_request(now, slot, accepted, token);
             }
-            Err(refusal) => self.refuse(now, slot, &refusal),
+            Err(refusal) => {
+                self.refuse_request(now, slot, &refusal, handshake::asks_for_head(head));
+            }
         }
     }
 
@@ -204,9 +209,19 @@ impl Hub {
 
     /// Answers with an HTTP error, after which nothing else is said.
     pub(super) fn refuse(&mut self, now: Now, slot: Slot, refusal: &Refusal) {
+        let conn = &self.conns[slot.index()];
+        let begun = conn.head.as_ref().filter(|_| conn.stage == Stage::Upgrading);
+        let bodiless = begun.is_some_and(|begun| handshake::asks_for_head(begun));
+        self.refuse_request(now, slot, refusal, bodiless);
+    }
+
+    fn refuse_request(&mut self, now: Now, slot: Slot, refusal: &Refusal, bodiless: bool) {
         refusal.hit().into_iter().for_each(|hit| self.counters.hit(hit));
         let retry_secs = if refusal.asks_to_return() { self.hints.secs() } else { 0 };
-        self.direct_raw(slot, |out| refusal.write_response_after(retry_secs, out));
+        self.direct_raw(slot, |out| match bodiless {
+            true => refusal.write_head_after(retry_secs, out),
+            false => refusal.write_response_after(retry_secs, out),
+        });
         self.finish_answer(now, slot, refusal.status as u16);
     }
 
