@@ -12,7 +12,6 @@ use gateway_core::event::Event;
 use gateway_core::id::ShardId;
 use gateway_core::middleware::{Context, Message, Middleware, Next, Verdict};
 use gateway_core::route::RouteConfig;
-use gateway_core::slot::Slot;
 
 use deflating::*;
 use nodes::Node;
