@@ -48,7 +48,7 @@ fn no_head_is_answered_with_a_body() {
     let endless = "x".repeat(9 << 10);
     for (asked, status) in [
         (head("/ws/lobby", ""), 405),
-        (head("/", ""), 404),
+        (head("/", ""), 405),
         (head("/nowhere", ""), 404),
         (head("/ws/lobby", "Host: b\r\n"), 400),
         (format!("HEAD /{endless}"), 431),
