@@ -193,7 +193,7 @@ fn a_turn_inflates_no_more_than_its_bound_whoever_sends_it() {
     let mut world = World::with_limits(|limits| limits.inflated_turn_bytes_max = 100_000);
     let authors = [(); 10].map(|()| join(&mut world, "/ws/a", OFFER).0);
     let hears = world.connect("/ws/a");
-    let frame = masked(0xc1, &deflated(&words(24_000)));
+    let frame = masked(0xc1, &deflated(&words(20_000)));
     for author in authors {
         world.raw(author, &frame);
     }

@@ -144,9 +144,8 @@ fn whatever_comes_in_slices_is_heard_as_it_was_said_however_it_is_cut() {
             assert_eq!(heard[3].1, b"next");
             assert_eq!(world.hub.inbound_bytes(), 0);
         }
-        world.pass_secs(60);
-        world.raw(echo, &masked(0x8a, b""));
-        world.wire(echo).got.clear();
+        // So that its rate allows the next ones.
+        world.pass_secs(10);
     }
 }
 
@@ -254,8 +253,10 @@ fn those_who_make_as_much_as_each_other_have_slices_by_turns() {
         ended.extend((0..told.iter().sum()).map(|_| turns));
     }
     let slices = message.len().div_ceil(CAME_BYTES) - 1;
-    assert_eq!(turns, 3 * slices);
-    assert_eq!(ended, [turns - 2, turns - 1, turns], "none before the others are nearly done");
+    // The last ones are short, and may share a turn.
+    assert!((3 * slices - 2..=3 * slices).contains(&turns), "{turns} turns");
+    assert_eq!(ended.len(), 3);
+    assert!(ended[0] + 2 >= turns, "none before the others are nearly done: {ended:?}");
 }
 
 #[test]
@@ -291,8 +292,7 @@ fn whoever_goes_while_its_message_is_in_work_leaves_nothing() {
         world.end(ended);
         assert_eq!(world.wire(ended).released, Some(CloseReason::Ended));
         world.assert_empty();
-        turns(&mut world);
-        assert_eq!(world.hub.poll_timeout(), None);
+        assert!(turns(&mut world) <= 1, "nobody has a turn any more");
     }
 }
 

@@ -136,7 +136,7 @@ impl Hub {
     pub(super) fn forget_agreement(&mut self, slot: Slot, agreement: Option<Agreement>) {
         let Some(agreement) = agreement else { return };
         self.deflation.forget_window(agreement);
-        self.forget_work(slot);
+        drop(self.take_work(slot));
         self.inflations.remove(&slot);
     }
 
