@@ -150,6 +150,8 @@ pub(crate) enum Action {
     Leave(String),
     Publish(String, Kind, Vec<u8>),
     Close(CloseCode, Cow<'static, str>),
+    /// So many rooms were one too many.
+    TooManyRooms(u64),
 }
 
 /// What a handler may still want done.
@@ -170,6 +172,8 @@ pub struct Client<'a> {
     allowance: Allowance,
     /// The rooms that it will be in, once somebody has asked.
     joined: Option<BTreeSet<String>>,
+    /// How often it was to be in more rooms than it may be.
+    too_many_rooms: u64,
     actions: Vec<Action>,
 }
 
@@ -181,10 +185,14 @@ pub(crate) trait Rooms: fmt::Debug {
 
 impl<'a> Client<'a> {
     pub(crate) fn new(about: Context<'a>, rooms: &'a dyn Rooms, allowance: Allowance) -> Self {
-        Self { about, rooms, allowance, joined: None, actions: Vec::new() }
+        let (joined, too_many_rooms, actions) = (None, 0, Vec::new());
+        Self { about, rooms, allowance, joined, too_many_rooms, actions }
     }
 
-    pub(crate) fn into_actions(self) -> Vec<Action> {
+    pub(crate) fn into_actions(mut self) -> Vec<Action> {
+        if self.too_many_rooms > 0 {
+            self.actions.push(Action::TooManyRooms(self.too_many_rooms));
+        }
         self.actions
     }
 
@@ -246,6 +254,7 @@ impl<'a> Client<'a> {
         let joined = self.joined();
         if !joined.contains(&room) {
             if joined.len() >= rooms_max {
+                self.too_many_rooms += 1;
                 return Err(Refused::TooManyRooms);
             }
             joined.insert(room.clone());

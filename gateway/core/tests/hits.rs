@@ -8,8 +8,9 @@ use std::sync::Arc;
 use elsewhere::{NOW, Shard};
 use gateway_core::envelope::RoomName;
 use gateway_core::event::Event;
+use gateway_core::handler::Callbacks;
 use gateway_core::hit::Hit;
-use gateway_core::hub::{Hub, MemberPolicy};
+use gateway_core::hub::{Config, Hub, MemberPolicy};
 use gateway_core::limits::Limits;
 use gateway_core::middleware::RateLimit;
 use gateway_core::order::{Order, To};
@@ -252,6 +253,28 @@ fn a_room_beyond_those_it_may_be_in_is_counted_for_each_try() {
     }
     world.settle();
     assert_eq!(hits(&world.hub), [("rooms", 2)]);
+}
+
+#[test]
+fn rooms_that_a_handler_asks_for_beyond_them_are_counted_too() {
+    let asks = Callbacks::new().message(|client, message| {
+        for name in message.text().unwrap_or_default().split(' ') {
+            // What it is refused is what is counted.
+            _ = client.join(name);
+        }
+    });
+    let mut routes = Routes::builtin();
+    routes.push(RouteConfig::handled("/app/{room}", "app", asks));
+    let routes = Arc::new(Routes::new(&routes).expect("the table makes sense"));
+    let mut limits = Limits::default();
+    limits.rooms_max = 2;
+    let mut world = World::new();
+    world.hub = Hub::new(Config { routes, limits, ..Config::default() });
+    let ann = world.connect("/app/x");
+    world.say(ann, "a b b c d");
+    world.say(ann, "a c");
+    world.settle();
+    assert_eq!(hits(&world.hub), [("rooms", 3)]);
 }
 
 #[test]

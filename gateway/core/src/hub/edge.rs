@@ -13,6 +13,7 @@ use crate::close::CloseCode;
 use crate::event::CloseReason;
 use crate::frame;
 use crate::handler::{Action, Allowance, Client, Rooms};
+use crate::hit::Hit;
 use crate::id::{Author, ShardId};
 use crate::middleware::{Context, Edge, Message, Verdict};
 use crate::order::ConnectionId;
@@ -241,6 +242,7 @@ impl Hub {
                     let payload = Payload::Assembled(bytes);
                     self.publish_in(now, author, Some(slot), (namespace, &room), kind, payload);
                 }
+                Action::TooManyRooms(times) => self.counters.hits[Hit::Rooms.index()] += times,
                 _ if !open => {}
                 Action::Send(kind, bytes) => {
                     self.say_to(now, slot, kind, Payload::Assembled(bytes));
@@ -315,7 +317,7 @@ impl Action {
             Self::Send(_, bytes) | Self::Publish(_, _, bytes) => {
                 bytes.len() + crate::handler::SAID_COST_BYTES
             }
-            Self::Join(_) | Self::Leave(_) | Self::Close(..) => 0,
+            Self::Join(_) | Self::Leave(_) | Self::Close(..) | Self::TooManyRooms(_) => 0,
         }
     }
 }
