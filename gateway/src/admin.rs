@@ -9,8 +9,10 @@ mod http;
 mod key;
 mod metrics;
 mod patience;
+mod places;
 mod probes;
 mod readiness;
+mod reserve;
 pub mod stats;
 pub mod watch;
 
@@ -26,15 +28,17 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 use tracing::warn;
 
+use self::reserve::Reserve;
 use crate::net::listen::{self, Options};
 
 pub use self::key::{AdminKey, KeyError};
 pub use self::probes::{ProbeError, Probes, Value};
 pub use self::readiness::{Readiness, Standing};
 
-/// Descriptors that the admin listener may have open: connections, refusals under way, and five
-/// for the listener and its runtime. Whoever divides the process's descriptors keeps them free.
-pub const DESCRIPTORS_MAX: u64 = (http::CONNECTIONS_MAX + http::REFUSALS_MAX + 5) as u64;
+/// Descriptors that the admin listener may have open: connections and one that waits for a place,
+/// what is kept back, and six for the listener and its runtime. Whoever divides the process's
+/// descriptors keeps them free.
+pub const DESCRIPTORS_MAX: u64 = (places::CONNECTIONS_MAX + reserve::KEPT_MAX + 7) as u64;
 
 /// Connections that wait in the kernel: few come, and more waiting would only wait longer.
 const BACKLOG: i32 = 64;
@@ -106,6 +110,7 @@ impl Admin {
             .enable_all()
             .build()
             .map_err(AdminError::Thread)?;
+        let reserve = Reserve::of(&listener).map_err(AdminError::Thread)?;
         let listener = {
             let _context = runtime.enter();
             tokio::net::TcpListener::from_std(listener).map_err(AdminError::Thread)?
@@ -116,7 +121,7 @@ impl Admin {
             .name("weir-admin".to_owned())
             .spawn(move || {
                 let _ending = ending;
-                http::serve(&runtime, listener, config, stopped);
+                http::serve(&runtime, listener, reserve, config, stopped);
             })
             .map_err(AdminError::Thread)?;
         Ok(Self { addr, thread: Some(Thread { stop, ended: Mutex::new(ended), handle }) })

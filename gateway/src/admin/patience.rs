@@ -22,6 +22,20 @@ pub(super) const BODY_MAX: Duration = Duration::from_secs(5);
 /// as long as Prometheus usually lets pass between scrapes.
 pub(super) const IDLE_MAX: Duration = Duration::from_secs(30);
 
+/// What one who has just come has for its request before it may be cut for others.
+const GRACE: Duration = Duration::from_millis(250);
+
+/// What a client makes of its place: who makes less is less.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Use {
+    /// It was to send a request, until then, and has not.
+    Nothing(Instant),
+    /// It was answered, and may ask again until then.
+    Idle(Instant),
+    /// It has just come, and is to send a request until then.
+    New(Instant),
+}
+
 /// The time at which a connection is cut unless it moves on. Its holders share it, on one thread.
 #[derive(Clone, Debug)]
 pub(super) struct Patience(Rc<Cell<(Stage, Instant)>>);
@@ -50,6 +64,19 @@ impl Patience {
     /// The request was answered; the client may take the answer and ask again.
     pub(super) fn answered(&self) {
         self.0.set((Stage::Idle, Instant::now() + IDLE_MAX));
+    }
+
+    /// What its client makes of it now; none if it is being answered.
+    pub(super) fn use_made(&self) -> Option<Use> {
+        let (stage, until) = self.0.get();
+        let came = until.checked_sub(HEAD_MAX);
+        let is_new = came.is_some_and(|came| came.elapsed() < GRACE);
+        match stage {
+            Stage::Head if is_new => Some(Use::New(until)),
+            Stage::Head => Some(Use::Nothing(until)),
+            Stage::Asked => None,
+            Stage::Idle => Some(Use::Idle(until)),
+        }
     }
 
     /// Bytes came: if none were due, they begin a request.
@@ -150,6 +177,21 @@ mod tests {
         patience.answered();
         patience.heard();
         assert_eq!(left(&patience).await, HEAD_MAX, "an idle client began to ask");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_asks_makes_more_of_its_place_than_who_does_not() {
+        let (silent, asks) = (Patience::new(), Patience::new());
+        asks.asked();
+        assert_eq!(asks.use_made(), None);
+        asks.answered();
+        assert!(asks.use_made() < silent.use_made(), "who has just come has a moment");
+        sleep(GRACE).await;
+        assert!(silent.use_made() < asks.use_made());
+        let later = Patience::new();
+        later.asked();
+        later.answered();
+        assert!(asks.use_made() < later.use_made(), "who was answered longer ago");
     }
 
     #[tokio::test(start_paused = true)]

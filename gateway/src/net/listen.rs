@@ -132,7 +132,7 @@ impl Gate {
 
 /// What a failed accept means for the next one.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     /// Nobody waits.
     Empty,
     /// This client is gone already; the next may be there.
@@ -145,7 +145,7 @@ pub(super) enum Refusal {
 
 /// Sorts an accept's error. What is unknown pauses, so that it can neither spin nor end the
 /// gateway: among it are EMFILE, ENFILE, ENOBUFS and their relatives on other systems.
-pub(super) fn refusal(error: &io::Error) -> Refusal {
+pub(crate) fn refusal(error: &io::Error) -> Refusal {
     use io::ErrorKind as Kind;
     let kind = error.kind();
     if kind == Kind::WouldBlock {
