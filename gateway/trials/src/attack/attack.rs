@@ -82,6 +82,11 @@ middleware = ["rate-limit"]
 rate_limit = { per_sec = 20, burst = 40, debt_secs = 1 }
 
 [[route]]
+path = "/kept/{room}"
+namespace = "kept"
+compression = "takeover"
+
+[[route]]
 path = "/logged/{room}"
 namespace = "logged"
 middleware = ["log", "metrics"]

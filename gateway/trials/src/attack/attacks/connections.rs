@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::super::attack::{Attack, COMMON, PLAIN, Setting};
+use super::super::metrics::Metrics;
 use super::super::outcome::{Outcome, Seen};
 use super::super::target::Target;
 use super::super::wire::{SOON, Wire, header_of};
@@ -13,7 +14,7 @@ use super::super::wire::{SOON, Wire, header_of};
 /// Where a flood from one source comes from: nobody else is there.
 const FLOODER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 66, 0, 1));
 
-pub(super) const ATTACKS: [Attack; 6] = [
+pub(super) const ATTACKS: [Attack; 7] = [
     Attack {
         name: "subscription-flood",
         about: "100,000 rooms that nobody stays in: what is kept of each is kept for ever.",
@@ -21,6 +22,20 @@ pub(super) const ATTACKS: [Attack; 6] = [
         outcomes: &[Outcome::Served],
         setting: Setting { phase: Duration::from_secs(26), ..PLAIN },
         run: |target| Box::pin(subscriptions(target)),
+        ..COMMON
+    },
+    Attack {
+        name: "homes-behind",
+        about: "Crowds enter rooms of other shards faster than these answer: all would wait.",
+        pace: "400 connections at once, four times a second, two for each of 200 new rooms",
+        limits: &["commands_waiting"],
+        outcomes: &[Outcome::Status(503), Outcome::Served],
+        setting: Setting {
+            limits: "commands_waiting_max = 1",
+            flags: &["--shards", "2", "--ring", "2"],
+            ..PLAIN
+        },
+        run: |target| Box::pin(homes_behind(target)),
         ..COMMON
     },
     Attack {
@@ -139,6 +154,39 @@ async fn reconnects(target: Target) -> Result<Seen> {
     Ok(seen)
 }
 
+async fn homes_behind(target: Target) -> Result<Seen> {
+    let (mut seen, mut crowds) = (Seen::default(), 0);
+    let mut waits = std::collections::BTreeSet::new();
+    while target.goes_on() {
+        let next = tokio::time::Instant::now() + Duration::from_millis(250);
+        let mut wires = Vec::new();
+        for number in 0..400 {
+            let source = IpAddr::V4(Ipv4Addr::new(127, 9, 2, 1 + (number % 64) as u8));
+            let Ok(mut wire) = Wire::connect_from(source, target.addr, None).await else {
+                seen.add(Outcome::Cut);
+                continue;
+            };
+            let path = format!("/ws/crowd-{crowds}-{}", number / 2);
+            wire.push(&super::super::frames::request(&path, "")).await;
+            wires.push(wire);
+        }
+        for wire in &mut wires {
+            let outcome = match wire.word(SOON).await {
+                Some(super::super::wire::Word::Head(head)) => {
+                    refused(&head, "commands_waiting", &mut waits, &mut seen)
+                }
+                _ => Outcome::Cut,
+            };
+            seen.add(outcome);
+        }
+        crowds += 1;
+        Target::release(wires).await;
+        tokio::time::sleep_until(next.min(target.until)).await;
+    }
+    seen.notes.push(format!("{crowds} crowds; Retry-After had {} values", waits.len()));
+    Ok(seen)
+}
+
 async fn source_many(target: Target) -> Result<Seen> {
     let (mut seen, mut held, mut pace) = (Seen::default(), Vec::new(), target.pace(400));
     while let Some(due) = pace.due().await {
@@ -206,7 +254,7 @@ async fn places_taken(target: Target) -> Result<Seen> {
     for (wire, _) in held.iter_mut().filter(|(_, asked)| *asked) {
         match wire.word(SOON).await {
             Some(super::super::wire::Word::Head(head)) => {
-                let outcome = refused(&head, &mut waits, &mut seen);
+                let outcome = refused(&head, "connections", &mut waits, &mut seen);
                 seen.add(outcome);
             }
             _ => seen.add(Outcome::Cut),
@@ -220,8 +268,13 @@ async fn places_taken(target: Target) -> Result<Seen> {
     Ok(seen)
 }
 
-/// What an answer means; one that refuses says when to come back.
-fn refused(head: &str, waits: &mut std::collections::BTreeSet<u64>, seen: &mut Seen) -> Outcome {
+/// What an answer means; one that refuses says when to come back, and is counted as `limit`.
+fn refused(
+    head: &str,
+    limit: &'static str,
+    waits: &mut std::collections::BTreeSet<u64>,
+    seen: &mut Seen,
+) -> Outcome {
     if head.starts_with("HTTP/1.1 101 ") {
         return Outcome::Served;
     }
@@ -232,7 +285,7 @@ fn refused(head: &str, waits: &mut std::collections::BTreeSet<u64>, seen: &mut S
         Some(secs) => _ = waits.insert(secs),
         None => seen.wrong("a 503 does not say when to come back".to_owned()),
     }
-    seen.owe("connections");
+    seen.owe(limit);
     Outcome::Status(503)
 }
 
@@ -253,9 +306,24 @@ async fn descriptors(target: Target) -> Result<Seen> {
     }
     if seen.count(Outcome::Waits) > 0 {
         seen.owe("descriptors");
+        if !is_told(target).await {
+            seen.wrong("metrics do not tell that descriptors are short while they are".to_owned());
+        }
     }
     Target::release(held).await;
     Ok(seen)
+}
+
+/// Whether operators can look, and see what is short: shards tell their numbers now and then.
+async fn is_told(target: Target) -> bool {
+    for _ in 0..20 {
+        match Metrics::read(target.admin) {
+            Ok(metrics) if metrics.hits("descriptors") > 0 => return true,
+            Ok(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            Err(_) => return false,
+        }
+    }
+    false
 }
 
 #[cfg(test)]
@@ -266,11 +334,11 @@ mod tests {
     fn a_refusal_without_a_time_to_come_back_is_wrong() {
         let (mut waits, mut seen) = (std::collections::BTreeSet::new(), Seen::default());
         let good = "HTTP/1.1 503 x\r\nRetry-After: 7\r\n\r\n";
-        assert_eq!(refused(good, &mut waits, &mut seen), Outcome::Status(503));
+        assert_eq!(refused(good, "connections", &mut waits, &mut seen), Outcome::Status(503));
         assert!(seen.wrongs.is_empty() && waits.contains(&7));
-        refused("HTTP/1.1 503 x\r\n\r\n", &mut waits, &mut seen);
+        refused("HTTP/1.1 503 x\r\n\r\n", "connections", &mut waits, &mut seen);
         assert_eq!(seen.wrongs.len(), 1);
-        let served = refused("HTTP/1.1 101 x\r\n\r\n", &mut waits, &mut seen);
+        let served = refused("HTTP/1.1 101 x\r\n\r\n", "connections", &mut waits, &mut seen);
         assert_eq!((served, seen.due["connections"]), (Outcome::Served, 2));
     }
 }

@@ -11,7 +11,7 @@ use super::super::outcome::{Outcome, Seen};
 use super::super::target::Target;
 use super::super::wire::{DEFLATE, SOON, Wire, header_of};
 
-pub(super) const ATTACKS: [Attack; 3] = [
+pub(super) const ATTACKS: [Attack; 4] = [
     Attack {
         name: "deflate-bomb",
         about: "A mebibyte on the wire that is a gibibyte of zeros: memory and time for nothing.",
@@ -39,6 +39,17 @@ pub(super) const ATTACKS: [Attack; 3] = [
         ..COMMON
     },
     Attack {
+        name: "deflate-rate",
+        about: "Messages that are allowed, a hundredth as long on the wire: time for nothing.",
+        pace: "20 connections a second, each 2.5 MiB in 40 messages at once; 1 MiB a second is due",
+        limits: &["inflate_rate"],
+        outcomes: &[Outcome::Served],
+        growth_max: Some(8 << 20),
+        setting: Setting { limits: "inflated_bytes_per_sec = \"1MiB\"", ..PLAIN },
+        run: |target| Box::pin(rate(target)),
+        ..COMMON
+    },
+    Attack {
         name: "deflate-malformed",
         about: "Compressed messages that are no deflate, and bits where they may not be.",
         pace: "200 connections a second, one case each",
@@ -56,9 +67,9 @@ fn bomb(mebibytes: usize) -> Vec<u8> {
 }
 
 /// Opens with compression, or notes why not.
-async fn open(target: Target, seen: &mut Seen) -> Option<Wire> {
+async fn open(target: Target, path: &str, seen: &mut Seen) -> Option<Wire> {
     let mut wire = Wire::connect(target.addr).await.ok()?;
-    wire.push(&super::super::frames::request("/ws/attack", DEFLATE)).await;
+    wire.push(&super::super::frames::request(path, DEFLATE)).await;
     match wire.answer().await {
         Ok(head) if header_of(&head, "Sec-WebSocket-Extensions").is_some() => Some(wire),
         Ok(_) => {
@@ -81,7 +92,9 @@ async fn bombs(target: Target, per_sec: u32, mebibytes: usize) -> Result<Seen> {
             let bomb = Arc::clone(&bomb);
             async move {
                 let mut seen = Seen::default();
-                let Some(mut wire) = open(target, &mut seen).await else { return seen };
+                let Some(mut wire) = open(target, "/ws/attack", &mut seen).await else {
+                    return seen;
+                };
                 wire.push(&bomb).await;
                 let outcome = wire.outcome(SOON).await;
                 seen.check("a bomb", outcome, Outcome::Closed(1009));
@@ -94,6 +107,26 @@ async fn bombs(target: Target, per_sec: u32, mebibytes: usize) -> Result<Seen> {
         .await;
     seen.notes.push(format!("each bomb is {wired} bytes for {mebibytes} MiB"));
     Ok(seen)
+}
+
+async fn rate(target: Target) -> Result<Seen> {
+    let zeros = frame(FIN | RSV1 | BINARY, &deflated(&vec![0; 64 << 10]));
+    let burst = Arc::<[u8]>::from(zeros.repeat(40));
+    let seen = target.storm(20, |number| {
+        let burst = Arc::clone(&burst);
+        async move {
+            let mut seen = Seen::default();
+            // Nobody else is there to hear it.
+            let path = format!("/ws/alone-{number}");
+            let Some(mut wire) = open(target, &path, &mut seen).await else { return seen };
+            wire.push(&burst).await;
+            // It is read from more slowly; what is behind is heard all the same.
+            seen.check("a burst", wire.is_served().await, Outcome::Served);
+            seen.owe("inflate_rate");
+            seen
+        }
+    });
+    Ok(seen.await)
 }
 
 async fn malformed(target: Target) -> Result<Seen> {
@@ -125,7 +158,7 @@ async fn malformed(target: Target) -> Result<Seen> {
         let cases = Arc::clone(&cases);
         async move {
             let mut seen = Seen::default();
-            let Some(mut wire) = open(target, &mut seen).await else { return seen };
+            let Some(mut wire) = open(target, "/ws/attack", &mut seen).await else { return seen };
             let (what, bytes, code) = &cases[number as usize % cases.len()];
             wire.push(bytes).await;
             let outcome = wire.outcome(SOON).await;

@@ -141,12 +141,17 @@ async fn fragments_beyond(target: Target) -> Result<Seen> {
             }) else {
                 continue;
             };
-            if open.push(&some).await && open.outcome(Duration::ZERO).await == Outcome::Served {
+            let taken = open.push(&some).await;
+            let patience = if taken { Duration::ZERO } else { SOON };
+            let outcome = open.outcome(patience).await;
+            if taken && outcome == Outcome::Served {
                 wire = Some(open);
                 continue;
             }
-            seen.add(Outcome::Closed(1009));
-            seen.owe("message_bytes");
+            seen.check("a message beyond the bound", outcome, Outcome::Closed(1009));
+            if outcome == Outcome::Closed(1009) {
+                seen.owe("message_bytes");
+            }
         }
     }
     Ok(seen)

@@ -84,20 +84,14 @@ async fn header_endless(target: Target) -> Result<Seen> {
         while pieces < 64 && wire.push(&[b'a'; 1024]).await {
             pieces += 1;
         }
-        answered(&mut seen, wire.outcome(SOON).await);
+        let outcome = wire.outcome(SOON).await;
+        seen.check("a request without an end", outcome, Outcome::Status(431));
+        if outcome == Outcome::Status(431) {
+            seen.owe("handshake_bytes");
+        }
         seen
     });
     Ok(seen.await)
-}
-
-/// Notes how a request that is too long ended.
-fn answered(seen: &mut Seen, outcome: Outcome) {
-    // The answer to who still sends may be lost to a reset; it is counted all the same.
-    let known = matches!(outcome, Outcome::Status(431) | Outcome::Cut);
-    seen.add(if known { Outcome::Status(431) } else { outcome });
-    if known {
-        seen.owe("handshake_bytes");
-    }
 }
 
 async fn header_bytewise(target: Target) -> Result<Seen> {

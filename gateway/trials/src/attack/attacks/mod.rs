@@ -1,5 +1,6 @@
 //! All attacks, by what they are aimed at.
 
+mod closing;
 mod connections;
 mod credentials;
 mod deflate;
@@ -9,14 +10,16 @@ mod handshake;
 mod names;
 mod operators;
 mod owing;
+mod proxies;
 mod requests;
 mod slow;
+mod windows;
 
 use super::attack::Attack;
 
 /// Every attack, in the order in which they are played.
 pub(super) fn all() -> Vec<Attack> {
-    let parts: [&[Attack]; 11] = [
+    let parts: [&[Attack]; 14] = [
         &handshake::ATTACKS,
         &requests::ATTACKS,
         &names::ATTACKS,
@@ -24,9 +27,12 @@ pub(super) fn all() -> Vec<Attack> {
         &frames::ATTACKS,
         &floods::ATTACKS,
         &deflate::ATTACKS,
+        &windows::ATTACKS,
         &slow::ATTACKS,
+        &closing::ATTACKS,
         &owing::ATTACKS,
         &connections::ATTACKS,
+        &proxies::ATTACKS,
         &operators::ATTACKS,
     ];
     parts.concat()
@@ -34,7 +40,28 @@ pub(super) fn all() -> Vec<Attack> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    const PAGE: &str = include_str!("../../../../docs/limits.md");
+    /// What no client reaches by itself: rooms that a program puts it into.
+    const UNREACHED: [&str; 1] = ["rooms"];
+
+    /// Names of counters, with which rows of tables on the page end.
+    fn counters_on_page() -> BTreeSet<&'static str> {
+        let last = |row: &'static str| row.strip_suffix(" |")?.rsplit_once("| ");
+        let counters = PAGE.lines().filter_map(|row| Some(last(row)?.1.strip_prefix('`')?));
+        counters.filter_map(|rest| Some(rest.split_once('`')?.0)).collect()
+    }
+
+    #[test]
+    fn each_counter_of_the_page_about_limits_is_attacked_and_no_other() {
+        let all = all();
+        let attacked = all.iter().flat_map(|attack| attack.limits).copied();
+        let attacked: BTreeSet<_> = attacked.chain(UNREACHED).collect();
+        assert_eq!(attacked, counters_on_page());
+    }
 
     #[test]
     fn each_attack_has_a_name_of_its_own_and_says_what_it_costs_at_which_pace() {

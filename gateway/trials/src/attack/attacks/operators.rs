@@ -1,9 +1,12 @@
 //! The listener for operators: seen by others, driven by others, or kept busy.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
+use tokio::time::Instant;
 
 use super::super::attack::{Attack, CANARY, COMMON, PLAIN, Setting};
 use super::super::metrics;
@@ -11,7 +14,10 @@ use super::super::outcome::{Outcome, Seen};
 use super::super::target::Target;
 use super::super::wire::{SOON, Wire};
 
-pub(super) const ATTACKS: [Attack; 2] = [
+/// Between two looks of who waits to be cut.
+const LOOK: Duration = Duration::from_millis(500);
+
+pub(super) const ATTACKS: [Attack; 3] = [
     Attack {
         name: "admin-orders",
         about: "An order to drain without the key, or from a page: anyone could end the service.",
@@ -24,10 +30,19 @@ pub(super) const ATTACKS: [Attack; 2] = [
         name: "admin-busy",
         about: "Half-open requests and scrapes without end: an operator would see nothing.",
         pace: "200 connections that say a byte a second, and 20 scrapes a second",
-        outcomes: &[Outcome::Status(200), Outcome::Status(503), Outcome::Waits, Outcome::Cut],
+        outcomes: &[Outcome::Status(200)],
         // Half-open requests are cut after five seconds.
         setting: Setting { phase: Duration::from_secs(8), ..PLAIN },
         run: |target| Box::pin(busy(target)),
+        ..COMMON
+    },
+    Attack {
+        name: "admin-half-open",
+        about: "Half-open requests that come back when they are cut: no place is ever free.",
+        pace: "200 connections that say nothing, each anew when it is cut, and 20 scrapes a second",
+        outcomes: &[Outcome::Status(200)],
+        setting: Setting { phase: Duration::from_secs(4), ..PLAIN },
+        run: |target| Box::pin(half_open(target)),
         ..COMMON
     },
 ];
@@ -92,20 +107,58 @@ async fn busy(target: Target) -> Result<Seen> {
             Some(())
         });
     }
-    let seen = target.storm(20, move |_| async move {
-        let mut seen = Seen::default();
-        let Ok(mut wire) = Wire::connect(target.admin).await else {
-            seen.add(Outcome::Waits);
-            return seen;
-        };
-        wire.push(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
-        seen.add(wire.outcome(SOON).await);
-        seen
-    });
-    let mut seen = seen.await;
+    let seen = scrapes(target).await;
     slow.shutdown().await;
+    Ok(seen)
+}
+
+async fn half_open(target: Target) -> Result<Seen> {
+    let mut silent = tokio::task::JoinSet::new();
+    for _ in 0..200 {
+        silent.spawn(async move {
+            let mut times = 0_u64;
+            while target.goes_on() {
+                let Ok(mut wire) = Wire::connect(target.admin).await else { continue };
+                times += 1;
+                // Until it is cut, or the end.
+                while target.goes_on() && wire.outcome(LOOK).await == Outcome::Waits {}
+            }
+            times
+        });
+    }
+    let mut seen = scrapes(target).await;
+    let mut times = 0;
+    while let Some(ended) = silent.join_next().await {
+        times += ended?;
+    }
+    seen.notes.push(format!("200 clients came {times} times"));
+    Ok(seen)
+}
+
+/// Twenty scrapes a second until the end, each on a connection of its own.
+async fn scrapes(target: Target) -> Seen {
+    let slowest = Arc::new(AtomicU64::new(0));
+    let slower = Arc::clone(&slowest);
+    let mut seen = target
+        .storm(20, move |_| {
+            let slowest = Arc::clone(&slower);
+            async move {
+                let (mut seen, came) = (Seen::default(), Instant::now());
+                let Ok(mut wire) = Wire::connect(target.admin).await else {
+                    seen.add(Outcome::Waits);
+                    return seen;
+                };
+                wire.push(b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+                seen.add(wire.outcome(SOON).await);
+                slowest.fetch_max(came.elapsed().as_millis() as u64, Ordering::Relaxed);
+                seen
+            }
+        })
+        .await;
     let served = seen.count(Outcome::Status(200));
     let all: u64 = seen.outcomes.values().sum();
-    seen.notes.push(format!("{served} of {all} scrapes were answered meanwhile"));
-    Ok(seen)
+    let slowest = slowest.load(Ordering::Relaxed);
+    seen.notes
+        .push(format!("{served} of {all} scrapes were answered, the slowest in {slowest} ms"));
+    seen
 }
