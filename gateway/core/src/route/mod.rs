@@ -499,4 +499,13 @@ mod tests {
         let error = wrong(|configs| configs[0].message_bytes_max = Some(0));
         assert!(error.contains("at least 1"), "{error}");
     }
+
+    /// A segment in braces was once told as it was written, and could begin a line of its own.
+    #[test]
+    fn control_characters_of_a_path_are_told_escaped() {
+        for path in ["/ws/{\x1b[2J}", "/{a\r\n}", "/{room}/\x07{room}", "ws\n", "/ws/\n//a"] {
+            let error = wrong(|configs| configs[0].path = path.to_owned());
+            assert!(!error.contains(char::is_control), "{error:?}");
+        }
+    }
 }
