@@ -1,7 +1,8 @@
 //! What must be true of messages that are deflated, and of those that say they are.
 
 use gateway_core::deflate::{
-    Agreement, Compression, Deflater, InflateError, Inflater, Reach, WINDOW_BYTES_MAX, Window,
+    Agreement, Compression, Deflater, InflateError, Inflater, Reach, Slice, WINDOW_BYTES_MAX,
+    Window,
 };
 use letter::inflate;
 
@@ -10,15 +11,20 @@ const BYTES_MAX: usize = 1024;
 /// How far back anything refers that those read who asked for a window of eight bits.
 const NARROWEST: usize = 1 << 8;
 
-/// The first byte says how hard we work, the second where the second message begins.
+/// The first byte says how hard we work, the second where the second message begins; both, how much
+/// is inflated at a time.
 pub(crate) fn check(data: &[u8]) {
     let Some((&[level, cut], bytes)) = data.split_first_chunk() else { return };
     let (first, second) = bytes.split_at(usize::from(cut).min(bytes.len()));
     let (mut inflater, mut window) = (Inflater::default(), Window::default());
     let mut deflater = Deflater::new(u32::from(level % 9) + 1);
+    let slice = Slice {
+        came_bytes_max: 1 + usize::from(level / 9),
+        out_bytes_max: 1 + 4 * usize::from(cut),
+    };
     let mut said = Vec::new();
     for deflated in [first, second] {
-        let message = check_inflater(&mut inflater, deflated, window.as_slice());
+        let message = check_inflater(&mut inflater, deflated, window.as_slice(), slice);
         if let Some(message) = &message {
             window.push(message);
             said.extend_from_slice(message);
@@ -31,21 +37,49 @@ pub(crate) fn check(data: &[u8]) {
     }
 }
 
-/// A message is what RFC 1951 says by the letter, and no longer than it may be.
-fn check_inflater(inflater: &mut Inflater, deflated: &[u8], window: &[u8]) -> Option<Vec<u8>> {
+/// A message is what RFC 1951 says by the letter, and no longer than it may be, whether it is
+/// inflated at once or in slices.
+fn check_inflater(
+    inflater: &mut Inflater,
+    deflated: &[u8],
+    window: &[u8],
+    slice: Slice,
+) -> Option<Vec<u8>> {
     let mut out = Vec::new();
-    let inflated = inflater.inflate(deflated, window, BYTES_MAX, &mut out);
+    let inflated = inflater.inflate(deflated, window, BYTES_MAX, &mut out).map(|()| &out);
     assert!(out.capacity() <= 2 * BYTES_MAX, "{} bytes of memory", out.capacity());
+    let in_slices = inflate_in_slices(inflater, deflated, window, slice);
     let expected = inflate(deflated, window, BYTES_MAX).map(|read| read.bytes);
-    match (inflated, expected) {
-        (Ok(()), expected) => assert_eq!(Ok(&out), expected.as_ref()),
-        (Err(InflateError::TooBig), expected) => {
-            assert_eq!(expected, Err(letter::InflateError::TooBig));
+    for inflated in [inflated, in_slices.as_ref().map_err(|error| *error)] {
+        match (inflated, &expected) {
+            (Ok(message), expected) => assert_eq!(Ok(message), expected.as_ref()),
+            (Err(InflateError::TooBig), expected) => {
+                assert_eq!(*expected, Err(letter::InflateError::TooBig));
+            }
+            // What is malformed behind the limit may be seen first.
+            (Err(InflateError::Malformed), expected) => assert!(expected.is_err(), "{expected:?}"),
         }
-        // What is malformed behind the limit may be seen first.
-        (Err(InflateError::Malformed), expected) => assert!(expected.is_err(), "{expected:?}"),
     }
-    inflated.is_ok().then_some(out)
+    expected.ok()
+}
+
+/// As often as it goes on, it takes or gives as much as a slice may.
+fn inflate_in_slices(
+    inflater: &mut Inflater,
+    deflated: &[u8],
+    window: &[u8],
+    slice: Slice,
+) -> Result<Vec<u8>, InflateError> {
+    inflater.begin(window)?;
+    let (mut message, mut out) = (Vec::new(), Vec::new());
+    for _ in 0..deflated.len() / slice.came_bytes_max + BYTES_MAX / slice.out_bytes_max + 2 {
+        let ended = inflater.go_on(deflated, slice, BYTES_MAX - message.len(), &mut out)?;
+        message.extend_from_slice(&out);
+        if ended {
+            return Ok(message);
+        }
+    }
+    panic!("{deflated:?} is not at its end in slices of {slice:?}");
 }
 
 /// What we deflate is smaller, refers to nothing before it, and is read back with any window that

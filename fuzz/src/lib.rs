@@ -40,10 +40,10 @@ const EMPTY_FRAGMENTS_MAX: u32 = 8;
 /// Control frames that a client may send at once; time stands still here.
 const CONTROLS_BURST: u32 = 24;
 
-/// What a connection may make of what it sends in a second, and all of them in a turn: so little
-/// that clients have to wait.
-const INFLATED_BYTES_PER_SEC: usize = 2 * MESSAGE_BYTES_MAX;
-const INFLATED_TURN_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
+/// Bytes of a message where such are asked for that are inflated in slices, of up to 256 KiB.
+const LARGE_MESSAGE_BYTES_MAX: usize = 640 << 10;
+/// The bit of an input that asks for them.
+const LARGE: u8 = 1 << 5;
 /// Bytes of the shortest message that members are sent deflated.
 const DEFLATE_BYTES_MIN: usize = 32;
 
@@ -95,8 +95,9 @@ pub fn handshake(data: &[u8]) {
 ///
 /// The first byte is what client and hub agree on about that: in its lowest two bits nothing (0),
 /// messages by themselves (1), windows of what a client said (2), or these offered in vain (3); in
-/// the next three the window that members ask for, from 8 to 15 bits. The next 8 are the lengths of
-/// pieces, in turn; the rest is what the client sends.
+/// the next three the window that members ask for, from 8 to 15 bits. The next bit allows messages
+/// that are inflated in slices. The next 8 bytes are the lengths of pieces, in turn; the rest is
+/// what the client sends.
 ///
 /// # Panics
 /// If that is not so.
@@ -104,7 +105,7 @@ pub fn session(data: &[u8]) {
     let Some((first, data)) = data.split_first() else { return };
     let (lens, bytes) = data.split_at(data.len().min(8));
     let agreed = Agreed::of(*first);
-    let limits = session_limits(agreed);
+    let limits = session_limits(agreed, first & LARGE != 0);
     let hear = |pieces: &mut dyn Iterator<Item = usize>| {
         story::hear(bytes, pieces, &limits, agreed.deflates)
     };
@@ -183,12 +184,16 @@ fn limits() -> Limits {
     limits
 }
 
-/// Where messages are deflated time may pass, by which nobody is pinged, late, or allowed more.
-fn session_limits(agreed: Agreed) -> Limits {
+/// Where messages are deflated time may pass, by which nobody is pinged, late, or allowed more; and
+/// so little of them may be made in a second and in a turn that clients have to wait.
+fn session_limits(agreed: Agreed, large: bool) -> Limits {
     let mut limits = limits();
     if agreed.deflates {
-        limits.inflated_bytes_per_sec = INFLATED_BYTES_PER_SEC;
-        limits.inflated_turn_bytes_max = INFLATED_TURN_BYTES_MAX;
+        if large {
+            limits.message_bytes_max = LARGE_MESSAGE_BYTES_MAX;
+        }
+        limits.inflated_bytes_per_sec = 2 * limits.message_bytes_max;
+        limits.inflated_turn_bytes_max = limits.message_bytes_max;
         limits.deflate_bytes_min = DEFLATE_BYTES_MIN;
         (limits.ping_secs, limits.message_secs, limits.controls_per_sec) = (0, 0, 0);
     }
