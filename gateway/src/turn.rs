@@ -20,7 +20,7 @@ use gateway_core::event::{CloseReason, Event};
 use gateway_core::hit::Hit;
 use gateway_core::hub::{Flush, Hub};
 use gateway_core::id::ShardId;
-use gateway_core::slot::Slot;
+use gateway_core::slot::{self, Slot};
 use gateway_core::time::Now;
 use gateway_ebpf::Network;
 use tracing::debug;
@@ -188,6 +188,7 @@ impl<N: Net> Turn<N> {
         }
         if due {
             self.hub.handle(now, Event::Tick);
+            self.give_back_memory();
         }
         self.receive(now, others);
         let busy = self.finish(now, others);
@@ -285,6 +286,19 @@ impl<N: Net> Turn<N> {
             }
         }
         heard
+    }
+
+    /// Gives back what was kept for slots that the hub has given back.
+    fn give_back_memory(&mut self) {
+        self.net.give_back();
+        let end = self.hub.slots();
+        if end < self.placed.len() {
+            let gone = self.placed[end..].iter().all(|place| *place == Place::None);
+            assert!(gone, "who has a place is in the hub");
+        }
+        slot::cut(&mut self.seen, end);
+        slot::cut(&mut self.placed, end);
+        slot::cut(&mut self.seats, end);
     }
 
     fn receive(&mut self, now: Now, others: &mut impl Others<N::Socket>) {

@@ -1,6 +1,6 @@
 //! One deadline per slot, four bytes each, swept: no timer and no heap per connection.
 
-use crate::slot::Slot;
+use crate::slot::{self, Slot};
 use crate::time::Tick;
 
 /// The deadlines of a shard's slots, with the resolution of a [`Tick`].
@@ -29,6 +29,11 @@ impl Deadlines {
 
     pub(crate) fn clear(&mut self, slot: Slot) {
         self.set(slot, Tick::NEVER);
+    }
+
+    /// Forgets the slots from `end` on, and what deadlines they have left.
+    pub(crate) fn cut(&mut self, end: usize) {
+        slot::cut(&mut self.at, end);
     }
 
     /// When to sweep next, at the latest.

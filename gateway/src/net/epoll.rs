@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use gateway_core::slot::Slot;
+use gateway_core::slot::{self, Slot};
 use gateway_core::transmit::{Part, Sent, Transmit};
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
@@ -347,6 +347,12 @@ impl Net for EpollNet {
         // It may live on in another shard, whose epoll is another.
         epoll::delete(&self.epoll, &socket).expect("an occupied slot's socket is registered");
         Some(socket.into())
+    }
+
+    fn give_back(&mut self) {
+        let end = self.places.cut();
+        slot::cut(&mut self.sockets, end);
+        slot::cut(&mut self.interests, end);
     }
 
     fn reset(&mut self, slot: Slot) {

@@ -109,6 +109,10 @@ pub trait Net: Transmit {
     /// Takes the connection out of its slot; dropping it closes it. `None` if the slot is free.
     fn release(&mut self, slot: Slot) -> Option<Self::Socket>;
 
+    /// Gives back memory that was needed for slots which are not in use any more. Called now and
+    /// then: it costs little when there is nothing to give back.
+    fn give_back(&mut self) {}
+
     /// Closes the connection at once and tells the peer so, where the system can: nothing of it
     /// lingers here. Does nothing if the slot is free.
     fn reset(&mut self, slot: Slot) {

@@ -1,6 +1,6 @@
 //! Which slots of a shard are free: the lowest is given first, a released one not at once.
 
-use gateway_core::slot::Slot;
+use gateway_core::slot::{self, Slot};
 
 /// One bit per slot, and the few slots in between states.
 #[derive(Debug, Default)]
@@ -61,6 +61,14 @@ impl Places {
             self.used[word] &= !bit;
             self.first = self.first.min(word);
         }
+    }
+
+    /// Gives back memory, and says behind which slot nothing is in use; what was released since
+    /// the last poll still is.
+    pub(super) fn cut(&mut self) -> usize {
+        let words = self.used.iter().rposition(|&word| word != 0).map_or(0, |last| last + 1);
+        slot::cut(&mut self.used, words);
+        self.used.last().map_or(0, |word| words * 64 - word.leading_zeros() as usize)
     }
 
     /// Marks a slot in use as having no connection.

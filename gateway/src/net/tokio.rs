@@ -10,7 +10,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener as StdListener, TcpStream as St
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Wake, Waker};
 
-use gateway_core::slot::Slot;
+use gateway_core::slot::{self, Slot};
 use gateway_core::transmit::{Part, Sent, Transmit};
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
@@ -161,7 +161,8 @@ impl TokioNet {
     }
 
     fn add_due(&mut self, slot: Slot) {
-        let seat = &mut self.slots[slot.index()];
+        // A stream that has gone may still wake the slot that it was in.
+        let Some(seat) = self.slots.get_mut(slot.index()) else { return };
         if !seat.due {
             seat.due = true;
             self.due.push(slot);
@@ -273,6 +274,15 @@ impl Net for TokioNet {
         self.wakes.wake_shard();
         // Fails only if the runtime cannot let it go; then it is closed here.
         stream?.into_std().ok()
+    }
+
+    fn give_back(&mut self) {
+        let end = self.places.cut();
+        if end < self.slots.len() {
+            self.due.retain(|slot| slot.index() < end);
+            slot::cut(&mut self.slots, end);
+            self.wakes.lock().cut(end);
+        }
     }
 
     fn reset(&mut self, slot: Slot) {
@@ -413,6 +423,12 @@ impl Woken {
             self.slots.push(slot);
         }
         self.shard.take()
+    }
+
+    /// Forgets the slots from `end` on.
+    fn cut(&mut self, end: usize) {
+        self.slots.retain(|slot| slot.index() < end);
+        slot::cut(&mut self.listed, end);
     }
 }
 

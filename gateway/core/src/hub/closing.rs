@@ -206,6 +206,7 @@ impl Hub {
     }
 
     pub(super) fn handle_tick(&mut self, now: Now) {
+        self.give_back(now.tick());
         self.close_overdue(now);
         let close_secs = self.config.limits.close_secs.max(1);
         let mut due = std::mem::take(&mut self.scratch.due);
@@ -214,8 +215,6 @@ impl Hub {
         self.read_the_slowed(now);
         self.resume_the_put_off(now);
         self.go_on_draining(now);
-        self.lanes.trim(now.tick());
-        self.dispatch.trim(now.tick());
         for slot in due.drain(..) {
             let conn = &self.conns[slot.index()];
             match conn.stage {
@@ -342,9 +341,8 @@ impl Hub {
 
     /// Makes the slot free; what was in it is returned.
     pub(super) fn vacate_slot(&mut self, slot: Slot) -> Conn {
-        let conn = &mut self.conns[slot.index()];
-        let free = Conn::free(conn.generation.wrapping_add(1));
-        let conn = std::mem::replace(conn, free);
+        self.live -= 1;
+        let conn = self.conns.vacate(slot, self.live);
         self.forget_author(conn.author, slot);
         self.forget_extra(slot);
         self.names.remove(&slot);
@@ -353,7 +351,6 @@ impl Hub {
             self.forget_at_edge(&conn);
         }
         self.inbound -= conn.session.held_bytes() + conn.head_bytes();
-        self.live -= 1;
         conn
     }
 }

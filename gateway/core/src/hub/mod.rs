@@ -7,6 +7,7 @@
 mod chatting;
 mod closing;
 mod conn;
+mod conns;
 mod controls;
 mod deflation;
 mod edge;
@@ -62,6 +63,7 @@ use raw_only as adapter;
 use chatting::News;
 use closing::Drain;
 use conn::{Conn, Role, Stage};
+use conns::Conns;
 use deflation::Deflation;
 use edge::{Edges, Gone};
 use inflation::{Inflating, Inflation};
@@ -142,7 +144,7 @@ pub struct Config {
 /// A shard's connections and rooms.
 pub struct Hub {
     config: Config,
-    conns: Vec<Conn>,
+    conns: Conns,
     deadlines: Deadlines,
     /// Until when what is half received is to be complete, or later.
     messages_due: Deadlines,
@@ -275,7 +277,7 @@ impl Hub {
             panic!("limits: {why}");
         }
         Self {
-            conns: Vec::new(),
+            conns: Conns::new(),
             deadlines: Deadlines::new(),
             messages_due: Deadlines::new(),
             control_rate: controls::rate(&config.limits),
@@ -384,7 +386,7 @@ impl Hub {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Now> {
         let next = self.deadlines.next().min(self.dispatch.next_expiry());
-        let next = next.min(self.messages_due.next());
+        let next = next.min(self.messages_due.next()).min(self.conns.looks_at());
         let next = next.min(self.evacuation_resumes()).min(self.news_due());
         let next = next.min(self.drain_resumes()).min(self.slowed_until);
         let next = next.min(self.inflating.resumes());
@@ -525,10 +527,7 @@ impl Hub {
 
     fn accept(&mut self, now: Now, slot: Slot, full: Option<Full>) {
         let limits = &self.config.limits;
-        while self.conns.len() <= slot.index() {
-            self.conns.push(Conn::free(0));
-        }
-        assert_eq!(self.conns[slot.index()].stage, Stage::Free, "an accepted slot was free");
+        self.conns.reach(slot);
         self.counters.accepted += 1;
         let served = self.live - self.refused;
         let over = u32::from(self.config.mutants.has(Mutant::OverCapacity));

@@ -265,10 +265,7 @@ impl Hub {
     /// Goes on with a connection that was frozen elsewhere.
     pub(super) fn thaw(&mut self, now: Now, slot: Slot, frozen: Frozen) {
         assert_eq!(frozen.version, Frozen::VERSION, "a frozen connection is of this version");
-        while self.conns.len() <= slot.index() {
-            self.conns.push(super::Conn::free(0));
-        }
-        assert_eq!(self.conns[slot.index()].stage, Stage::Free, "a thawed one gets a free slot");
+        self.conns.reach(slot);
         self.counters.moved_in += 1;
         self.live += 1;
         if frozen.settled && frozen.is_open() {
