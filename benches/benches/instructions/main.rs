@@ -65,7 +65,7 @@ fn answer_all(flags: &Flags) -> Result<bool> {
     for &question in Question::value_variants() {
         let each = count(question, flags.rounds)?;
         let verdict = budget.judge(&question.name(), each)?;
-        println!("{each:9.1} instructions per {}: {verdict}", question.counted().0);
+        println!("{each:9.2} instructions per {}: {verdict}", question.counted().0);
         is_kept &= !matches!(verdict, Verdict::Dearer { .. });
     }
     if !is_kept {

@@ -17,7 +17,7 @@ use crate::time::Now;
 
 impl Hub {
     /// Takes in all that the dispatcher has told, in order.
-    #[inline]
+    #[inline(always)]
     pub(super) fn hear(&mut self, now: Now) {
         loop {
             while let Some(told) = self.dispatch.poll() {

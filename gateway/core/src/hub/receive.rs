@@ -387,6 +387,7 @@ impl Hub {
         self.address(slot, start, false);
     }
 
+    #[inline]
     pub(super) fn prepare_direct(&mut self) {
         if self.pending.direct.is_bare() {
             self.pending.direct = Chunk::reusing(self.chunks.buffer());
