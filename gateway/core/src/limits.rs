@@ -45,7 +45,8 @@ pub struct Limits {
     /// Pings and pongs that may come at once, at least one. Beyond both bounds the client is closed
     /// with 1008. 100 are more than a client ever had to say after a pause.
     pub controls_burst: u32,
-    /// Bytes of unfinished requests and messages, per shard. Beyond it the client that sent more
+    /// Bytes of unfinished requests and messages, and of those that are being inflated with what
+    /// inflates them and what came out so far, per shard. Beyond it the client that sent more
     /// hears 503 or 1013, so that many half-sent messages cannot exhaust memory.
     pub inbound_bytes_max: usize,
     /// Bytes that a member may owe, accepted for it and refused by the kernel, beside the message
@@ -83,8 +84,9 @@ pub struct Limits {
     /// second's worth at once; each byte that came counts four. Who makes more of it is read from
     /// more slowly.
     pub inflated_bytes_per_sec: usize,
-    /// Bytes that what all connections of a shard send may become in a turn. Beyond it what they
-    /// deflated waits for the next tick; the message that reached it is still heard.
+    /// Bytes that what all connections of a shard send may become in a turn, each byte that came
+    /// counting 64 more, and each slice of a message 1,024: so each stands for 2 ns. Beyond it what
+    /// they deflated waits for the next turn. 32 MiB hold a turn up for 70 ms at worst.
     pub inflated_turn_bytes_max: usize,
     /// Bytes kept so that messages of clients can refer back, per shard: 32 KiB for each client
     /// that may. Beyond it newcomers are told that theirs must not.
@@ -161,7 +163,7 @@ impl Default for Limits {
             deflate_level: 1,
             deflate_bytes_per_sec: 64 << 20,
             inflated_bytes_per_sec: 16 << 20,
-            inflated_turn_bytes_max: 64 << 20,
+            inflated_turn_bytes_max: 32 << 20,
             windows_bytes_max: 64 << 20,
             rooms_max: 1024,
             handler_bytes_max: 64 << 20,

@@ -256,6 +256,12 @@ impl Dispatch {
         }
     }
 
+    /// Whether there is anything for the hub.
+    #[inline]
+    pub(crate) fn has_told(&self) -> bool {
+        !self.told.is_empty()
+    }
+
     /// The next thing for the hub.
     #[inline]
     pub(crate) fn poll(&mut self) -> Option<Told> {

@@ -16,9 +16,17 @@ use crate::slot::Slot;
 use crate::time::Now;
 
 impl Hub {
-    /// Takes in all that the dispatcher has told, in order.
+    /// Takes in all that the dispatcher has told, in order, and what had to wait.
     #[inline(always)]
     pub(super) fn hear(&mut self, now: Now) {
+        // An echo has the hub hear nothing.
+        if self.dispatch.has_told() || !self.seated.is_empty() || !self.gone.is_empty() {
+            self.hear_all(now);
+        }
+    }
+
+    #[inline(never)]
+    fn hear_all(&mut self, now: Now) {
         loop {
             while let Some(told) = self.dispatch.poll() {
                 self.hear_one(now, told);

@@ -32,8 +32,8 @@ const CAME_TAKES: usize = 64;
 /// What beginning and ending a slice takes, in the same time: 2 µs.
 const SLICE_TAKES: usize = 1 << 10;
 
-/// After how much of that time a call inflates no other slice: 4.2 ms. The last slice of a call may
-/// begin just before that, so that no call inflates for longer than 8.9 ms.
+/// After how much of that time a call inflates no other slice: 4.2 ms. Its last slice may begin just
+/// before that, so that no call inflates for longer than 8.9 ms.
 const CALL_TAKES_MAX: usize = CAME_TAKES * SLICE.came_bytes_max;
 
 /// A byte that came deflated costs as much in the rate as so many that come out.
@@ -175,6 +175,7 @@ impl Hub {
     }
 
     /// Some frames came; whether they must wait.
+    #[inline(never)]
     pub(super) fn must_wait_before(&mut self, slot: Slot) -> bool {
         let inflating = &mut self.inflating;
         let waited = if inflating.goes_on { inflating.waited } else { 0 };
@@ -238,8 +239,10 @@ impl Hub {
     }
 
     /// Goes on with what a connection said that had to wait.
+    #[inline(never)]
     pub(super) fn go_on(&mut self, now: Now, slot: Slot) {
-        while self.conns[slot.index()].stage == Stage::Open {
+        let deflates = self.conns[slot.index()].agreement.is_some();
+        while deflates && self.conns[slot.index()].stage == Stage::Open {
             if self.inflating.waited >= CALL_TAKES_MAX || self.turn_is_full() {
                 return self.wait_a_turn(slot);
             }

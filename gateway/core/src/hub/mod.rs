@@ -214,7 +214,7 @@ pub struct Hub {
     /// Connections in slots, and how many of them are only here to hear 503.
     live: u32,
     refused: u32,
-    /// Bytes of unfinished messages.
+    /// Bytes of messages that are unfinished, or being inflated.
     inbound: usize,
     drain: Option<Drain>,
     scratch: Scratch,
