@@ -40,8 +40,9 @@ pub use self::readiness::{Readiness, Standing};
 /// descriptors keeps them free.
 pub const DESCRIPTORS_MAX: u64 = (places::CONNECTIONS_MAX + reserve::KEPT_MAX + 7) as u64;
 
-/// Connections that wait in the kernel: few come, and more waiting would only wait longer.
-const BACKLOG: i32 = 64;
+/// Connections that wait in the kernel. However many hold places for nothing, so many are accepted
+/// in half a second, which is sooner than a client comes again whom the kernel did not let wait.
+const BACKLOG: i32 = 256;
 
 /// How long [`Admin::stop`] waits for the thread. It ends as soon as the answer that it is at is
 /// made, so only a probe that does not return takes longer; nobody waits for that one.

@@ -9,7 +9,7 @@ use super::super::attack::{Attack, COMMON, PLAIN, Setting};
 use super::super::metrics::Metrics;
 use super::super::outcome::{Outcome, Seen};
 use super::super::target::Target;
-use super::super::wire::{SOON, Wire, header_of};
+use super::super::wire::{SOON, Wire, Word, header_of};
 
 /// Where a flood from one source comes from: nobody else is there.
 const FLOODER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 66, 0, 1));
@@ -159,25 +159,26 @@ async fn homes_behind(target: Target) -> Result<Seen> {
     let mut waits = std::collections::BTreeSet::new();
     while target.goes_on() {
         let next = tokio::time::Instant::now() + Duration::from_millis(250);
-        let mut wires = Vec::new();
+        let mut crowd = tokio::task::JoinSet::new();
         for number in 0..400 {
             let source = IpAddr::V4(Ipv4Addr::new(127, 9, 2, 1 + (number % 64) as u8));
-            let Ok(mut wire) = Wire::connect_from(source, target.addr, None).await else {
+            let path = format!("/ws/crowd-{crowds}-{}", number / 2);
+            crowd.spawn(async move {
+                let mut wire = Wire::connect_from(source, target.addr, None).await.ok()?;
+                wire.push(&super::super::frames::request(&path, "")).await;
+                let word = wire.word(SOON).await;
+                Some((wire, word))
+            });
+        }
+        let mut wires = Vec::new();
+        while let Some(came) = crowd.join_next().await {
+            let Some((wire, Some(Word::Head(head)))) = came? else {
                 seen.add(Outcome::Cut);
                 continue;
             };
-            let path = format!("/ws/crowd-{crowds}-{}", number / 2);
-            wire.push(&super::super::frames::request(&path, "")).await;
-            wires.push(wire);
-        }
-        for wire in &mut wires {
-            let outcome = match wire.word(SOON).await {
-                Some(super::super::wire::Word::Head(head)) => {
-                    refused(&head, "commands_waiting", &mut waits, &mut seen)
-                }
-                _ => Outcome::Cut,
-            };
+            let outcome = refused(&head, "commands_waiting", &mut waits, &mut seen);
             seen.add(outcome);
+            wires.push(wire);
         }
         crowds += 1;
         Target::release(wires).await;
@@ -253,7 +254,7 @@ async fn places_taken(target: Target) -> Result<Seen> {
     }
     for (wire, _) in held.iter_mut().filter(|(_, asked)| *asked) {
         match wire.word(SOON).await {
-            Some(super::super::wire::Word::Head(head)) => {
+            Some(Word::Head(head)) => {
                 let outcome = refused(&head, "connections", &mut waits, &mut seen);
                 seen.add(outcome);
             }

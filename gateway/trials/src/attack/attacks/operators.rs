@@ -118,7 +118,10 @@ async fn half_open(target: Target) -> Result<Seen> {
         silent.spawn(async move {
             let mut times = 0_u64;
             while target.goes_on() {
-                let Ok(mut wire) = Wire::connect(target.admin).await else { continue };
+                let Ok(mut wire) = Wire::connect(target.admin).await else {
+                    tokio::time::sleep(LOOK).await;
+                    continue;
+                };
                 times += 1;
                 // Until it is cut, or the end.
                 while target.goes_on() && wire.outcome(LOOK).await == Outcome::Waits {}

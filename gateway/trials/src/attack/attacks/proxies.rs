@@ -59,7 +59,7 @@ pub(super) const ATTACKS: [Attack; 4] = [
     Attack {
         name: "proxy-sources",
         about: "One source comes through the proxy as often as it can: it is not the proxy's.",
-        pace: "300 connections a second, every fourth of a source of its own, all held",
+        pace: "300 connections, 60 at once, every fourth of a source of its own, all held",
         limits: &["source_connections"],
         outcomes: &[Outcome::Status(429), Outcome::Served],
         setting: Setting {
@@ -182,42 +182,50 @@ async fn slow(target: Target) -> Result<Seen> {
 }
 
 async fn sources(target: Target) -> Result<Seen> {
-    let (mut seen, mut held, mut pace) = (Seen::default(), Vec::new(), target.pace(300));
-    let (mut number, mut crowd) = (0_u16, 0_u64);
-    while let Some(due) = pace.due().await {
-        for _ in 0..due {
-            number += 1;
-            let own = number.is_multiple_of(4);
-            let [high, low] = number.to_be_bytes();
-            let client = if own { [198, 18, high, low] } else { FORGED };
-            // The longest extras that are allowed, every other time.
-            let header = if number % 2 == 0 { line(client) } else { good_block(client, 508) };
-            let Ok(mut wire) = Wire::connect_from(PROXY, target.addr, None).await else {
-                seen.wrong("the proxy cannot connect".to_owned());
-                continue;
-            };
-            wire.push(&header).await;
-            match wire.upgrade("/ws/attack", "").await {
-                Ok(wire) => {
+    let (mut seen, mut held, mut crowd) = (Seen::default(), Vec::new(), 0_u64);
+    for burst in 0..5 {
+        let mut coming = tokio::task::JoinSet::new();
+        (60 * burst..60 * (burst + 1)).for_each(|number| _ = coming.spawn(come(target, number)));
+        while let Some(came) = coming.join_next().await {
+            match came? {
+                (own, Ok(wire)) => {
                     seen.add(Outcome::Served);
                     crowd += u64::from(!own);
                     held.push(wire);
                 }
-                Err(outcome) if own => {
+                (true, Err(outcome)) => {
                     seen.wrong(format!("a source of its own is told {outcome}"));
                 }
-                Err(outcome) => {
+                (false, Err(outcome)) => {
                     seen.add(outcome);
                     seen.owe("source_connections");
                 }
             }
         }
     }
+    target.end().await;
     if crowd != 100 {
         seen.wrong(format!("one source has {crowd} connections, and 100 are allowed"));
     }
     Target::release(held).await;
     Ok(seen)
+}
+
+/// Comes through the proxy; whether as a source of its own, and what it is answered.
+async fn come(target: Target, number: u16) -> (bool, Result<Wire, Outcome>) {
+    let own = number.is_multiple_of(4);
+    let [high, low] = number.to_be_bytes();
+    let client = if own { [198, 18, high, low] } else { FORGED };
+    // The longest extras that are allowed, every other time.
+    let header = if number.is_multiple_of(2) { line(client) } else { good_block(client, 508) };
+    let came = match Wire::connect_from(PROXY, target.addr, None).await {
+        Ok(mut wire) => {
+            wire.push(&header).await;
+            wire.upgrade("/ws/attack", "").await
+        }
+        Err(_) => Err(Outcome::Cut),
+    };
+    (own, came)
 }
 
 #[cfg(test)]

@@ -1,5 +1,8 @@
 //! Compressed connections that stay: what they said is kept so that they may refer to it.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use anyhow::Result;
 
 use super::super::attack::{Attack, COMMON, PLAIN, Setting};
@@ -45,28 +48,18 @@ async fn idle(target: Target) -> Result<Seen> {
         (state >> 24) as u8
     };
     let said: Vec<u8> = std::iter::repeat_with(noise).take(40 << 10).collect();
-    let message = frame(FIN | RSV1 | BINARY, &deflated(&said));
-    let (mut first, mut second) = (Vec::new(), Vec::new());
-    for number in 0..2 * CROWD {
-        let Some(mut client) = enter(target, number, &mut seen).await else { continue };
-        client.wire.push(&message).await;
-        if number < CROWD { &mut first } else { &mut second }.push(client);
-    }
+    let message = Arc::from(frame(FIN | RSV1 | BINARY, &deflated(&said)));
+    let first = crowd(target, 0..CROWD, &message, &mut seen).await?;
+    let second = crowd(target, CROWD..2 * CROWD, &message, &mut seen).await?;
     let keeping = |clients: &[Stays]| clients.iter().filter(|client| client.keeps).count();
     let kept = keeping(&first) + keeping(&second);
     if kept == 0 || kept > SHARDS * SHARD_WINDOWS {
         seen.wrong(format!("{kept} clients may refer back, {} may", SHARDS * SHARD_WINDOWS));
     }
-    for client in first.iter_mut().chain(&mut second) {
-        seen.check("a client that stays", client.wire.is_served().await, Outcome::Served);
-    }
     // Those who go give their windows back: to who asks next, and to nobody else.
     let given_back = keeping(&first);
     Target::release(first.into_iter().map(|client| client.wire).collect()).await;
-    let mut third = Vec::new();
-    for number in 0..CROWD / 2 {
-        third.extend(enter(target, number, &mut seen).await);
-    }
+    let third = crowd(target, 0..CROWD / 2, &message, &mut seen).await?;
     let again = keeping(&third);
     if again == 0 || again > SHARDS * SHARD_WINDOWS - keeping(&second) {
         seen.wrong(format!("{given_back} windows were given back, and {again} taken"));
@@ -75,22 +68,50 @@ async fn idle(target: Target) -> Result<Seen> {
     Ok(seen)
 }
 
-/// Opens a room of its own with an offer that lets it refer back.
-async fn enter(target: Target, number: usize, seen: &mut Seen) -> Option<Stays> {
-    let mut wire = Wire::connect(target.addr).await.ok()?;
-    wire.push(&request(&format!("/kept/{number}"), DEFLATE)).await;
-    match wire.answer().await {
-        Ok(head) => {
-            let Some(agreed) = header_of(&head, "Sec-WebSocket-Extensions") else {
-                seen.wrong("compression was offered and not taken".to_owned());
-                return None;
-            };
-            seen.add(Outcome::Served);
-            Some(Stays { keeps: !agreed.contains("client_no_context_takeover"), wire })
+/// Clients with these numbers come, fifty at once, and each says one message.
+async fn crowd(
+    target: Target,
+    numbers: Range<usize>,
+    message: &Arc<[u8]>,
+    seen: &mut Seen,
+) -> Result<Vec<Stays>> {
+    let mut stay = Vec::new();
+    let numbers: Vec<_> = numbers.collect();
+    for some in numbers.chunks(50) {
+        let mut coming = tokio::task::JoinSet::new();
+        for &number in some {
+            coming.spawn(enter(target, number, Arc::clone(message)));
         }
-        Err(outcome) => {
-            seen.add(outcome);
-            None
+        while let Some(came) = coming.join_next().await {
+            let (client, part) = came?;
+            seen.merge(part);
+            stay.extend(client);
         }
     }
+    Ok(stay)
+}
+
+/// Opens a room of its own with an offer that lets it refer back, says the message, and is heard.
+async fn enter(target: Target, number: usize, message: Arc<[u8]>) -> (Option<Stays>, Seen) {
+    let mut seen = Seen::default();
+    let Ok(mut wire) = Wire::connect(target.addr).await else {
+        seen.add(Outcome::Cut);
+        return (None, seen);
+    };
+    wire.push(&request(&format!("/kept/{number}"), DEFLATE)).await;
+    let head = match wire.answer().await {
+        Ok(head) => head,
+        Err(outcome) => {
+            seen.add(outcome);
+            return (None, seen);
+        }
+    };
+    let Some(agreed) = header_of(&head, "Sec-WebSocket-Extensions") else {
+        seen.wrong("compression was offered and not taken".to_owned());
+        return (None, seen);
+    };
+    let keeps = !agreed.contains("client_no_context_takeover");
+    wire.push(&message).await;
+    seen.check("a client that stays", wire.is_served().await, Outcome::Served);
+    (Some(Stays { wire, keeps }), seen)
 }
