@@ -169,7 +169,7 @@ async fn shards_leave_through_rings_of_two_while_people_come_and_go() {
         node.remove_shard(first).unwrap();
         // Also while some come and go.
         let before = visits.load(Ordering::Relaxed);
-        let more = || visits.load(Ordering::Relaxed) >= before + 10 * VISITORS as u64;
+        let more = || visits.load(Ordering::Relaxed) >= before + 3 * VISITORS as u64;
         until("some came and went", more).await;
     }
     until("all that were removed are gone", || node.shards() == node.serving()).await;

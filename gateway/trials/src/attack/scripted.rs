@@ -59,6 +59,8 @@ struct Shared {
     members: Mutex<Members>,
     next: AtomicU64,
     attacked: AtomicBool,
+    /// A message came for others after that: there was something to do wrong.
+    tempted: AtomicBool,
     /// The message that is to be lost was.
     lost: AtomicBool,
     hits: AtomicU64,
@@ -177,6 +179,7 @@ impl Shared {
             members: Mutex::default(),
             next: AtomicU64::default(),
             attacked: AtomicBool::default(),
+            tempted: AtomicBool::default(),
             lost: AtomicBool::default(),
             hits: AtomicU64::default(),
         }
@@ -199,6 +202,7 @@ impl Shared {
     async fn pass_on(&self, id: u64, path: &str, bytes: Vec<u8>) {
         let attacked = self.attacked.load(Ordering::SeqCst);
         let faults = if attacked { self.faults } else { Faults::default() };
+        self.tempted.fetch_or(attacked, Ordering::SeqCst);
         // What was said before is passed on at once though it is heard now, on a busy machine.
         if self.faults.delays && bytes.get(2) == Some(&(Phase::Attacked as u8)) {
             let late = *self.late.get_or_init(|| LATER * self.began.elapsed());
@@ -264,22 +268,23 @@ const ATTACK: Attack = Attack {
     ..COMMON
 };
 
-/// The row of a gateway with these faults. A machine so busy that nobody spoke in one of the phases
-/// plays it again.
+/// The row of a gateway with these faults. On a machine so busy that nobody spoke in one of the
+/// phases, or nobody attacked, it is played again.
 fn row(faults: Faults) -> Row {
-    let mut rows = (0..TRIES_MAX).map(|_| play_once(faults));
-    let row = rows.find(|row| row.quiet.count > 0 && row.attacked.count > 0);
-    row.expect("somebody speaks in each phase")
+    let row = (0..TRIES_MAX).find_map(|_| play_once(faults));
+    row.expect("somebody speaks in each phase, and somebody attacks")
 }
 
-fn play_once(faults: Faults) -> Row {
+fn play_once(faults: Faults) -> Option<Row> {
     let gateway = Scripted::start(faults);
     let size = Size { rooms: 2, payload_bytes: 20 };
     let phase = Duration::from_millis(400);
     // Some gateways' patience is waited out: nothing comes of it.
     let is_all_heard = faults.delays || faults == Faults::default();
     let patience = if is_all_heard { PATIENCE } else { Duration::from_secs(2) };
-    play(&ATTACK, &gateway, Script { phase, size, patience }).unwrap()
+    let row = play(&ATTACK, &gateway, Script { phase, size, patience }).unwrap();
+    let has_spoken = row.quiet.count > 0 && row.attacked.count > 0;
+    (has_spoken && gateway.shared.tempted.load(Ordering::SeqCst)).then_some(row)
 }
 
 /// Whether one of the row's reds says this.
