@@ -194,6 +194,8 @@ fn session_limits(agreed: Agreed, large: bool) -> Limits {
         }
         limits.inflated_bytes_per_sec = 2 * limits.message_bytes_max;
         limits.inflated_turn_bytes_max = limits.message_bytes_max;
+        // Deflating large messages would take more time than all else.
+        limits.deflate_bytes_max = MESSAGE_BYTES_MAX;
         limits.deflate_bytes_min = DEFLATE_BYTES_MIN;
         (limits.ping_secs, limits.message_secs, limits.controls_per_sec) = (0, 0, 0);
     }
