@@ -39,8 +39,8 @@ fn turns(world: &mut World) -> usize {
 
 /// A message of so many pairs of blocks that have codes and nothing else, 23 bytes each pair.
 fn empty_blocks(pairs: usize) -> Vec<u8> {
-    // RFC 1951 §3.2.7: by lowest bit first: a block that is not the last, with codes of its own; 257
-    // literals, one distance, 18 lengths of codes, of which 18 has 1 bit, 0 and 1 have 2; twice
+    // RFC 1951 §3.2.7, the lowest bit first: a block that is not the last, with codes of its own;
+    // 257 literals, one distance, 18 lengths of codes, of which 18 has 1 bit, 0 and 1 have 2; twice
     // 18, so that 256 literals have no code, a 1 for the end of the block and a 0; and that end.
     let lengths = |at| match at {
         2 => 1,

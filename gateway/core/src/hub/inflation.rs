@@ -4,6 +4,8 @@
 //! came. Of a longer one all that came is kept, with what inflates it: the connection is not read
 //! from, and has a slice when its turn comes. Who has made least of what it said goes first.
 
+use std::collections::BTreeSet;
+
 use super::deflation::{NANOS_PER_SEC, advance};
 use super::edge::Stop;
 use super::{Hub, Stage, Who};
@@ -18,8 +20,6 @@ use crate::slot::Slot;
 use crate::time::{Now, Tick};
 use crate::utf8::{self, Utf8};
 
-use std::collections::BTreeSet;
-
 /// What is inflated of a message at a time.
 ///
 /// At worst, 126 ns for a byte that came, which is nothing but beginnings of blocks, and 2 ns for
@@ -32,8 +32,8 @@ const CAME_TAKES: usize = 64;
 /// What beginning and ending a slice takes, in the same time: 2 µs.
 const SLICE_TAKES: usize = 1 << 10;
 
-/// After how much of that time a call inflates no other slice: 4.2 ms. Its last slice may begin just
-/// before that, so that no call inflates for longer than 8.9 ms.
+/// After how much of that time a call inflates no other slice: 4.2 ms. Its last slice may begin
+/// just before that, so that no call inflates for longer than 8.9 ms.
 const CALL_TAKES_MAX: usize = CAME_TAKES * SLICE.came_bytes_max;
 
 /// A byte that came deflated costs as much in the rate as so many that come out.
@@ -414,5 +414,41 @@ fn refused(error: InflateError) -> ProtocolError {
     match error {
         InflateError::TooBig => ProtocolError::InflatesTooBig,
         InflateError::Malformed => ProtocolError::NotDeflate,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_keeps_no_more_scratch_memory_than_a_slice_needs() {
+        let mut inflating = Inflating::default();
+        for (capacity, kept) in [(1000, true), (SLICE.out_bytes_max + 1, false)] {
+            inflating.out = Vec::with_capacity(capacity);
+            inflating.next_turn();
+            assert_eq!(inflating.out.capacity() >= capacity, kept);
+        }
+    }
+
+    #[test]
+    fn what_a_slice_makes_of_a_message_is_kept_in_no_more_memory_than_it_may_have() {
+        let (mut work, bytes_max) = (Work::new(Kind::Binary, vec![1; 10]), 1000);
+        while work.message.len() < bytes_max {
+            work.append(&[7; 40], bytes_max).expect("binary may be anything");
+            assert!(work.message.capacity() <= bytes_max.min(2 * work.message.len()));
+            assert_eq!(work.held_bytes(), 10 + work.message.capacity());
+        }
+    }
+
+    #[test]
+    fn who_is_done_gives_back_what_inflates_where_there_is_none() {
+        let mut used = Inflater::default();
+        used.begin(b"").expect("it needs no window");
+        let mut inflating = Inflating::default();
+        inflating.give_back(used);
+        assert!(inflating.inflater.is_used());
+        inflating.give_back(Inflater::default());
+        assert!(inflating.inflater.is_used(), "which stays");
     }
 }
