@@ -393,26 +393,6 @@ fn who_asks_is_answered_though_all_places_are_taken_by_who_does_not() {
 }
 
 #[test]
-fn who_comes_when_all_rest_takes_the_place_of_who_rests_longest() {
-    let desk = Desk::open();
-    // Each asks as soon as it has come: none has time to be late.
-    let mut clients: Vec<_> = (0..CONNECTIONS_MAX)
-        .map(|_| {
-            let mut client = desk.client();
-            assert_eq!(client.ask("GET /healthz", &[]).status, 200);
-            client
-        })
-        .collect();
-    assert_eq!(clients[0].ask("GET /healthz", &[]).status, 200, "the second rests longest now");
-    let mut newcomer = desk.client();
-    assert_eq!(newcomer.ask("GET /healthz", &[]).status, 200);
-    clients.remove(1).ended();
-    for client in clients.iter_mut().chain([&mut newcomer]) {
-        assert_eq!(client.ask("GET /healthz", &[]).status, 200, "the others keep theirs");
-    }
-}
-
-#[test]
 fn a_probe_that_panics_is_an_error_among_the_others() {
     let desk = Desk::open();
     desk.probes.register("broken", || panic!("out of order")).unwrap();

@@ -82,8 +82,8 @@ middleware = ["rate-limit"]
 rate_limit = { per_sec = 20, burst = 40, debt_secs = 1 }
 
 [[route]]
-path = "/kept/{room}"
-namespace = "kept"
+path = "/kept"
+kind = "echo"
 compression = "takeover"
 
 [[route]]

@@ -33,7 +33,7 @@ pub(super) const ATTACKS: [Attack; 3] = [
     },
     Attack {
         name: "close-both",
-        about: "A thousand goodbyes at the moment at which we say ours: each may wait for the other.",
+        about: "A thousand goodbyes just when we say ours: each side may wait for the other.",
         pace: "1,000 connections that answer no ping, and say goodbye when we lose patience",
         limits: &["pong_secs"],
         outcomes: &[Outcome::Closed(1008), Outcome::Closed(1000)],

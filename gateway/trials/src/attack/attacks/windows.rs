@@ -1,6 +1,5 @@
 //! Compressed connections that stay: what they said is kept so that they may refer to it.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -49,8 +48,8 @@ async fn idle(target: Target) -> Result<Seen> {
     };
     let said: Vec<u8> = std::iter::repeat_with(noise).take(40 << 10).collect();
     let message = Arc::from(frame(FIN | RSV1 | BINARY, &deflated(&said)));
-    let first = crowd(target, 0..CROWD, &message, &mut seen).await?;
-    let second = crowd(target, CROWD..2 * CROWD, &message, &mut seen).await?;
+    let first = crowd(target, CROWD, &message, &mut seen).await?;
+    let second = crowd(target, CROWD, &message, &mut seen).await?;
     let keeping = |clients: &[Stays]| clients.iter().filter(|client| client.keeps).count();
     let kept = keeping(&first) + keeping(&second);
     if kept == 0 || kept > SHARDS * SHARD_WINDOWS {
@@ -59,7 +58,7 @@ async fn idle(target: Target) -> Result<Seen> {
     // Those who go give their windows back: to who asks next, and to nobody else.
     let given_back = keeping(&first);
     Target::release(first.into_iter().map(|client| client.wire).collect()).await;
-    let third = crowd(target, 0..CROWD / 2, &message, &mut seen).await?;
+    let third = crowd(target, CROWD / 2, &message, &mut seen).await?;
     let again = keeping(&third);
     if again == 0 || again > SHARDS * SHARD_WINDOWS - keeping(&second) {
         seen.wrong(format!("{given_back} windows were given back, and {again} taken"));
@@ -68,19 +67,18 @@ async fn idle(target: Target) -> Result<Seen> {
     Ok(seen)
 }
 
-/// Clients with these numbers come, fifty at once, and each says one message.
+/// So many clients come, fifty at once, and each says one message.
 async fn crowd(
     target: Target,
-    numbers: Range<usize>,
+    count: usize,
     message: &Arc<[u8]>,
     seen: &mut Seen,
 ) -> Result<Vec<Stays>> {
     let mut stay = Vec::new();
-    let numbers: Vec<_> = numbers.collect();
-    for some in numbers.chunks(50) {
+    for _ in 0..count / 50 {
         let mut coming = tokio::task::JoinSet::new();
-        for &number in some {
-            coming.spawn(enter(target, number, Arc::clone(message)));
+        for _ in 0..50 {
+            coming.spawn(enter(target, Arc::clone(message)));
         }
         while let Some(came) = coming.join_next().await {
             let (client, part) = came?;
@@ -91,14 +89,14 @@ async fn crowd(
     Ok(stay)
 }
 
-/// Opens a room of its own with an offer that lets it refer back, says the message, and is heard.
-async fn enter(target: Target, number: usize, message: Arc<[u8]>) -> (Option<Stays>, Seen) {
+/// Opens an echo with an offer that lets it refer back, says the message, and is heard.
+async fn enter(target: Target, message: Arc<[u8]>) -> (Option<Stays>, Seen) {
     let mut seen = Seen::default();
     let Ok(mut wire) = Wire::connect(target.addr).await else {
         seen.add(Outcome::Cut);
         return (None, seen);
     };
-    wire.push(&request(&format!("/kept/{number}"), DEFLATE)).await;
+    wire.push(&request("/kept", DEFLATE)).await;
     let head = match wire.answer().await {
         Ok(head) => head,
         Err(outcome) => {
