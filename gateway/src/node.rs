@@ -137,9 +137,14 @@ impl Node {
         self.all().filter(|&shard| self.is_serving(shard)).collect()
     }
 
+    /// Whether the shard serves or is leaving.
+    pub(crate) fn is_present(&self, shard: ShardId) -> bool {
+        self.state(shard) != ABSENT
+    }
+
     /// Shards that serve or are leaving, ascending.
     pub(crate) fn present(&self) -> Vec<ShardId> {
-        self.all().filter(|&shard| self.state(shard) != ABSENT).collect()
+        self.all().filter(|&shard| self.is_present(shard)).collect()
     }
 
     /// Takes a place on `to` for one of `from`'s connections and gives that one's place back, if

@@ -122,10 +122,19 @@ async fn told(socket: &mut Socket) -> Vec<String> {
     texts
 }
 
+/// On one worker all shards are asked at once for a connection, and the first one, which knows only
+/// where it sent that, answered for the one that had it.
 #[tokio::test]
 async fn who_has_moved_twice_is_reached_while_its_first_shard_still_leaves() {
+    for workers in [1, 2, 3] {
+        moved_twice_on(workers).await;
+    }
+}
+
+async fn moved_twice_on(workers: usize) {
     let ids = Ids::default();
     let mut node = shards(3, |config| {
+        config.workers = Some(workers);
         config.routes.push(noted(&ids));
         config.limits.handshake_secs = 60;
     });

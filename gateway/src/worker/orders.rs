@@ -127,30 +127,30 @@ impl Errands {
 
     /// Looks for the connection that an errand is about.
     fn look_for(&mut self, now: Now, connection: ConnectionId, task: Task, seats: &mut [Seat]) {
-        let asked = |seat: &&mut Seat| match task.of {
-            For::Shard(shard) => seat.shard == shard,
+        let of = task.of;
+        let asked = |shard: ShardId| match of {
+            For::Shard(one) => shard == one,
             For::All | For::Any(_) => true,
         };
-        let mut expected = false;
-        for seat in seats.iter_mut().filter(asked) {
-            if seat.turn.hub().knows(connection) {
-                if task.weight.begin() {
-                    seat.give(now, task.errand);
-                }
-                return;
+        // Who has it comes before all who know where it went from them: it may have gone on since.
+        let knows = |seat: &&mut Seat| asked(seat.shard) && seat.turn.hub().knows(connection);
+        if let Some(seat) = seats.iter_mut().find(knows) {
+            if task.weight.begin() {
+                seat.give(now, task.errand);
             }
-            if let Some(to) = seat.departed.find(connection) {
-                if let Some(task) = task.passed_on(For::Shard(to)) {
-                    self.pass_on(self.node.worker_of(to), task);
-                }
-                return;
-            }
-            expected |= self.node.arriving(seat.shard) > 0;
+            return;
         }
-        if expected {
+        let here = || seats.iter().filter(|seat| asked(seat.shard));
+        // A shard that has ended sent everyone on, and nobody there knows whereto.
+        let mut traces = here().filter_map(|seat| seat.departed.find(connection));
+        if let Some(to) = traces.find(|&to| self.node.is_present(to)) {
+            if let Some(task) = task.passed_on(For::Shard(to)) {
+                self.pass_on(self.node.worker_of(to), task);
+            }
+        } else if here().any(|seat| self.node.arriving(seat.shard) > 0) {
             // It may be on its way here.
             self.waiting.push_back(task);
-        } else if let For::Shard(_) = task.of {
+        } else if let For::Shard(_) = of {
             self.ask_all(task);
         }
     }
