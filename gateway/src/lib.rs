@@ -45,7 +45,6 @@ pub mod config;
 pub mod handle;
 pub mod logging;
 pub mod machine;
-pub mod malloc;
 pub mod middleware;
 pub mod net;
 mod node;

@@ -1,5 +1,7 @@
 //! The `weir` binary: flags in, a node, signals, an exit code.
 
+mod malloc;
+
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
@@ -10,7 +12,7 @@ use gateway::admin::{Admin, AdminConfig, AdminKey, Probes, Readiness, stats, wat
 use gateway::cli::Cli;
 use gateway::config::{AdminAddr, Config};
 use gateway::server::Server;
-use gateway::{logging, malloc, signals};
+use gateway::{logging, signals};
 use gateway_core::counters::Counters;
 use gateway_core::event::CloseReason;
 use gateway_core::hit::Hit;

@@ -66,6 +66,20 @@ async fn a_second_signal_exits_130_at_once() {
     assert!(!log.contains("drained"), "{log}");
 }
 
+/// Whether the options that the program was built with are those that its allocator has read.
+#[cfg(feature = "jemalloc")]
+#[test]
+fn memory_is_given_back_by_a_thread_of_its_own() {
+    let weir = Weir::start(&[]);
+    let is_there = || weir.threads().iter().any(|name| name == "jemalloc_bg_thd");
+    let mut looks = 1_000;
+    while !is_there() {
+        looks -= 1;
+        assert!(looks > 0, "{:?}", weir.threads());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 #[test]
 fn a_taken_port_is_one_clear_line_and_exit_1() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

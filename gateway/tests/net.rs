@@ -47,6 +47,7 @@ over_every_net! {
     an_end_of_stream_is_told_as_long_as_it_is_not_taken
     a_released_connection_is_closed
     the_lowest_free_slot_is_given_next
+    slots_that_were_given_back_are_given_out_again
     what_is_not_accepted_waits_in_the_kernel
     three_hundred_ready_connections_are_all_reported
     a_reset_is_seen
@@ -215,6 +216,31 @@ fn the_lowest_free_slot_is_given_next<N: Testable>() {
     drop(shard.net.release(Slot(1)));
     let given: Vec<(Slot, TcpStream)> = (0..3).map(|_| shard.accept()).collect();
     assert_eq!(given.iter().map(|(slot, _)| slot.0).collect::<Vec<_>>(), [1, 2, 4]);
+}
+
+fn slots_that_were_given_back_are_given_out_again<N: Testable>() {
+    let mut shard = Shard::<N>::new();
+    let (stays, mut client) = shard.accept();
+    // What goes in the midst of others keeps nothing from being given back behind it.
+    let mut crowd: Vec<(Slot, TcpStream)> = (0..300).map(|_| shard.accept()).collect();
+    let (last, mut late) = crowd.pop().unwrap();
+    for (slot, _) in crowd.drain(..) {
+        drop(shard.net.release(slot).unwrap());
+    }
+    shard.poll_now();
+    shard.net.give_back();
+    late.write_all(b"!").unwrap();
+    shard.until(Ready::Readable(last));
+    drop(shard.net.release(last).unwrap());
+    shard.poll_now();
+    // Once for those who have gone, and once with nothing to give back.
+    shard.net.give_back();
+    shard.net.give_back();
+    assert_eq!(shard.net.send(last, b"nobody"), Sent::Broken);
+    let again: Vec<(Slot, TcpStream)> = (0..3).map(|_| shard.accept()).collect();
+    assert_eq!(again.iter().map(|(slot, _)| slot.0).collect::<Vec<_>>(), [1, 2, 3]);
+    client.write_all(b"!").unwrap();
+    shard.until(Ready::Readable(stays));
 }
 
 fn what_is_not_accepted_waits_in_the_kernel<N: Testable>() {

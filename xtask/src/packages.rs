@@ -34,27 +34,30 @@ enum Need {
     PkgConfig,
     Hwloc,
     Udev,
+    /// The allocator is built by it, and by the C compiler that links all Rust programs.
+    Make,
 }
 
 impl Need {
-    const ALL: [Self; 3] = [Self::PkgConfig, Self::Hwloc, Self::Udev];
+    const ALL: [Self; 4] = [Self::PkgConfig, Self::Hwloc, Self::Udev, Self::Make];
 
     fn name(self) -> &'static str {
         match self {
             Self::PkgConfig => "pkg-config",
             Self::Hwloc => "hwloc 2.8 or later",
             Self::Udev => "libudev",
+            Self::Make => "make",
         }
     }
 
     fn probe(self) -> Invocation {
         let pkg_config = env::var_os("PKG_CONFIG").unwrap_or_else(|| "pkg-config".into());
-        let args: &[&str] = match self {
-            Self::PkgConfig => &["--version"],
-            Self::Hwloc => &["--atleast-version=2.8", "hwloc"],
-            Self::Udev => &["--exists", "libudev"],
-        };
-        Invocation::new(pkg_config, args)
+        match self {
+            Self::PkgConfig => Invocation::new(pkg_config, ["--version"]),
+            Self::Hwloc => Invocation::new(pkg_config, ["--atleast-version=2.8", "hwloc"]),
+            Self::Udev => Invocation::new(pkg_config, ["--exists", "libudev"]),
+            Self::Make => Invocation::new("make", ["--version"]),
+        }
     }
 
     fn is_met(self) -> bool {
@@ -68,7 +71,7 @@ impl Need {
 /// If something is missing after all; says what, and what to type.
 pub(crate) fn ensure(may_install: bool) -> Result<Build> {
     if !cfg!(target_os = "linux") {
-        println!("Not on Linux: built without the system's hwloc; workers are not placed.");
+        println!("Not on Linux: built without hwloc and jemalloc; workers are not placed.");
         return Ok(Build::Portable);
     }
     let missing = missing();

@@ -116,6 +116,24 @@ mod tests {
     }
 
     #[test]
+    fn what_lies_behind_the_last_slot_in_use_is_given_back() {
+        let mut places = Places::default();
+        (0..100_000).for_each(|_| drop(places.take()));
+        (70..100_000).for_each(|slot| places.release(Slot(slot)));
+        assert_eq!(places.cut(), 100_000, "released slots rest until the next poll");
+        places.turn();
+        places.release(Slot(3));
+        assert_eq!(places.cut(), 70);
+        assert!(places.used.capacity() <= 256, "{}", places.used.capacity());
+        assert_eq!(places.take(), Slot(70));
+        places.turn();
+        assert_eq!((places.take(), places.take()), (Slot(3), Slot(71)));
+        (0..72).for_each(|slot| places.release(Slot(slot)));
+        places.turn();
+        assert_eq!((places.cut(), places.take()), (0, Slot(0)));
+    }
+
+    #[test]
     fn a_claimed_slot_is_skipped() {
         let mut places = Places::default();
         places.claim(Slot(1));

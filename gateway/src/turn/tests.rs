@@ -336,3 +336,28 @@ fn a_turn_ends_although_the_registry_lets_no_home_move() {
     poll(&mut turn, &mut others, later);
     assert_eq!(others.migrations, 2);
 }
+
+#[test]
+fn what_was_kept_for_slots_goes_when_the_hub_has_given_them_back() {
+    let (mut turn, _) = crowd(|_| ());
+    let talkers = TALKERS as usize;
+    turn.seen.resize(10_000, 0);
+    turn.placed.resize(10_000, Place::None);
+    turn.seats.resize_with(10_000, || None);
+    turn.hub.handle(Now(0), Event::Tick);
+    turn.give_back_memory();
+    assert_eq!(turn.hub().slots(), talkers);
+    assert_eq!(turn.placed, [Place::Any; TALKERS as usize], "who is here keeps its place");
+    let lens = (turn.seen.len(), turn.seats.len());
+    assert_eq!(lens, (talkers, talkers));
+    let capacities = (turn.seen.capacity(), turn.placed.capacity(), turn.seats.capacity());
+    assert!(capacities.0.max(capacities.1).max(capacities.2) <= 256, "{capacities:?}");
+}
+
+#[test]
+#[should_panic(expected = "who has a place is in the hub")]
+fn a_place_is_never_lost() {
+    let (mut turn, _) = crowd(|_| ());
+    turn.place(Slot(5_000), Place::Any);
+    turn.give_back_memory();
+}

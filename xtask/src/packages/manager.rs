@@ -126,6 +126,8 @@ impl Manager {
             Need::PkgConfig => self.pkg_config,
             Need::Hwloc => self.hwloc,
             Need::Udev => self.udev,
+            // All of them call it so.
+            Need::Make => "make",
         });
         self.install.iter().copied().chain(names).collect()
     }
@@ -171,7 +173,7 @@ mod tests {
         assert_eq!(
             told,
             "sudo apt-get update && sudo apt-get install -y --no-install-recommends \
-             pkg-config libhwloc-dev libudev-dev"
+             pkg-config libhwloc-dev libudev-dev make"
         );
     }
 
