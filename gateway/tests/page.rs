@@ -37,8 +37,8 @@ const TOLD: &str = "[...document.querySelectorAll('#log :is(.notice, .note, .gap
     (text) => text.textContent)";
 /// Where the keyboard is.
 const FOCUS: &str = "document.activeElement?.id";
-/// Sockets that do what the test says, no chance, and a clock that stands still: what the page wants
-/// to do in some seconds it never does, so that a test may take its time.
+/// Sockets that do what the test says, no chance, and a clock that stands still: what the page
+/// wants to do in some seconds it never does, so that a test may take its time.
 const SCRIPTED: &str = "Math.random = () => 0;
 Date.now = () => 0;
 const { setTimeout: wait } = self;

@@ -51,7 +51,7 @@ mod tests {
     /// Names of counters, with which rows of tables on the page end.
     fn counters_on_page() -> BTreeSet<&'static str> {
         let last = |row: &'static str| row.strip_suffix(" |")?.rsplit_once("| ");
-        let counters = PAGE.lines().filter_map(|row| Some(last(row)?.1.strip_prefix('`')?));
+        let counters = PAGE.lines().filter_map(|row| last(row)?.1.strip_prefix('`'));
         counters.filter_map(|rest| Some(rest.split_once('`')?.0)).collect()
     }
 
