@@ -155,7 +155,7 @@ impl<N: Net> Turn<N> {
         sources.release(seat);
     }
 
-    pub(super) fn place(&mut self, slot: Slot, place: Place) {
+    fn place(&mut self, slot: Slot, place: Place) {
         if slot.index() >= self.placed.len() {
             self.placed.resize(slot.index() + 1, Place::None);
         }

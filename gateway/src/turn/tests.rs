@@ -358,6 +358,6 @@ fn what_was_kept_for_slots_goes_when_the_hub_has_given_them_back() {
 #[should_panic(expected = "who has a place is in the hub")]
 fn a_place_is_never_lost() {
     let (mut turn, _) = crowd(|_| ());
-    turn.place(Slot(5_000), Place::Any);
+    turn.placed.resize(5_000, Place::Any);
     turn.give_back_memory();
 }

@@ -94,7 +94,7 @@ impl Weir {
 
     /// The names of its threads.
     pub(crate) fn threads(&self) -> Vec<String> {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.0.id())).unwrap();
         // One that ends meanwhile has no name any more.
         let name = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm")).ok();
         tasks.filter_map(|task| name(task.ok()?)).map(|name| name.trim().to_owned()).collect()
