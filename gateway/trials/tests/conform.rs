@@ -300,7 +300,7 @@ fn agreements_and_deflated_messages_that_are_wrong_fail() {
     for (frame, told) in [
         (Frame::text("hello"), "came plain text of 5 bytes \"hello\""),
         (Frame::text("\x06").reserved(4), "reserved kind"),
-        (Frame::text(b"\xf2\x00\x11\x00\x00").reserved(4), "before the message"),
+        (Frame::text(b"\xf2\x00\x11\x00\x00").reserved(4), "before the stream"),
         (Frame::text(&hello[..5]).reserved(4), "what no server may send"),
         (packed.reserved(6), "reserved bits 110"),
     ] {
