@@ -118,11 +118,7 @@ mod tests {
     #[test]
     fn what_lies_behind_the_last_slot_in_use_is_given_back() {
         let mut places = Places::default();
-<<<<<<< HEAD
-        (0..100_000).for_each(|_| _ = places.take());
-=======
         (0..100_000).for_each(|slot| assert_eq!(places.take(), Slot(slot)));
->>>>>>> d48ac4f (A slot is no value to be dropped)
         (70..100_000).for_each(|slot| places.release(Slot(slot)));
         assert_eq!(places.cut(), 100_000, "released slots rest until the next poll");
         places.turn();
