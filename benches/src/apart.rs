@@ -1,13 +1,17 @@
 //! A contestant whose clients have a descriptor table of their own: a process may not have as many
 //! as two crowds need.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::sched::{CloneFlags, unshare};
 
-use crate::contestant::{Contestant, Cost, Plays};
+use crate::contestant::{Cost, Plays};
+
+/// How long a contestant is left alone at most: less than servers wait for an answer to a ping.
+const PATIENCE: Duration = Duration::from_secs(8);
 
 /// What is asked of the thread: burst and times.
 type Turn = (usize, usize);
@@ -26,9 +30,9 @@ impl Apart {
     ///
     /// # Errors
     /// If it cannot be made, or not have descriptors of its own.
-    pub(crate) fn new(
+    pub(crate) fn new<P: Plays>(
         name: &'static str,
-        make: impl FnOnce() -> Result<Contestant> + Send + 'static,
+        make: impl FnOnce() -> Result<P> + Send + 'static,
     ) -> Result<Self> {
         let (turns, asked) = channel::<Turn>();
         let (tell, costs) = channel();
@@ -40,8 +44,19 @@ impl Apart {
             };
             // Nobody is left to be told if the other end is gone.
             let _ = tell.send(Ok(Cost::default()));
-            while let Ok((burst, times)) = asked.recv() {
-                let _ = tell.send(contestant.run(burst, times));
+            let mut fault = None;
+            loop {
+                match asked.recv_timeout(PATIENCE) {
+                    Ok((burst, times)) => {
+                        let ran = fault.take().map_or_else(|| contestant.run(burst, times), Err);
+                        let _ = tell.send(ran);
+                    }
+                    // Its clients are to answer pings while others take long.
+                    Err(RecvTimeoutError::Timeout) => {
+                        fault = fault.or_else(|| contestant.run(1, 1).err());
+                    }
+                    Err(RecvTimeoutError::Disconnected) => break,
+                }
             }
         });
         let apart = Self { name, turns: Some(turns), costs, thread: Some(thread) };

@@ -2,11 +2,13 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{frames, machine, upgrade};
+use crate::nats::{self, Line, Stripper};
+use crate::{fault, frames, machine, upgrade};
 
 /// How long a server may leave bytes unread.
 const WRITE_WAIT: Duration = Duration::from_secs(10);
@@ -26,6 +28,8 @@ pub(crate) struct Client {
     got: usize,
     /// A control frame that is not complete yet.
     rest: Vec<u8>,
+    /// For a server that says lines of NATS in its frames.
+    stripper: Option<Stripper>,
 }
 
 impl Client {
@@ -46,11 +50,21 @@ impl Client {
         path: &str,
         extension: Option<&str>,
     ) -> Result<Self> {
-        let mut stream = TcpStream::connect(addr).context("cannot connect")?;
-        stream.set_nodelay(true)?;
-        upgrade::request(&mut stream, path, extension)?;
+        let (stream, begun) = upgraded(addr, path, extension)?;
+        ensure!(begun.is_empty(), "it spoke before anyone asked: {begun:?}");
         stream.set_nonblocking(true)?;
-        Ok(Self { stream, got: 0, rest: Vec::new() })
+        Ok(Self { stream, got: 0, rest: Vec::new(), stripper: None })
+    }
+
+    /// Connects to a server of NATS; with a room it hears what others say there.
+    ///
+    /// # Errors
+    /// If the server does not take it.
+    pub(crate) fn connect_nats(addr: SocketAddr, path: &str, room: Option<&str>) -> Result<Self> {
+        let (mut stream, begun) = upgraded(addr, path, None)?;
+        let stripper = Some(nats::introduce(&mut stream, begun, room)?);
+        stream.set_nonblocking(true)?;
+        Ok(Self { stream, got: 0, rest: Vec::new(), stripper })
     }
 
     /// Whatever is expected is about to be sent.
@@ -90,11 +104,28 @@ impl Client {
     pub(crate) fn receive(&mut self, expected: &Expected, scratch: &mut [u8]) -> Result<bool> {
         match self.stream.read(scratch) {
             Ok(0) => bail!("it ended a connection"),
-            Ok(read) => self.check(&scratch[..read], expected)?,
+            Ok(read) => {
+                let arrived = &mut scratch[..read];
+                let len = self.stripper.as_mut().map_or(Ok(read), |it| it.strip(arrived))?;
+                self.check(&arrived[..len], expected)?;
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error).context("reading from it"),
         }
         Ok(self.got == expected.bytes.len())
+    }
+
+    /// Drops what has arrived, without waiting.
+    ///
+    /// # Errors
+    /// If the connection ended.
+    pub(crate) fn discard(&mut self, scratch: &mut [u8]) -> Result<()> {
+        match self.stream.read(scratch) {
+            Ok(0) => bail!("it ended a connection"),
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(error) => Err(error).context("reading from it"),
+        }
     }
 
     fn check(&mut self, bytes: &[u8], expected: &Expected) -> Result<()> {
@@ -108,6 +139,9 @@ impl Client {
     /// Frame by frame, as a ping may be among them.
     fn check_slowly(&mut self, bytes: &[u8], expected: &Expected) -> Result<()> {
         self.rest.extend_from_slice(bytes);
+        if self.stripper.is_some() {
+            return self.check_lines(expected);
+        }
         while let Some(&first) = self.rest.first() {
             let between = self.got.is_multiple_of(expected.frame_bytes);
             match first {
@@ -118,6 +152,26 @@ impl Client {
                 }
                 frames::CLOSE if between => bail!("it said goodbye: {:?}", self.rest),
                 _ => self.check_data(expected)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Line by line, as a server of NATS may say others than messages.
+    fn check_lines(&mut self, expected: &Expected) -> Result<()> {
+        while !self.rest.is_empty() {
+            if !self.got.is_multiple_of(expected.frame_bytes) {
+                self.check_data(expected)?;
+                continue;
+            }
+            match nats::line_of(&self.rest)? {
+                Line::Message => self.check_data(expected)?,
+                Line::Other(len) => drop(self.rest.drain(..len)),
+                Line::Cut => break,
+                Line::Ping(len) => {
+                    self.rest.drain(..len);
+                    self.write(&nats::pong())?;
+                }
             }
         }
         Ok(())
@@ -141,7 +195,8 @@ impl Client {
         let len = (expected.frame_bytes - self.got % expected.frame_bytes).min(self.rest.len());
         ensure!(
             left[..len] == self.rest[..len],
-            "wrong bytes in frame {} of {}, after {} bytes",
+            "{} in frame {} of {}, after {} bytes",
+            fault::name(left, &self.rest),
             self.got / expected.frame_bytes + 1,
             expected.bytes.len() / expected.frame_bytes,
             self.got
@@ -150,6 +205,20 @@ impl Client {
         self.got += len;
         Ok(())
     }
+}
+
+impl AsFd for Client {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+/// A stream on which a server agreed to speak frames, and what it said of them already.
+fn upgraded(addr: SocketAddr, path: &str, extension: Option<&str>) -> Result<(TcpStream, Vec<u8>)> {
+    let mut stream = TcpStream::connect(addr).context("cannot connect")?;
+    stream.set_nodelay(true)?;
+    let begun = upgrade::request(&mut stream, path, extension)?;
+    Ok((stream, begun))
 }
 
 #[cfg(test)]
@@ -200,6 +269,49 @@ mod tests {
         let mut pong = [0; 8];
         server.read_exact(&mut pong).unwrap();
         assert_eq!(pong, [frames::PONG, 0x82, 0, 0, 0, 0, b'h', b'i']);
+    }
+
+    /// Reads what a client sends until it ends so; masks of zeros leave lines as they are.
+    fn read_until(server: &mut TcpStream, end: &[u8]) -> Vec<u8> {
+        let mut heard = Vec::new();
+        while !heard.ends_with(end) {
+            let mut piece = [0; 512];
+            let read = server.read(&mut piece).unwrap();
+            assert!(read > 0, "it left after {heard:?}");
+            heard.extend_from_slice(&piece[..read]);
+        }
+        heard
+    }
+
+    #[test]
+    fn lines_of_nats_are_taken_out_of_frames_and_pings_among_them_answered() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let client = std::thread::spawn(move || Client::connect_nats(addr, "/", Some("a")));
+        let (mut server, _) = listener.accept().unwrap();
+        upgrade::accept(&mut server).unwrap();
+        let framed = |lines: &[u8]| {
+            let mut frame = Vec::new();
+            frames::append_served(&mut frame, lines);
+            frame
+        };
+        server.write_all(&framed(b"INFO {}\r\n")).unwrap();
+        let heard = read_until(&mut server, b"PING\r\n");
+        assert!(heard.windows(9).any(|line| line == b"SUB a 1\r\n"));
+        server.write_all(&framed(b"PONG\r\n")).unwrap();
+        let mut client = client.join().unwrap().unwrap();
+
+        let bytes = b"MSG a 1 5\r\nfirst\r\nMSG a 1 5\r\nagain\r\n".to_vec();
+        let expected = Expected { frame_bytes: bytes.len() / 2, bytes };
+        let said = b"MSG a 1 5\r\nfirst\r\nPING\r\nMSG a 1 5\r\nagain\r\n";
+        for piece in [&said[..12], &said[12..20], &said[20..]] {
+            server.write_all(&framed(piece)).unwrap();
+        }
+        finish(&mut client, &expected).unwrap();
+        read_until(&mut server, b"PONG\r\n");
+        server.write_all(&framed(b"-ERR 'Stale Connection'\r\n")).unwrap();
+        client.rewind();
+        assert!(finish(&mut client, &expected).unwrap_err().to_string().contains("Stale"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 
 use crate::contestant::{Cost, Plays};
 use crate::json::Json;
-use crate::stats::Spread;
+use crate::stats::{Spread, Standing};
 use crate::verdict::Verdict;
 
 /// Turns that each server has in a round: so many that a disturbance seldom meets only one, and
@@ -14,39 +14,80 @@ const SLICES: usize = 10;
 /// What the others are compared to where it takes part; else it is the first of them.
 pub(crate) const FLOOR: &str = "floor";
 
+/// Whose failure ends a heat: a loss of Weir's is no result, and without a floor there is none.
+/// Anyone else falls out.
+const NEEDED: [&str; 6] = [FLOOR, "loop", "weir", "weir-2", "weir-4", "shards"];
+
+/// Most time that a contestant's turn should take: it bounds how long a heat lasts, however slow
+/// somebody is.
+const TURN_WALL_NANOS: u64 = 300_000_000;
+
 /// All rounds with one size of burst.
 pub(crate) struct Heat {
     burst: usize,
     names: Vec<&'static str>,
     /// By round, then as `names`.
     rounds: Vec<Vec<Cost>>,
+    /// Who fell out, and why.
+    pub(crate) fallen: Vec<(&'static str, String)>,
+}
+
+/// Who takes part, and how it goes.
+struct Entrant<'a, P> {
+    contestant: &'a mut P,
+    /// How often it sends in a turn.
+    times: usize,
+    costs: Vec<Cost>,
+    fault: Option<String>,
 }
 
 impl Heat {
-    /// Lets the contestants take turns, each `times(name)` times a round; the first, uncounted
-    /// round warms everyone up.
+    /// Lets the contestants take turns, each at most `times(name)` times a round; the first,
+    /// uncounted round warms everyone up, and one more exchange shows what was sent twice.
     ///
     /// # Errors
-    /// If a server fails or loses something.
+    /// If a server that is needed fails or loses something.
     pub(crate) fn hold(
         contestants: &mut [impl Plays],
         burst: usize,
         rounds: usize,
         times: impl Fn(&str) -> usize,
     ) -> Result<Self> {
-        let mut taking: Vec<_> =
-            contestants.iter_mut().filter(|contestant| times(contestant.name()) > 0).collect();
-        let names = taking.iter().map(|contestant| contestant.name()).collect();
-        let mut heat = Self { burst, names, rounds: Vec::new() };
-        for contestant in &mut taking {
-            contestant.run(burst, times(contestant.name()).div_ceil(SLICES))?;
+        let entrant = |contestant| Entrant { contestant, times: 0, costs: vec![], fault: None };
+        let mut field: Vec<_> = contestants
+            .iter_mut()
+            .filter(|contestant| times(contestant.name()) > 0)
+            .map(entrant)
+            .collect();
+        for entrant in &mut field {
+            let times = times(entrant.contestant.name()).div_ceil(SLICES);
+            if let Some(cost) = entrant.run(burst, times)? {
+                entrant.times = turn_times(times, cost.wall_nanos);
+            }
         }
         for round in 0..rounds {
-            let costs = play(&mut taking, burst, round, &times)?;
-            heat.rounds.push(costs);
-            println!("round {:>2}/{rounds}, {}", round + 1, heat.line(round));
+            play(&mut field, burst, round)?;
+            println!("round {:>2}/{rounds}, {}", round + 1, Self::of(burst, &field).line(round));
         }
-        Ok(heat)
+        for entrant in &mut field {
+            entrant.run(burst, 1)?;
+        }
+        Ok(Self::of(burst, &field))
+    }
+
+    /// What is known of those who have not fallen.
+    fn of<P: Plays>(burst: usize, field: &[Entrant<'_, P>]) -> Self {
+        let name = |entrant: &Entrant<'_, P>| entrant.contestant.name();
+        let still: Vec<_> = field.iter().filter(|entrant| entrant.fault.is_none()).collect();
+        let rounds = still.iter().map(|entrant| entrant.costs.len()).min().unwrap_or(0);
+        let round = |round: usize| still.iter().map(|entrant| entrant.costs[round]).collect();
+        let fallen = field.iter().filter_map(|it| Some((name(it), it.fault.clone()?))).collect();
+        Self {
+            burst,
+            names: still.iter().map(|entrant| name(entrant)).collect(),
+            rounds: (0..rounds).map(round).collect(),
+            fallen,
+        }
     }
 
     fn line(&self, round: usize) -> String {
@@ -74,6 +115,16 @@ impl Heat {
         self.names.iter().position(|&name| name == FLOOR).unwrap_or(0)
     }
 
+    /// The name of whom the others are compared to.
+    pub(crate) fn base_name(&self) -> &'static str {
+        self.names[self.base()]
+    }
+
+    /// Those who took part to the end.
+    pub(crate) fn names(&self) -> &[&'static str] {
+        &self.names
+    }
+
     fn index(&self, name: &str) -> Result<usize> {
         let index = self.names.iter().position(|&found| found == name);
         index.with_context(|| format!("{name} did not take part"))
@@ -90,6 +141,17 @@ impl Heat {
         Spread::of(self.rounds.iter().map(ratio))
     }
 
+    /// What everyone took, and how that compares, in the order of the field.
+    pub(crate) fn standings(&self) -> Vec<Standing> {
+        let base = self.base();
+        let standing = |(index, &name): (usize, &&'static str)| Standing {
+            name,
+            each: self.nanos(index),
+            ratio: self.ratio(index, base),
+        };
+        self.names.iter().enumerate().map(standing).collect()
+    }
+
     /// Whether `above` is at most `goal` times `below`.
     ///
     /// # Errors
@@ -100,26 +162,39 @@ impl Heat {
         Ok(Verdict { what, measured, goal, digits: 3 })
     }
 
-    fn total(&self) -> Cost {
+    /// Who lost something, and how much.
+    fn losses(&self) -> Vec<(&'static str, u64)> {
+        let lost = |index: usize| self.rounds.iter().map(|costs| costs[index].lost).sum();
+        let each = self.names.iter().enumerate().map(|(index, &name)| (name, lost(index)));
+        each.filter(|&(_, lost)| lost > 0).collect()
+    }
+
+    /// What everyone took together.
+    pub(crate) fn total(&self) -> Cost {
         self.rounds.iter().flatten().copied().sum()
     }
 
     /// Prints medians and spreads.
     pub(crate) fn print(&self) {
         println!("{}, median (least..most) of {} rounds:", self.title(), self.rounds.len());
-        let floor = self.base();
-        let base = self.names[floor];
-        for (index, name) in self.names.iter().enumerate() {
-            let (nanos, ratio) = (self.nanos(index), self.ratio(index, floor));
-            let [nanos, ratio] = [format!("{nanos:.1}"), format!("{ratio:.3}")];
-            println!("  {name:<6} {nanos:>26} ns {ratio:>24} of {base}");
+        let base = self.base_name();
+        for Standing { name, each, ratio } in self.standings() {
+            let [each, ratio] = [format!("{each:.1}"), format!("{ratio:.3}")];
+            println!("  {name:<18} {each:>26} ns {ratio:>24} of {base}");
+        }
+        for (name, why) in &self.fallen {
+            println!("  {name:<18} fell out: {why}");
         }
         let total = self.total();
         println!(
-            "  load generator busy {:.0} %, lost 0 of {} deliveries",
+            "  load generator busy {:.0} %, lost {} of {} deliveries, none twice or out of order",
             total.utilisation() * 100.0,
-            total.deliveries
+            total.lost,
+            total.deliveries + total.lost
         );
+        for (name, lost) in self.losses() {
+            println!("  {name} lost {lost}");
+        }
     }
 
     pub(crate) fn json(&self) -> Json {
@@ -133,34 +208,66 @@ impl Heat {
                 ("nanos_each_by_round", Json::List(rounds.collect())),
             ])
         };
+        let fallen = |(name, why): &(&'static str, String)| {
+            Json::Object(vec![("name", (*name).into()), ("why", why.as_str().into())])
+        };
         let total = self.total();
         Json::Object(vec![
             ("burst", (self.burst as f64).into()),
             ("servers", Json::List(self.names.iter().enumerate().map(server).collect())),
+            ("fallen", Json::List(self.fallen.iter().map(fallen).collect())),
             ("load_utilisation", total.utilisation().into()),
             ("deliveries", (total.deliveries as f64).into()),
-            // A lost delivery ends the run with an error.
-            ("lost", 0.0.into()),
+            ("lost", (total.lost as f64).into()),
+            // Who gets a delivery twice or out of order falls out.
+            ("reordered", 0.0.into()),
+            ("duplicated", 0.0.into()),
         ])
     }
 }
 
-/// One round: several turns each, in changing order.
-fn play(
-    taking: &mut [&mut impl Plays],
-    burst: usize,
-    round: usize,
-    times: impl Fn(&str) -> usize,
-) -> Result<Vec<Cost>> {
-    let mut costs = vec![Cost::default(); taking.len()];
-    for slice in 0..SLICES {
-        for index in order(taking.len(), round * SLICES + slice) {
-            let contestant = &mut taking[index];
-            let times = times(contestant.name()).div_ceil(SLICES);
-            costs[index] += contestant.run(burst, times)?;
+impl<P: Plays> Entrant<'_, P> {
+    /// What it cost; nothing if it has fallen out.
+    ///
+    /// # Errors
+    /// If it fails and is needed.
+    fn run(&mut self, burst: usize, times: usize) -> Result<Option<Cost>> {
+        if self.fault.is_some() {
+            return Ok(None);
+        }
+        match self.contestant.run(burst, times) {
+            Ok(cost) => Ok(Some(cost)),
+            Err(error) if NEEDED.contains(&self.contestant.name()) => Err(error),
+            Err(error) => {
+                println!("  {} fell out: {error:#}", self.contestant.name());
+                self.fault = Some(format!("{error:#}"));
+                Ok(None)
+            }
         }
     }
-    Ok(costs)
+}
+
+/// One round: several turns each, in changing order.
+fn play<P: Plays>(field: &mut [Entrant<'_, P>], burst: usize, round: usize) -> Result<()> {
+    let mut costs = vec![Cost::default(); field.len()];
+    for slice in 0..SLICES {
+        for index in order(field.len(), round * SLICES + slice) {
+            let entrant = &mut field[index];
+            if let Some(cost) = entrant.run(burst, entrant.times)? {
+                costs[index] += cost;
+            }
+        }
+    }
+    for (entrant, cost) in field.iter_mut().zip(costs) {
+        entrant.costs.push(cost);
+    }
+    Ok(())
+}
+
+/// How often somebody sends in a turn who took so long for `tried` times.
+fn turn_times(tried: usize, wall_nanos: u64) -> usize {
+    let fitting = TURN_WALL_NANOS.saturating_mul(tried as u64) / wall_nanos.max(1);
+    usize::try_from(fitting).unwrap_or(usize::MAX).clamp(1, tried)
 }
 
 /// There and back, each time beginning with another one.
@@ -178,7 +285,7 @@ mod tests {
     use super::*;
 
     fn cost(server_nanos: u64) -> Cost {
-        Cost { server_nanos, load_nanos: 1, wall_nanos: 4, deliveries: 10 }
+        Cost { server_nanos, load_nanos: 1, wall_nanos: 4, deliveries: 10, lost: 0 }
     }
 
     #[test]
@@ -194,7 +301,7 @@ mod tests {
     fn ratios_are_taken_within_a_round() {
         // The machine became three times slower: that is nobody's fault.
         let rounds = vec![vec![cost(100), cost(110)], vec![cost(300), cost(330)]];
-        let heat = Heat { burst: 1, names: vec![FLOOR, "weir"], rounds };
+        let heat = Heat { burst: 1, names: vec![FLOOR, "weir"], rounds, fallen: vec![] };
         let verdict = heat.judge("weir", FLOOR, 1.2).unwrap();
         assert_eq!(verdict.measured, Spread { min: 1.1, median: 1.1, max: 1.1 });
         assert!(!verdict.is_missed());
@@ -203,8 +310,63 @@ mod tests {
     }
 
     #[test]
+    fn who_lost_something_is_named() {
+        let rounds = vec![vec![cost(1), Cost { lost: 2, ..cost(1) }]; 3];
+        let heat = Heat { burst: 1, names: vec![FLOOR, "peer"], rounds, fallen: vec![] };
+        assert_eq!(heat.losses(), [("peer", 6)]);
+    }
+
+    #[test]
     fn who_did_not_take_part_is_not_judged() {
-        let heat = Heat { burst: 1, names: vec![FLOOR], rounds: vec![vec![cost(1)]] };
+        let rounds = vec![vec![cost(1)]];
+        let heat = Heat { burst: 1, names: vec![FLOOR], rounds, fallen: vec![] };
         assert!(heat.judge("weir", FLOOR, 1.0).is_err());
+    }
+
+    /// Plays without a server, until it has played often enough to fail.
+    struct Scripted {
+        name: &'static str,
+        plays_left: usize,
+    }
+
+    impl Plays for Scripted {
+        fn name(&self) -> &'static str {
+            self.name
+        }
+
+        fn run(&mut self, _burst: usize, _times: usize) -> Result<Cost> {
+            self.plays_left = self.plays_left.checked_sub(1).context("lost 1 of 10 deliveries")?;
+            Ok(cost(100))
+        }
+    }
+
+    fn scripted(name: &'static str, plays_left: usize) -> Scripted {
+        Scripted { name, plays_left }
+    }
+
+    #[test]
+    fn a_peer_that_loses_something_falls_out_and_the_others_go_on() {
+        let mut field = [scripted(FLOOR, 100), scripted("peer", 15), scripted("weir", 100)];
+        let heat = Heat::hold(&mut field, 1, 2, |_| 10).unwrap();
+        assert_eq!(heat.names(), [FLOOR, "weir"]);
+        assert_eq!(heat.fallen, [("peer", "lost 1 of 10 deliveries".to_owned())]);
+        assert_eq!(heat.standings().len(), 2);
+        assert_eq!(heat.rounds.len(), 2);
+    }
+
+    #[test]
+    fn a_failing_floor_or_weir_ends_the_heat() {
+        for failing in [FLOOR, "weir"] {
+            let plays = |name| scripted(name, if name == failing { 15 } else { 100 });
+            let mut field = [plays(FLOOR), plays("weir")];
+            assert!(Heat::hold(&mut field, 1, 2, |_| 10).is_err(), "{failing}");
+        }
+    }
+
+    #[test]
+    fn whoever_is_slow_sends_less_in_a_turn() {
+        assert_eq!(turn_times(20, TURN_WALL_NANOS / 2), 20);
+        assert_eq!(turn_times(20, TURN_WALL_NANOS * 4), 5);
+        assert_eq!(turn_times(2, TURN_WALL_NANOS * 100), 1);
     }
 }

@@ -7,8 +7,8 @@ use crate::contest::{FLOOR, Heat};
 use crate::contestant::{Contestant, Play};
 use crate::flags::{Bare, Echo, Mode};
 use crate::json::Json;
-use crate::machine;
 use crate::server::Server;
+use crate::{machine, peers};
 
 /// What Weir may take for what the bare server takes.
 const GOAL: f64 = 1.10;
@@ -24,11 +24,17 @@ pub(crate) fn run(flags: &Echo) -> Result<Outcome> {
     let turns = shared.or_smoke(usize::from(pairs.turns), 8);
     let payload = pairs.echo_payload;
     println!("echo: {clients} clients, {payload} bytes, on {}", machine::describe());
-    machine::allow_descriptors(2 * clients as u64 + DESCRIPTORS_SPARE)?;
+    let peers = peers::taking_part(shared, Play::Echo)?;
+    let servers = 2 + peers.len() as u64;
+    machine::allow_descriptors(servers * clients as u64 + DESCRIPTORS_SPARE)?;
     let floor = Bare { port: 0, core: None, payload, burst: 1, mode: Mode::Concat };
     let join = |server| Contestant::new(server, Play::Echo, clients, payload as usize);
     let mut contestants =
-        [join(Server::bare(FLOOR, &floor, shared)?)?, join(Server::weir(shared)?)?];
+        vec![join(Server::bare(FLOOR, &floor, shared)?)?, join(Server::weir(shared)?)?];
+    for peer in peers {
+        let server = peer.start(shared)?;
+        contestants.push(Contestant::peer(server, Play::Echo, clients, payload as usize)?);
+    }
 
     let mut heats = Vec::new();
     for depth in pairs.depths.iter().copied().map(usize::from) {

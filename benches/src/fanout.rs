@@ -11,9 +11,9 @@ use crate::contest::{FLOOR, Heat};
 use crate::contestant::{Contestant, Play};
 use crate::flags::{Bare, Fanout, Mode};
 use crate::json::Json;
-use crate::machine;
 use crate::server::Server;
 use crate::verdict::Verdict;
+use crate::{machine, peers};
 
 /// What the bare server may take for what the bare loop takes.
 const FLOOR_GOAL: f64 = 1.03;
@@ -38,8 +38,14 @@ pub(crate) fn run(flags: &Fanout) -> Result<Outcome> {
     let members = shared.or_smoke(usize::from(room.subscribers), 20);
     let messages = shared.or_smoke(usize::from(room.messages), 8);
     println!("fanout: {members} members, {} bytes, on {}", room.payload, machine::describe());
-    machine::allow_descriptors(5 * (members as u64 + 1) + DESCRIPTORS_SPARE)?;
+    let peers = peers::taking_part(shared, Play::Room)?;
+    let servers = 5 + peers.len() as u64;
+    machine::allow_descriptors(servers * (members as u64 + 1) + DESCRIPTORS_SPARE)?;
     let mut contestants = contestants(flags, members)?;
+    for peer in peers {
+        let server = peer.start(shared)?;
+        contestants.push(Contestant::peer(server, Play::Room, members, room.payload as usize)?);
+    }
 
     let mut heats = Vec::new();
     for burst in room.bursts.iter().copied().map(usize::from) {

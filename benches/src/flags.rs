@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::peers::Wanted;
+
 /// Weir measured beside the floor of the kernel's send path.
 #[derive(Debug, Parser)]
 #[command(name = "weir-bench", version)]
@@ -22,6 +24,12 @@ pub(crate) enum Command {
     Idle(Idle),
     /// All of the above, one after the other
     All(All),
+    /// Every row of the goals in one run, then the table
+    Macro(Macro),
+    /// How long does a message take when messages come at their own pace?
+    Latency(Latency),
+    /// What does a delivery or a connection cost when there are more of them?
+    Growth(Growth),
     /// The bare server: preframed bytes to an array of descriptors
     Floor(Bare),
     /// The bare `send` loop: what the bare server itself is compared to
@@ -29,6 +37,22 @@ pub(crate) enum Command {
     /// The bare server passing on what it gets, under Weir's flags: the harness against itself
     #[command(hide = true)]
     Serve(Serve),
+}
+
+impl Command {
+    /// Whether it asks something of servers, instead of being one.
+    pub(crate) fn starts_servers(&self) -> bool {
+        match self {
+            Self::Fanout(_)
+            | Self::Echo(_)
+            | Self::Idle(_)
+            | Self::All(_)
+            | Self::Macro(_)
+            | Self::Latency(_)
+            | Self::Growth(_) => true,
+            Self::Floor(_) | Self::Loop(_) | Self::Serve(_) => false,
+        }
+    }
 }
 
 /// What every question takes.
@@ -39,8 +63,8 @@ pub(crate) struct Shared {
     #[arg(long, value_name = "PATH")]
     pub(crate) weir: PathBuf,
     /// Rounds of cells; ratios are taken within a round
-    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u16).range(1..=1000))]
-    rounds: u16,
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1000), value_name = "N")]
+    rounds: Option<u16>,
     /// The CPUs of the servers; with more than one, Weir spreads its workers over them
     #[arg(long, alias = "server-core", value_delimiter = ',', default_values_t = [0],
         value_name = "CPU,...")]
@@ -54,14 +78,43 @@ pub(crate) struct Shared {
     /// Fail if a goal is missed
     #[arg(long)]
     pub(crate) strict: bool,
+    /// Servers of others that take part in fan-out and echo: all that are here, none, or these
+    #[arg(long, value_delimiter = ',', default_value = "none", value_name = "NAME,...",
+        value_parser = Wanted::parse)]
+    pub(crate) peers: Vec<Wanted>,
+    /// The program with the servers on crates
+    #[arg(long, value_name = "PATH")]
+    pub(crate) weir_peer: Option<PathBuf>,
+    /// A Python that has socketify
+    #[arg(long, value_name = "PATH")]
+    pub(crate) python: Option<PathBuf>,
     /// Write the numbers to this file too
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+    /// Write a page with plots to this file too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
 }
 
 impl Shared {
+    /// As asked for, or as many as a single question is worth.
     pub(crate) fn rounds(&self) -> usize {
-        self.or_smoke(usize::from(self.rounds), 1)
+        self.rounds_or(9)
+    }
+
+    /// As asked for, or `usual`.
+    pub(crate) fn rounds_or(&self, usual: usize) -> usize {
+        self.or_smoke(self.rounds.map_or(usual, usize::from), 1)
+    }
+
+    /// On the first CPU, as the machine may not have two.
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Self {
+        let line = ["weir-bench", "idle", "--weir", "/", "--cores", "0", "--load-core", "0"];
+        let Command::Idle(idle) = Flags::parse_from(line).command else {
+            panic!("`idle` is a command");
+        };
+        idle.shared
     }
 
     /// `asked`, or at most `smoke` where it is only tried whether things work.
@@ -178,6 +231,48 @@ pub(crate) struct All {
     pub(crate) crowd: Crowd,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct Macro {
+    #[command(flatten)]
+    pub(crate) shared: Shared,
+    /// Only these rows, in the usual order
+    #[arg(long, value_delimiter = ',', value_name = "ROW,...",
+        value_parser = clap::builder::PossibleValuesParser::new(crate::rows::names()))]
+    pub(crate) rows: Vec<String>,
+    /// Rows that have not begun by then are left out
+    #[arg(long, default_value_t = 25, value_name = "N")]
+    pub(crate) minutes: u16,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Latency {
+    #[command(flatten)]
+    pub(crate) shared: Shared,
+    /// Members that hear each message
+    #[arg(long, default_value_t = 1000, value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..=1500))]
+    pub(crate) subscribers: u16,
+    /// Bytes of a message
+    #[arg(long, default_value_t = 512, value_name = "BYTES",
+        value_parser = clap::value_parser!(u32).range(8..=65536))]
+    pub(crate) payload: u32,
+    /// Milliseconds at each load, per server and round
+    #[arg(long, default_value_t = 2000, value_name = "N",
+        value_parser = clap::value_parser!(u16).range(100..=30_000))]
+    pub(crate) millis: u16,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Growth {
+    #[command(flatten)]
+    pub(crate) shared: Shared,
+    /// How many connections, and members of one room, there are
+    #[arg(long, value_delimiter = ',', value_name = "N,...",
+        default_values_t = [100, 300, 1000, 3000, 10_000, 15_000],
+        value_parser = clap::value_parser!(u16).range(2..=19_000))]
+    pub(crate) connections: Vec<u16>,
+}
+
 /// How the bare servers run.
 #[derive(Args, Debug)]
 pub(crate) struct Bare {
@@ -191,7 +286,7 @@ pub(crate) struct Bare {
     #[arg(long, default_value_t = 512, value_name = "BYTES",
         value_parser = clap::value_parser!(u32).range(8..=65536))]
     pub(crate) payload: u32,
-    /// Most messages that arrive in one read
+    /// Most messages that leave at once
     #[arg(long, default_value_t = 16, value_name = "K",
         value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) burst: u8,
@@ -207,6 +302,10 @@ pub(crate) enum Mode {
     Concat,
     /// In one `send` per descriptor and message
     Each,
+    /// In one SEND per descriptor, all of which are submitted to an `io_uring` at once
+    Uring,
+    /// In one `sendfile` per descriptor, from memory that all of them share
+    Memfd,
 }
 
 /// What of Weir's own flags the harness uses.

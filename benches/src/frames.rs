@@ -108,6 +108,18 @@ pub(crate) fn payload(sequence: u64, len: usize) -> Vec<u8> {
     payload
 }
 
+/// The number of the message at the start of a frame that a server sent; none if it is not one of
+/// [`payload`]'s.
+pub(crate) fn sequence(frame: &[u8]) -> Option<u64> {
+    let [BINARY, len, rest @ ..] = frame else { return None };
+    let payload = match len {
+        126 => rest.get(2..)?,
+        127 => rest.get(8..)?,
+        _ => rest,
+    };
+    payload.first_chunk().map(|&number| u64::from_be_bytes(number))
+}
+
 /// `count` frames of the same message, one after the other, as the bare servers send them.
 pub(crate) fn preframed(len: usize, count: usize) -> Vec<u8> {
     let mut one = Vec::new();

@@ -7,13 +7,14 @@ use anyhow::Result;
 use crate::Outcome;
 use crate::client::Client;
 use crate::contest::FLOOR;
+use crate::contestant::{self, Play};
 use crate::flags::{Bare, Idle, Mode};
 use crate::frames;
 use crate::json::Json;
-use crate::machine;
 use crate::server::Server;
 use crate::stats::Spread;
 use crate::verdict::Verdict;
+use crate::{machine, peers};
 
 /// User memory that Weir may take for a connection, in bytes.
 const GOAL: f64 = 1024.0;
@@ -28,7 +29,7 @@ const HELLO: &[u8] = b"\xf2\x48\xcd\xc9\xc9\x07\x00";
 const DEFLATED_TEXT: u8 = 0xc1;
 
 /// Connections that are not counted: they pay for what a server has once.
-const FIRST: usize = 100;
+pub(crate) const FIRST: usize = 100;
 
 /// Members of a room.
 const ROOM_MEMBERS: usize = 10;
@@ -40,10 +41,10 @@ const REST: Duration = Duration::from_millis(300);
 const DESCRIPTORS_SPARE: u64 = 64;
 
 /// What each of the counted connections takes, in bytes.
-struct Memory {
+pub(crate) struct Memory {
     name: &'static str,
     /// The server's own, and resident.
-    user: f64,
+    pub(crate) user: f64,
     /// The kernel's slabs, for both ends; of the whole machine, hence only roughly.
     slab: f64,
 }
@@ -61,7 +62,11 @@ pub(crate) fn run(flags: &Idle) -> Result<Outcome> {
     let server = Server::weir_with("deflated", 1, shared)?;
     let deflated = measure(&server, connections, Some("permessage-deflate"))?;
 
-    let numbers = [&floor, &weir, &deflated].map(Memory::json);
+    let mut all = vec![floor.json(), weir.json(), deflated.json()];
+    for peer in peers::taking_part(shared, Play::Room)? {
+        all.push(measure(&peer.start(shared)?, connections, None)?.json());
+    }
+
     let verdict = |what: &str, bytes, goal| {
         let measured = Spread::of(std::iter::once(bytes));
         Verdict { what: what.to_owned(), measured, goal, digits: 0 }
@@ -74,10 +79,18 @@ pub(crate) fn run(flags: &Idle) -> Result<Outcome> {
             DEFLATED_GOAL,
         ),
     ];
-    Ok(Outcome::new("idle", verdicts, vec![("servers", Json::List(numbers.into()))]))
+    Ok(Outcome::new("idle", verdicts, vec![("servers", Json::List(all))]))
 }
 
-fn measure(server: &Server, connections: usize, extension: Option<&str>) -> Result<Memory> {
+/// Fills a server that has just started.
+///
+/// # Errors
+/// If it fails or refuses a connection.
+pub(crate) fn measure(
+    server: &Server,
+    connections: usize,
+    extension: Option<&str>,
+) -> Result<Memory> {
     try_measure(server, connections, extension).map_err(|error| server.blame(error))
 }
 
@@ -93,7 +106,7 @@ fn try_measure(server: &Server, connections: usize, extension: Option<&str>) -> 
         slab: each(slab_before, slab),
     };
     println!(
-        "  {:<8} {:>6.0} bytes of user memory per connection, about {:.0} of kernel slab \
+        "  {:<16} {:>6.0} bytes of user memory per connection, about {:.0} of kernel slab \
          (both ends)",
         memory.name, memory.user, memory.slab
     );
@@ -107,8 +120,14 @@ fn connect(
     indices: std::ops::Range<usize>,
     extension: Option<&str>,
 ) -> Result<Vec<Client>> {
-    let path = |index: usize| format!("/ws/idle-{}", index / ROOM_MEMBERS);
-    let connect = |index| Client::connect_with(server.addr(), &path(index), extension);
+    let connect = |index| {
+        let room = format!("idle-{}", index / ROOM_MEMBERS);
+        let path = server.dialect().listener_path(&room);
+        match extension {
+            Some(_) => Client::connect_with(server.addr(), &path, extension),
+            None => contestant::connect_one(server, &path, Some(&room)),
+        }
+    };
     let mut clients = indices.map(connect).collect::<Result<Vec<_>>>()?;
     if extension.is_some() {
         let mut hello = Vec::new();

@@ -1,12 +1,13 @@
 //! What the harness asks of the system: cores, descriptors, clocks, and which machine it is.
 
 use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 /// Keeps the calling thread, and what it starts from now on, on these CPUs.
@@ -55,6 +56,36 @@ pub(crate) fn cpu_nanos(pid: Option<u32>) -> Result<u64> {
     })
 }
 
+/// A process and all that it, or one of those, started and that have not ended; it comes first.
+pub(crate) fn family(pid: u32) -> Vec<u32> {
+    let mut family = vec![pid];
+    let mut next = 0;
+    while let Some(pid) = family.get(next) {
+        family.extend(children(*pid));
+        next += 1;
+    }
+    family
+}
+
+/// What the threads of a process started; nothing if it is gone.
+fn children(pid: u32) -> Vec<u32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let listed =
+        threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    listed
+        .flat_map(|pids| pids.split_whitespace().flat_map(str::parse).collect::<Vec<_>>())
+        .collect()
+}
+
+/// Ends a process at once, if it has not ended.
+pub(crate) fn kill(pid: u32) {
+    let pid = pid.try_into().ok().and_then(rustix::process::Pid::from_raw);
+    if let Some(pid) = pid {
+        // It fails if there is none, which is what is wanted.
+        let _ = kill_process(pid, Signal::KILL);
+    }
+}
+
 /// Time since some moment in the past, in nanoseconds.
 ///
 /// # Errors
@@ -100,6 +131,15 @@ pub(crate) fn describe() -> String {
     let cores = cpu_info.lines().filter(|line| line.starts_with("processor")).count();
     let (kernel, control) = (kernel.trim(), control.trim());
     format!("{model}, {cores} CPUs, kernel {kernel}, TCP {control}, load average {load}")
+}
+
+/// The commit that the working directory is at, with a mark if it was changed since.
+pub(crate) fn commit() -> String {
+    let said =
+        Command::new("git").args(["describe", "--always", "--dirty", "--exclude=*"]).output();
+    let said = said.ok().filter(|said| said.status.success());
+    let said = said.and_then(|said| String::from_utf8(said.stdout).ok());
+    said.map_or_else(|| "unknown".to_owned(), |said| said.trim().to_owned())
 }
 
 #[cfg(test)]

@@ -1,16 +1,19 @@
 //! A server under measurement: a child process on a CPU of its own.
 
 use std::fs::File;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
 use rustix::fs::{MemfdFlags, memfd_create};
 
-use crate::flags::{Bare, Mode, Shared};
+use crate::dialect::Dialect;
+use crate::flags::{Bare, Shared};
+use crate::folder::Folder;
 use crate::machine;
 
 /// How long a server may take to say where it listens: far less, unless the machine is very busy.
@@ -23,10 +26,30 @@ const TAIL_BYTES: usize = 2000;
 /// What addresses start with here.
 const LOCALHOST: &str = "127.0.0.1:";
 
-/// A running server, ended when dropped.
+/// How a server is started, and known to be ready.
+pub(crate) struct Launch {
+    pub(crate) name: &'static str,
+    pub(crate) command: Command,
+    pub(crate) ready: Ready,
+    pub(crate) dialect: Dialect,
+    /// What it reads, if that was written for it.
+    pub(crate) folder: Option<Folder>,
+}
+
+/// How it is known where a server listens.
+pub(crate) enum Ready {
+    /// It says an address behind these words.
+    Says(&'static str),
+    /// It was told the address, and says nothing when it is there.
+    Listens(SocketAddr),
+}
+
+/// A running server, ended with all processes that it started when dropped, in a panic too.
 pub(crate) struct Server {
     name: &'static str,
+    dialect: Dialect,
     child: Child,
+    _folder: Option<Folder>,
     /// What it writes on stdout and stderr: memory, so that it never waits for a reader.
     log: File,
     addr: SocketAddr,
@@ -51,7 +74,7 @@ impl Server {
         command.args(["serve", "--addr", "127.0.0.1:0", "--shards", &shards]);
         // Only one address is said, then: where clients connect.
         command.args(["--workers", &shards, "--admin", "off"]);
-        Self::start(name, command, shared)
+        Self::start(Launch::raw(name, command), shared)
     }
 
     /// Starts the bare server, or, named `loop`, the bare loop.
@@ -60,17 +83,19 @@ impl Server {
     /// As of [`weir`](Self::weir).
     pub(crate) fn bare(name: &'static str, flags: &Bare, shared: &Shared) -> Result<Self> {
         let mut command = Command::new(own_path()?);
-        let (verb, mode) = match (name, flags.mode) {
-            ("loop", _) => ("loop", "concat"),
-            (_, Mode::Concat) => ("floor", "concat"),
-            (_, Mode::Each) => ("floor", "each"),
-        };
-        command.args([verb, "--mode", mode, "--payload", &flags.payload.to_string()]);
+        let verb = if name == "loop" { "loop" } else { "floor" };
+        let mode = flags.mode.to_possible_value().expect("no mode is hidden");
+        command.args([verb, "--mode", mode.get_name(), "--payload", &flags.payload.to_string()]);
         command.args(["--burst", &flags.burst.to_string()]);
-        Self::start(name, command, shared)
+        Self::start(Launch::raw(name, command), shared)
     }
 
-    fn start(name: &'static str, mut command: Command, shared: &Shared) -> Result<Self> {
+    /// Starts a server on the CPUs for servers and waits until it is ready.
+    ///
+    /// # Errors
+    /// As of [`weir`](Self::weir).
+    pub(crate) fn start(launch: Launch, shared: &Shared) -> Result<Self> {
+        let Launch { name, mut command, ready, dialect, folder } = launch;
         let log = File::from(memfd_create("log", MemfdFlags::CLOEXEC)?);
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log.try_clone()?);
         // A child begins where its parent is, which thus visits the server's CPU.
@@ -80,15 +105,19 @@ impl Server {
         let program = Path::new(command.get_program()).display();
         let child = child.with_context(|| format!("cannot start {program}"))?;
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
-        let mut server = Self { name, child, log, addr: unknown };
-        server.addr = server.wait_for_addr().map_err(|error| server.blame(error))?;
+        let mut server = Self { name, dialect, child, _folder: folder, log, addr: unknown };
+        server.addr = server.wait_for_addr(&ready).map_err(|error| server.blame(error))?;
         Ok(server)
     }
 
-    fn wait_for_addr(&mut self) -> Result<SocketAddr> {
+    fn wait_for_addr(&mut self, ready: &Ready) -> Result<SocketAddr> {
         let deadline = machine::now() + START_WAIT;
         loop {
-            if let Some(addr) = listening(&self.said(0)?) {
+            let found = match *ready {
+                Ready::Says(words) => listening(&self.said(0)?, words),
+                Ready::Listens(addr) => TcpStream::connect(addr).is_ok().then_some(addr),
+            };
+            if let Some(addr) = found {
                 return Ok(addr);
             }
             if let Some(status) = self.child.try_wait()? {
@@ -105,16 +134,21 @@ impl Server {
         self.name
     }
 
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
     pub(crate) fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// CPU time so far, all threads.
+    /// CPU time so far, all threads of all processes that it consists of.
     ///
     /// # Errors
     /// If it is gone.
     pub(crate) fn cpu_nanos(&self) -> Result<u64> {
-        machine::cpu_nanos(Some(self.child.id()))
+        let family = machine::family(self.child.id());
+        family.into_iter().map(|pid| machine::cpu_nanos(Some(pid))).sum()
     }
 
     /// Memory of its own: not shared, not of files, resident.
@@ -122,7 +156,8 @@ impl Server {
     /// # Errors
     /// If it is gone.
     pub(crate) fn anonymous_bytes(&self) -> Result<u64> {
-        machine::proc_bytes(&format!("/proc/{}/status", self.child.id()), "RssAnon")
+        let bytes = |pid| machine::proc_bytes(&format!("/proc/{pid}/status"), "RssAnon");
+        machine::family(self.child.id()).into_iter().map(bytes).sum()
     }
 
     /// Puts the server's name and last words to an error.
@@ -143,9 +178,21 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Both fail only if it ended before, which is what is wanted.
+        // The child's own first, so that it starts no others; while it is not waited for, the
+        // numbers of its children stay theirs.
+        let family = machine::family(self.child.id());
+        // All three fail only if something ended before, which is what is wanted.
         let _ = self.child.kill();
+        family.into_iter().skip(1).for_each(machine::kill);
         let _ = self.child.wait();
+    }
+}
+
+impl Launch {
+    /// A server that says where it listens, and whose messages are frames.
+    pub(crate) fn raw(name: &'static str, command: Command) -> Self {
+        let (ready, dialect) = (Ready::Says(""), Dialect::Raw);
+        Self { name, command, ready, dialect, folder: None }
     }
 }
 
@@ -153,11 +200,12 @@ fn own_path() -> Result<std::path::PathBuf> {
     std::env::current_exe().context("cannot find the path of this program")
 }
 
-/// The first address with a port in whole lines.
-fn listening(said: &str) -> Option<SocketAddr> {
+/// The first address with a port in whole lines, right behind `words`.
+fn listening(said: &str, words: &str) -> Option<SocketAddr> {
     let (whole, _) = said.rsplit_once('\n')?;
-    whole.match_indices(LOCALHOST).find_map(|(at, _)| {
-        let port = &whole[at + LOCALHOST.len()..];
+    let mut addresses = whole.match_indices(LOCALHOST);
+    addresses.find_map(|(at, _)| {
+        let port = whole[..at].ends_with(words).then(|| &whole[at + LOCALHOST.len()..])?;
         let digits = port.find(|c: char| !c.is_ascii_digit()).unwrap_or(port.len());
         let port = port[..digits].parse().ok().filter(|&port| port != 0)?;
         Some(SocketAddr::from(([127, 0, 0, 1], port)))
@@ -170,7 +218,7 @@ mod tests {
 
     #[test]
     fn the_address_is_found_in_whatever_form_it_is_said() {
-        let port = |said: &str| listening(said).map(|addr| addr.port());
+        let port = |said: &str| listening(said, "").map(|addr| addr.port());
         assert_eq!(port("listening 127.0.0.1:4711\n"), Some(4711));
         assert_eq!(port("starting\nlistening on ws://127.0.0.1:80/ now\n"), Some(80));
         let coloured = "\u{1b}[3maddr\u{1b}[0m=127.0.0.1:9002 \u{1b}[2mversion";
@@ -180,7 +228,30 @@ mod tests {
 
     #[test]
     fn a_line_that_is_still_written_is_waited_for() {
-        assert_eq!(listening("listening 127.0.0.1:47"), None);
-        assert_eq!(listening("127.0.0.1:99999\n127.0.0.1:\n127.0.0.1:0\n"), None);
+        assert_eq!(listening("listening 127.0.0.1:47", ""), None);
+        assert_eq!(listening("127.0.0.1:99999\n127.0.0.1:\n127.0.0.1:0\n", ""), None);
+    }
+
+    #[test]
+    fn of_several_addresses_the_one_behind_the_words_is_meant() {
+        let said = "clients on 127.0.0.1:4222\nothers on ws://127.0.0.1:8080\n";
+        assert_eq!(listening(said, "ws://").map(|addr| addr.port()), Some(8080));
+    }
+
+    #[test]
+    fn a_server_ends_with_what_it_started() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 600 & echo 127.0.0.1:1; wait"]);
+        let server = Server::start(Launch::raw("sh", command), &Shared::for_tests()).unwrap();
+        let family = machine::family(server.child.id());
+        assert_eq!(family.len(), 2, "a shell and its child: {family:?}");
+        drop(server);
+        let deadline = machine::now() + START_WAIT;
+        // What has ended has no words of its command left, even if nobody waits for it.
+        let words = |pid: &u32| std::fs::read(format!("/proc/{pid}/cmdline"));
+        while family.iter().any(|pid| words(pid).is_ok_and(|words| !words.is_empty())) {
+            assert!(machine::now() < deadline, "{family:?}");
+            std::thread::sleep(START_POLL);
+        }
     }
 }

@@ -23,6 +23,15 @@ impl Spread {
     }
 }
 
+/// How somebody did: what one of its deliveries, or connections, took.
+#[derive(Clone, Debug)]
+pub(crate) struct Standing {
+    pub(crate) name: &'static str,
+    pub(crate) each: Spread,
+    /// Taken within each round, to whom everyone is compared to.
+    pub(crate) ratio: Spread,
+}
+
 impl fmt::Display for Spread {
     /// With the precision asked for.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,9 +3,10 @@
 //! The load sleeps and then reads what is there. Clients that wait in a poller would be woken
 //! by each send, and the kernel bills a wake-up on loopback to the one who sends.
 
+use std::fmt;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use crate::client::{Client, Expected};
 use crate::machine;
@@ -19,10 +20,19 @@ const DELIVERY_WAIT: Duration = Duration::from_secs(60);
 /// A message may be a little longer than expected, so that too many bytes are seen at once.
 const SCRATCH_BYTES: usize = 1 << 20;
 
+/// What was waited for in vain.
+#[derive(Debug)]
+pub(crate) struct Lost {
+    pub(crate) deliveries: u64,
+    /// Of so many.
+    all: u64,
+    waited: Duration,
+}
+
 /// What collecting needs and keeps.
 pub(crate) struct Sweep {
     /// How long a message may take to reach everyone.
-    wait: Duration,
+    pub(crate) wait: Duration,
     /// Indices of clients that do not have everything yet.
     missing: Vec<usize>,
     scratch: Vec<u8>,
@@ -36,7 +46,7 @@ impl Sweep {
     /// Waits until each client has received what is expected, and nothing else.
     ///
     /// # Errors
-    /// Says how many deliveries were lost, or what came instead.
+    /// [`Lost`] if not everything came; or says what came instead.
     pub(crate) fn collect(&mut self, clients: &mut [Client], expected: &Expected) -> Result<()> {
         let deadline = machine::now() + self.wait;
         self.missing.clear();
@@ -50,7 +60,7 @@ impl Sweep {
                 self.pass(clients, expected)?;
             }
             if late && !self.missing.is_empty() {
-                bail!("{}", self.losses(clients, expected));
+                return Err(self.losses(clients, expected).into());
             }
         }
         Ok(())
@@ -70,14 +80,23 @@ impl Sweep {
         fault.map_or(Ok(()), Err)
     }
 
-    fn losses(&self, clients: &[Client], expected: &Expected) -> String {
+    fn losses(&self, clients: &[Client], expected: &Expected) -> Lost {
         let whole = |index: &usize| clients[*index].got() / expected.frame_bytes;
         let got: usize = self.missing.iter().map(whole).sum();
         let lost = self.missing.len() * expected.bytes.len() / expected.frame_bytes - got;
         let all = clients.len() * expected.bytes.len() / expected.frame_bytes;
-        format!("lost {lost} of {all} deliveries, waited {:?}", self.wait)
+        Lost { deliveries: lost as u64, all: all as u64, waited: self.wait }
     }
 }
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { deliveries, all, waited } = self;
+        write!(f, "lost {deliveries} of {all} deliveries, waited {waited:?}")
+    }
+}
+
+impl std::error::Error for Lost {}
 
 #[cfg(test)]
 mod tests {

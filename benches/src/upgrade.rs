@@ -18,63 +18,100 @@ const HEAD_BYTES_MAX: usize = 2048;
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// Answers the request on a blocking stream; returns the path that it asked for. Whatever it offers
-/// is agreed on, since nothing is read that it would change.
+/// Answers the request on a blocking stream; returns the path that it asked for.
 ///
 /// # Errors
 /// If no request comes in time, or one without a key.
 pub(crate) fn accept(stream: &mut TcpStream) -> Result<String> {
-    let head = read_head(stream)?;
+    let (head, rest) = read_head(stream)?;
+    ensure!(rest.is_empty(), "a client spoke before it was answered");
+    let (path, answer) = agree(&head)?;
+    stream.write_all(answer.as_bytes())?;
+    Ok(path)
+}
+
+/// The path that a whole request asks for, and the answer to it. Whatever it offers is agreed on,
+/// since nothing is read that it would change.
+///
+/// # Errors
+/// If it has no path or no key.
+pub(crate) fn agree(head: &str) -> Result<(String, String)> {
     let path = head.split(' ').nth(1).context("the request has no path")?;
-    let key = field(&head, "sec-websocket-key").context("the request has no key")?;
-    let offered = field(&head, "sec-websocket-extensions");
+    let key = field(head, "sec-websocket-key").context("the request has no key")?;
+    let offered = field(head, "sec-websocket-extensions");
     let agreed = offered.map(|name| format!("Sec-WebSocket-Extensions: {name}\r\n"));
     let agreed = agreed.unwrap_or_default();
-    write!(
-        stream,
+    let answer = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Accept: {}\r\n{agreed}\r\n",
         answer(key)
-    )?;
-    Ok(path.to_owned())
+    );
+    Ok((path.to_owned(), answer))
 }
 
 /// Asks for `path` on a blocking stream and waits for the server to agree, with an extension if
-/// one is named.
+/// one is named. Returns what the server said already behind its answer.
 ///
 /// # Errors
 /// If it does not, or not in time.
-pub(crate) fn request(stream: &mut TcpStream, path: &str, extension: Option<&str>) -> Result<()> {
+pub(crate) fn request(
+    stream: &mut TcpStream,
+    path: &str,
+    extension: Option<&str>,
+) -> Result<Vec<u8>> {
+    ask(stream, path, extension)?;
+    agreed(stream, path, extension)
+}
+
+/// The first half of [`request`]: asks, and does not wait.
+///
+/// # Errors
+/// If the server does not read it.
+pub(crate) fn ask(stream: &mut TcpStream, path: &str, extension: Option<&str>) -> Result<()> {
     let offer = extension.map(|name| format!("Sec-WebSocket-Extensions: {name}\r\n"));
     let offer = offer.unwrap_or_default();
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n{offer}\r\n"
     );
-    stream.write_all(request.as_bytes())?;
-    let head = read_head(stream)?;
+    Ok(stream.write_all(request.as_bytes())?)
+}
+
+/// The second half of [`request`]: waits for the server to agree.
+///
+/// # Errors
+/// If it does not, or not in time.
+pub(crate) fn agreed(
+    stream: &mut TcpStream,
+    path: &str,
+    extension: Option<&str>,
+) -> Result<Vec<u8>> {
+    let (head, rest) = read_head(stream)?;
     let status = head.lines().next().unwrap_or_default();
     ensure!(status.starts_with("HTTP/1.1 101"), "{path} was refused: {status}");
     let accept = field(&head, "sec-websocket-accept");
     ensure!(accept == Some(answer(KEY).as_str()), "the answer to the key is wrong: {accept:?}");
     let agreed = field(&head, "sec-websocket-extensions").and_then(|it| it.split(';').next());
     ensure!(agreed == extension, "{extension:?} was offered and {agreed:?} agreed on");
-    Ok(())
+    Ok(rest)
 }
 
-/// Reads up to the blank line, which nothing may follow yet.
-fn read_head(stream: &mut TcpStream) -> Result<String> {
+/// Reads the head, up to and with its blank line, and whatever comes at once behind it.
+fn read_head(stream: &mut TcpStream) -> Result<(String, Vec<u8>)> {
     stream.set_read_timeout(Some(WAIT))?;
     let mut head = [0; HEAD_BYTES_MAX];
     let mut filled = 0;
-    while !head[..filled].ends_with(b"\r\n\r\n") {
+    loop {
+        if let Some(blank) = head[..filled].windows(4).position(|end| end == b"\r\n\r\n") {
+            let (head, rest) = head[..filled].split_at(blank + 4);
+            return Ok((str::from_utf8(head)?.to_owned(), rest.to_vec()));
+        }
         match stream.read(&mut head[filled..]).context("no upgrade")? {
             0 if filled == HEAD_BYTES_MAX => bail!("an upgrade of more than {filled} bytes"),
             0 => bail!("the connection ended before the upgrade"),
             read => filled += read,
         }
     }
-    Ok(str::from_utf8(&head[..filled])?.to_owned())
 }
 
 /// The value of a header, whose name is given in lower case.
@@ -114,6 +151,23 @@ mod tests {
         });
         assert_eq!(accept(&mut listener.accept().unwrap().0).unwrap(), "/ws/lobby");
         client.join().unwrap();
+    }
+
+    #[test]
+    fn what_follows_an_answer_at_once_is_given_back() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let client = std::thread::spawn(move || {
+            request(&mut TcpStream::connect(addr).unwrap(), "/", None).unwrap()
+        });
+        let (mut server, _) = listener.accept().unwrap();
+        let mut asked = [0; HEAD_BYTES_MAX];
+        let read = server.read(&mut asked).unwrap();
+        assert!(asked[..read].ends_with(b"\r\n\r\n"));
+        let accept = answer(KEY);
+        let said = format!("HTTP/1.1 101 Yes\r\nSec-WebSocket-Accept: {accept}\r\n\r\nINFO\r\n");
+        server.write_all(said.as_bytes()).unwrap();
+        assert_eq!(client.join().unwrap(), b"INFO\r\n");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Whether a goal is met.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use crate::json::Json;
@@ -17,10 +18,14 @@ pub(crate) struct Verdict {
 
 impl Verdict {
     pub(crate) fn is_missed(&self) -> bool {
-        self.measured.median > self.goal
+        // What is not a number is no success.
+        !matches!(
+            self.measured.median.partial_cmp(&self.goal),
+            Some(Ordering::Less | Ordering::Equal)
+        )
     }
 
-    fn word(&self) -> &'static str {
+    pub(crate) fn word(&self) -> &'static str {
         if self.is_missed() { "MISSED" } else { "ok" }
     }
 

@@ -4,6 +4,9 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 const BENCH: &str = env!("CARGO_BIN_EXE_weir-bench");
 
 /// Looks at the program, of which one that takes longer has failed: five minutes of them.
@@ -54,6 +57,59 @@ fn every_question_is_answered_and_nothing_is_lost() {
     assert_eq!(count(&written, "\"verdict\":"), 8, "{written}");
 }
 
+/// Runs a question that is told as a page; returns what it said, the page and the numbers.
+fn told(question: &str, more: &[&str]) -> [String; 3] {
+    let name = format!("weir-bench-{question}-{}", std::process::id());
+    let files = ["html", "json"].map(|kind| std::env::temp_dir().join(format!("{name}.{kind}")));
+    let [html, json] =
+        files.each_ref().map(|file| file.to_str().expect("the temporary folder has a plain name"));
+    let output = ask(question, BENCH, &[&["--html", html, "--json", json], more].concat());
+    let said = text(&output.stdout).to_owned();
+    assert!(output.status.success(), "{said}{}", text(&output.stderr));
+    let [page, numbers] = files.map(|file| {
+        let written = std::fs::read_to_string(&file).expect("the file was asked for");
+        std::fs::remove_file(&file).expect("the file is ours");
+        written
+    });
+    [said, page, numbers]
+}
+
+#[test]
+fn the_macro_run_measures_every_row_and_ends_with_the_table() {
+    let [said, page, numbers] = told("macro", &[]);
+    // The bare server is one shard whatever it is told, so that all take part in all rows.
+    let (_, table) = said.split_once("measured (least..most)\n").expect("the table comes last");
+    assert_eq!(count(table, "FAILED"), 0, "{said}");
+    assert_eq!(count(&said, "lost 0 of"), 11, "{said}");
+    assert_eq!(count(table, "weir / floor"), 11, "{table}");
+    assert_eq!(count(table, "weir-4 / weir"), 4, "{table}");
+    assert_eq!(count(table, "floor / loop"), 4, "{table}");
+    assert_eq!(count(&page, "<figure>"), 12, "{page}");
+    assert_eq!(count(&numbers, "\"failure\":\"\""), 12, "{numbers}");
+}
+
+#[test]
+fn only_the_rows_that_are_asked_for_are_measured() {
+    let [said, page, _] = told("macro", &["--rows", "pairs,echo16"]);
+    assert_eq!(count(&page, "<figure>"), 2, "{said}");
+    let output = ask("macro", BENCH, &["--rows", "nothing"]);
+    assert!(text(&output.stderr).contains("room-15000"), "it says which there are");
+}
+
+#[test]
+fn latencies_are_told_for_each_load() {
+    let [said, page, numbers] = told("latency", &[]);
+    assert_eq!(count(&numbers, "\"name\":\"weir\""), 3, "{said}");
+    assert_eq!(count(&page, "<polyline"), count(&page, "<span class=\"line"), "{page}");
+}
+
+#[test]
+fn growth_is_told_as_curves() {
+    let [said, page, numbers] = told("growth", &["--connections", "5,15"]);
+    assert_eq!(count(&page, "<figure>"), 3, "{said}");
+    assert!(count(&numbers, "\"name\":\"weir\"") >= 4, "{numbers}");
+}
+
 #[test]
 fn a_program_that_is_not_there_is_named() {
     let output = ask("echo", "/nonexistent/weir", &[]);
@@ -71,6 +127,60 @@ fn the_last_words_of_a_program_that_does_not_serve_are_repeated() {
     let (what, said) = why.split_once("it said: ").expect("what it said is repeated");
     assert!(what.contains("weir: it ended before it listened"), "{why}");
     assert!(said.contains("serve"), "{why}");
+}
+
+#[test]
+fn a_server_of_others_that_is_not_here_is_left_out_of_all_of_them() {
+    let output = ask("echo", BENCH, &["--peers", "all"]);
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{said}{}", text(&output.stderr));
+    assert!(said.contains("sockudo is left out: no program with servers on crates"), "{said}");
+    assert!(said.contains("nats is left out: it has nothing that answers Echo"), "{said}");
+}
+
+#[test]
+fn a_server_of_others_that_was_asked_for_by_name_is_insisted_on() {
+    let output = ask("echo", BENCH, &["--peers", "sockudo", "--weir-peer", "/nonexistent/peer"]);
+    assert_eq!(output.status.code(), Some(1));
+    let why = text(&output.stderr);
+    assert!(why.contains("sockudo cannot take part: there is no /nonexistent/peer"), "{why}");
+}
+
+#[test]
+fn whoever_ends_the_harness_ends_its_servers() {
+    let mut harness = Command::new(BENCH)
+        .args(["echo", "--weir", BENCH, "--cores", "0", "--load-core", "0", "--rounds", "1000"])
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the program that is tested starts");
+    let pid = harness.id();
+    let children = || {
+        let listed = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        listed.expect("the harness runs").split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    wait_until(|| children().len() == 2);
+    let servers = children();
+    let whom = Pid::from_raw(pid.try_into().expect("numbers of processes are small"));
+    kill(whom, Signal::SIGTERM).expect("it is our child");
+    let status = harness.wait().expect("it is our child");
+    assert_eq!(status.code(), Some(128 + 15), "as of SIGTERM");
+    // What has ended has no words of its command left, even if nobody waits for it.
+    let ended = |pid: &String| {
+        std::fs::read(format!("/proc/{pid}/cmdline")).map_or(true, |words| words.is_empty())
+    };
+    wait_until(|| servers.iter().all(ended));
+}
+
+/// # Panics
+/// If it does not come to be within a minute.
+fn wait_until(is_so: impl Fn() -> bool) {
+    for _ in 0..6_000 {
+        if is_so() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("it was waited for in vain");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use clap::ValueEnum;
 
 use crate::flags::{Bench, Measure};
 use crate::invocation::Invocation;
+use crate::peers::{self, Wanted};
 use crate::{packages, workspace};
 
 pub(crate) fn bench(flags: &Bench) -> Result<ExitCode> {
@@ -33,10 +34,13 @@ pub(crate) fn measure_all(measure: Measure, args: &[OsString]) -> Result<()> {
         .args(build.flags())
         .run()?;
     Invocation::cargo(["build", "--release", "-p", "benches", "--bin", "weir-bench"]).run()?;
+    let unless_asked = if measure == Measure::Macro { Wanted::Present } else { Wanted::none() };
+    let (wanted, args) = Wanted::of(args, unless_asked);
+    let peers = peers::prepare(&wanted)?;
 
     let mut failed = Vec::new();
     for name in questions(measure) {
-        if !weir_bench(&name)?.args(args).status()?.success() {
+        if !weir_bench(&name)?.args(&peers).args(&args).status()?.success() {
             failed.push(name);
         }
     }
@@ -53,7 +57,13 @@ fn of_the_core(measure: Measure) -> Option<Invocation> {
         Measure::Parser => &["frame", "mask", "utf8"],
         Measure::Deflate => &["deflate"],
         Measure::Instructions => &["instructions"],
-        Measure::Fanout | Measure::Echo | Measure::Idle | Measure::All => return None,
+        Measure::Fanout
+        | Measure::Echo
+        | Measure::Idle
+        | Measure::All
+        | Measure::Macro
+        | Measure::Latency
+        | Measure::Growth => return None,
     };
     let named = benches.iter().flat_map(|bench| ["--bench", bench]);
     Some(Invocation::cargo(["bench", "-p", "benches"]).args(named).arg("--"))
@@ -73,6 +83,9 @@ fn questions(measure: Measure) -> Vec<String> {
         Measure::Fanout
         | Measure::Echo
         | Measure::Idle
+        | Measure::Macro
+        | Measure::Latency
+        | Measure::Growth
         | Measure::Instructions
         | Measure::Micro
         | Measure::Deflate
@@ -101,6 +114,7 @@ mod tests {
     #[test]
     fn all_stands_for_each_question_once() {
         assert_eq!(questions(Measure::All), ["fanout", "echo", "idle"]);
+        assert_eq!(questions(Measure::Macro), ["macro"]);
         assert_eq!(questions(Measure::Echo), ["echo"]);
     }
 

@@ -111,6 +111,13 @@ pub(crate) enum Measure {
     Idle,
     /// All of the above, one after the other
     All,
+    /// Every row of the goals in one run beside servers of others, then the table: `--rows a,b`,
+    /// `--html FILE`, `--peers all` (installs what is missing), `--peers nats,sockudo`
+    Macro,
+    /// How long does a message take when messages come at their own pace?
+    Latency,
+    /// What does a delivery or a connection cost when there are more of them?
+    Growth,
     /// How many instructions does the core spend on a delivery, and on an echo? (needs valgrind)
     Instructions,
     /// Criterion's benches of single functions

@@ -6,6 +6,7 @@ mod flags;
 mod fuzz;
 mod invocation;
 mod packages;
+mod peers;
 mod report;
 mod run;
 mod sim;

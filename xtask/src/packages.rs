@@ -1,4 +1,4 @@
-//! The system packages that the build needs: found, installed, or told.
+//! The system packages that the build needs, or a benchmark: found, installed, or told.
 
 mod manager;
 
@@ -8,6 +8,12 @@ use anyhow::{Result, bail};
 use manager::{Manager, Rights};
 
 use crate::invocation::Invocation;
+
+/// Where nginx has the module.
+const NCHAN_MODULE: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
+
+/// Asks the loader, which not everyone's path names.
+const FIND_UV: &str = "PATH=$PATH:/usr/sbin:/sbin ldconfig -p | grep -qF libuv.so.1";
 
 /// What can be built here.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -28,17 +34,21 @@ impl Build {
     }
 }
 
-/// One thing that the build needs of the system.
+/// One thing that the build, or a benchmark, needs of the system.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Need {
+pub(crate) enum Need {
     PkgConfig,
     Hwloc,
     Udev,
     /// The allocator is built by it, and by the C compiler that links all Rust programs.
     Make,
+    NatsServer,
+    Nchan,
+    Uv,
 }
 
 impl Need {
+    /// What the build needs.
     const ALL: [Self; 4] = [Self::PkgConfig, Self::Hwloc, Self::Udev, Self::Make];
 
     fn name(self) -> &'static str {
@@ -47,16 +57,22 @@ impl Need {
             Self::Hwloc => "hwloc 2.8 or later",
             Self::Udev => "libudev",
             Self::Make => "make",
+            Self::NatsServer => "nats-server",
+            Self::Nchan => "nginx with nchan",
+            Self::Uv => "libuv",
         }
     }
 
     fn probe(self) -> Invocation {
-        let pkg_config = env::var_os("PKG_CONFIG").unwrap_or_else(|| "pkg-config".into());
+        let pkg_config = || env::var_os("PKG_CONFIG").unwrap_or_else(|| "pkg-config".into());
         match self {
-            Self::PkgConfig => Invocation::new(pkg_config, ["--version"]),
-            Self::Hwloc => Invocation::new(pkg_config, ["--atleast-version=2.8", "hwloc"]),
-            Self::Udev => Invocation::new(pkg_config, ["--exists", "libudev"]),
+            Self::PkgConfig => Invocation::new(pkg_config(), ["--version"]),
+            Self::Hwloc => Invocation::new(pkg_config(), ["--atleast-version=2.8", "hwloc"]),
+            Self::Udev => Invocation::new(pkg_config(), ["--exists", "libudev"]),
             Self::Make => Invocation::new("make", ["--version"]),
+            Self::NatsServer => Invocation::new("nats-server", ["--version"]),
+            Self::Nchan => Invocation::new("test", ["-f", NCHAN_MODULE]),
+            Self::Uv => Invocation::new("sh", ["-c", FIND_UV]),
         }
     }
 
@@ -87,6 +103,21 @@ pub(crate) fn ensure(may_install: bool) -> Result<Build> {
     Ok(Build::Whole)
 }
 
+/// Installs one thing if it is missing.
+///
+/// # Errors
+/// If it is missing after all; says what to type.
+pub(crate) fn ensure_one(need: Need) -> Result<()> {
+    if need.is_met() {
+        return Ok(());
+    }
+    install(&[need], true)?;
+    if !need.is_met() {
+        bail!("this system's packages do not provide {}", need.name());
+    }
+    Ok(())
+}
+
 /// Without pkg-config nothing else can be seen, so that everything counts as missing; a
 /// package manager passes over what is there.
 fn missing() -> Vec<Need> {
@@ -97,6 +128,9 @@ fn install(missing: &[Need], may_install: bool) -> Result<()> {
     let Some(manager) = Manager::of_this_system() else {
         bail!("{}", by_hand(missing));
     };
+    if !manager.knows(missing) {
+        bail!("{}", by_hand(missing));
+    }
     let rights = Rights::of_this_user();
     if !may_install || rights == Rights::Neither {
         bail!("install it with\n    {}", manager.line_to_type(missing, rights));
@@ -115,7 +149,7 @@ fn names(needs: &[Need]) -> String {
 
 fn by_hand(missing: &[Need]) -> String {
     format!(
-        "found none of {} here: install {} (with headers) by hand",
+        "none of {} here knows it: install {} (with headers) by hand",
         manager::NAMES.join(", "),
         names(missing),
     )

@@ -2,6 +2,8 @@
 
 mod bare_loop;
 mod floor;
+mod memfd;
+mod uring;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
@@ -14,7 +16,9 @@ use crate::flags::{Bare, Mode, Serve};
 use crate::{frames, machine, upgrade};
 
 pub(crate) use self::bare_loop::TRIGGER;
-use self::floor::{Answer, Floor};
+use self::floor::{Answer, Floor, Way};
+use self::memfd::Memfd;
+use self::uring::Uring;
 
 /// What clients ask for when they want their own messages back.
 pub(crate) const ECHO: &str = "/ws/simple";
@@ -22,14 +26,17 @@ pub(crate) const ECHO: &str = "/ws/simple";
 /// The bare server: what fan-out and echo cost at least.
 ///
 /// # Errors
-/// If the kernel refuses bytes, as a loss would make the server look cheaper than it is.
+/// If the kernel has no such mode, or refuses bytes, as a loss would make the server look cheaper
+/// than it is.
 pub(crate) fn floor(flags: &Bare) -> Result<()> {
-    let preframed = Preframed::new(flags);
-    let answer = match flags.mode {
-        Mode::Concat => Answer::Concat(preframed),
-        Mode::Each => Answer::Each(preframed),
+    let way = match flags.mode {
+        Mode::Concat => Way::Concat,
+        Mode::Each => Way::Each,
+        Mode::Uring => Way::Uring(Box::new(Uring::new()?)),
+        Mode::Memfd => Way::Memfd(Memfd::new()?),
     };
-    Floor::new(listen(flags)?, answer)?.run()
+    let answer = Answer::Preframed(Preframed::new(flags));
+    Floor::new(listen(flags)?, answer, way)?.run()
 }
 
 /// The `send` loop alone, as a check of the bare server.
@@ -45,7 +52,7 @@ pub(crate) fn bare_loop(flags: &Bare) -> Result<()> {
 /// # Errors
 /// As the bare server's.
 pub(crate) fn serve(flags: &Serve) -> Result<()> {
-    Floor::new(listen_at(flags.addr)?, Answer::Relay)?.run()
+    Floor::new(listen_at(flags.addr)?, Answer::Relay, Way::Concat)?.run()
 }
 
 fn listen(flags: &Bare) -> Result<TcpListener> {
@@ -85,6 +92,11 @@ impl Preframed {
     fn new(flags: &Bare) -> Self {
         let frames = frames::preframed(flags.payload as usize, usize::from(flags.burst));
         Self { frame_bytes: frames.len() / usize::from(flags.burst), frames }
+    }
+
+    /// Messages that there are.
+    fn count(&self) -> usize {
+        self.frames.len() / self.frame_bytes
     }
 
     /// # Errors

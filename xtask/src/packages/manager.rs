@@ -1,6 +1,6 @@
 //! Package managers: a small table of what each calls things.
 
-use std::env;
+use std::{env, slice};
 
 use super::Need;
 use crate::invocation::Invocation;
@@ -8,24 +8,32 @@ use crate::invocation::Invocation;
 /// How one package manager is spoken to.
 pub(super) struct Manager {
     program: &'static str,
-    /// Settings in the environment that keep it from asking.
+    /// Settings in the environment that keep it from asking, and from starting what it installs.
     env: &'static [&'static str],
     refresh: &'static [&'static str],
     install: &'static [&'static str],
     pkg_config: &'static str,
     hwloc: &'static str,
     udev: &'static str,
+    /// What benchmarks compare Weir to; nothing where nobody has looked it up.
+    nats_server: &'static [&'static str],
+    nchan: &'static [&'static str],
+    uv: &'static str,
 }
 
 const MANAGERS: [Manager; 5] = [
     Manager {
         program: "apt-get",
-        env: &["DEBIAN_FRONTEND=noninteractive"],
+        // In a run level of maintenance no server that is installed is started.
+        env: &["DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1"],
         refresh: &["update"],
         install: &["install", "-y", "--no-install-recommends"],
         pkg_config: "pkg-config",
         hwloc: "libhwloc-dev",
         udev: "libudev-dev",
+        nats_server: &["nats-server"],
+        nchan: &["nginx", "libnginx-mod-nchan"],
+        uv: "libuv1",
     },
     Manager {
         program: "dnf",
@@ -35,6 +43,9 @@ const MANAGERS: [Manager; 5] = [
         pkg_config: "pkgconf-pkg-config",
         hwloc: "hwloc-devel",
         udev: "systemd-devel",
+        nats_server: &[],
+        nchan: &[],
+        uv: "libuv",
     },
     Manager {
         program: "pacman",
@@ -44,6 +55,9 @@ const MANAGERS: [Manager; 5] = [
         pkg_config: "pkgconf",
         hwloc: "hwloc",
         udev: "systemd",
+        nats_server: &[],
+        nchan: &[],
+        uv: "libuv",
     },
     Manager {
         program: "zypper",
@@ -53,6 +67,9 @@ const MANAGERS: [Manager; 5] = [
         pkg_config: "pkg-config",
         hwloc: "hwloc-devel",
         udev: "libudev-devel",
+        nats_server: &[],
+        nchan: &[],
+        uv: "libuv1",
     },
     Manager {
         program: "apk",
@@ -62,6 +79,9 @@ const MANAGERS: [Manager; 5] = [
         pkg_config: "pkgconf",
         hwloc: "hwloc-dev",
         udev: "eudev-dev",
+        nats_server: &[],
+        nchan: &[],
+        uv: "libuv",
     },
 ];
 
@@ -122,14 +142,26 @@ impl Manager {
     }
 
     fn install_args(&self, missing: &[Need]) -> Vec<&'static str> {
-        let names = missing.iter().map(|need| match need {
-            Need::PkgConfig => self.pkg_config,
-            Need::Hwloc => self.hwloc,
-            Need::Udev => self.udev,
-            // All of them call it so.
-            Need::Make => "make",
-        });
+        let names = missing.iter().flat_map(|need| self.names_of(need)).copied();
         self.install.iter().copied().chain(names).collect()
+    }
+
+    fn names_of(&self, need: &Need) -> &[&'static str] {
+        match need {
+            Need::PkgConfig => slice::from_ref(&self.pkg_config),
+            Need::Hwloc => slice::from_ref(&self.hwloc),
+            Need::Udev => slice::from_ref(&self.udev),
+            // All of them call it so.
+            Need::Make => &["make"],
+            Need::NatsServer => self.nats_server,
+            Need::Nchan => self.nchan,
+            Need::Uv => slice::from_ref(&self.uv),
+        }
+    }
+
+    /// Whether it has names for all of them.
+    pub(super) fn knows(&self, missing: &[Need]) -> bool {
+        missing.iter().all(|need| !self.names_of(need).is_empty())
     }
 }
 
@@ -153,9 +185,9 @@ mod tests {
     fn root_installs_without_being_asked_anything() {
         assert_eq!(
             line("apt-get", Rights::Root),
-            "env DEBIAN_FRONTEND=noninteractive apt-get update\n\
-             env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-             libhwloc-dev libudev-dev"
+            "env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get update\n\
+             env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y \
+             --no-install-recommends libhwloc-dev libudev-dev"
         );
     }
 
@@ -175,6 +207,14 @@ mod tests {
             "sudo apt-get update && sudo apt-get install -y --no-install-recommends \
              pkg-config libhwloc-dev libudev-dev make"
         );
+    }
+
+    #[test]
+    fn what_is_measured_beside_is_installed_where_its_name_is_known() {
+        let args = MANAGERS[0].install_args(&[Need::NatsServer, Need::Nchan]);
+        assert!(args.ends_with(&["nats-server", "nginx", "libnginx-mod-nchan"]), "{args:?}");
+        let known = |manager: &Manager| manager.knows(&[Need::Nchan]);
+        assert_eq!(MANAGERS.iter().map(known).collect::<Vec<_>>()[..2], [true, false]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ struct Place {
     tests_use: &'static [&'static str],
 }
 
-const PLACES: [Place; 11] = [
+const PLACES: [Place; 12] = [
     Place { package: "letter", uses: &[], tests_use: &[] },
     Place { package: "gateway-core", uses: &[], tests_use: &["letter"] },
     Place { package: "gateway-registry", uses: &[], tests_use: &[] },
@@ -34,6 +34,7 @@ const PLACES: [Place; 11] = [
         tests_use: &[],
     },
     Place { package: "trials", uses: &["gateway-client", "letter"], tests_use: &[] },
+    Place { package: "peers", uses: &[], tests_use: &[] },
     Place { package: "xtask", uses: &[], tests_use: &[] },
 ];
 
