@@ -17,7 +17,7 @@ use support::{PATIENCE, connect, free_ports, in_time, next, say, sync};
 use tokio_tungstenite::tungstenite::Message;
 
 /// It waits for everyone who reads, be the machine ever so slow.
-const PATIENT: [&str; 1] = ["-drain-secs=60"];
+const PATIENT: [&str; 1] = ["-drain-secs=3600"];
 
 #[tokio::test]
 async fn a_signal_says_1001_to_everyone_and_exits_0() {

@@ -27,11 +27,7 @@ const ROOM: usize = 10;
 static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 fn serve() -> Server {
-    node(|config| {
-        (config.shards, config.workers) = (Some(4), Some(2));
-        // Everyone who reads is waited for, be the machine ever so slow.
-        (config.limits.drain_secs, config.limits.close_secs) = (3_600, 3_600);
-    })
+    node(|config| (config.shards, config.workers) = (Some(4), Some(2)))
 }
 
 async fn gather(node: &Server, people: usize) -> Vec<Socket> {

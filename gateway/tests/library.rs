@@ -294,7 +294,6 @@ async fn who_is_let_in_is_decided_now_or_later_and_users_are_reached() {
     let auth = Arc::clone(&people);
     let node = shards(vec![], |config| {
         config.auth = Some(auth);
-        config.limits.handshake_secs = 60;
     });
     let (handle, addr) = (node.handle(), node.addr());
     let mut ann = chat(addr, "now-ann").await.unwrap();

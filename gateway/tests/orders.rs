@@ -136,7 +136,6 @@ async fn moved_twice_on(workers: usize) {
     let mut node = shards(3, |config| {
         config.workers = Some(workers);
         config.routes.push(noted(&ids));
-        config.limits.handshake_secs = 60;
     });
     let mut clients: Vec<Socket> = Vec::new();
     while born(&ids, 0).len() < 4 {

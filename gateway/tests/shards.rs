@@ -199,10 +199,7 @@ async fn visit(addr: SocketAddr, visitor: usize, stop: Arc<AtomicBool>, visits: 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn rooms_touched_by_a_shard_beyond_its_share_begin_on_others() {
     const ROOMS: usize = 150;
-    let mut node = node(|config| {
-        config.shards = Some(1);
-        config.limits.handshake_secs = 3_600; // until all are there
-    });
+    let mut node = node(|config| config.shards = Some(1));
     let earlier: Vec<_> = (0..400).map(|n| Room::new(format!("/ws/first-{n}"), 2)).collect();
     let earlier = gather(node.addr(), &earlier).await;
     let mut waiting = Vec::new();
@@ -292,7 +289,6 @@ async fn who_is_too_many_hears_503_and_beyond_the_extra_slots_is_reset() {
     let node = node(|config| {
         (config.shards, config.max_connections) = (Some(2), Some(MEMBERS as u32));
         config.limits.refusals_max = EXTRA_SLOTS as u32;
-        config.limits.refusal_secs = 3_600; // until they ask at last
     });
     let rooms: Vec<_> = rooms(1, MEMBERS).collect();
     let sockets = gather(node.addr(), &rooms).await;
