@@ -4,6 +4,7 @@ Its own `publish` tells the sender too, so that of the library under it is calle
 not either. It never drops a message: a slow reader may owe 64 MiB.
 """
 
+import signal
 import sys
 
 from socketify import App, OpCode
@@ -50,4 +51,7 @@ app = App()
 app.ws("/ws/simple", SETTINGS | {"message": echo})
 app.ws("/ws/:room", SETTINGS | {"upgrade": upgrade, "open": join, "message": tell_others})
 app.listen({"host": "127.0.0.1", "port": int(sys.argv[1])}, lambda config: None)
-app.run()
+# No handler is asynchronous: uWebSockets' own loop waits in the kernel, where asyncio's, around
+# it, would ask again and again whether there is something to do.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+app.loop.uv_loop.run()
