@@ -29,12 +29,10 @@ pub(crate) fn run(flags: &Echo) -> Result<Outcome> {
     machine::allow_descriptors(servers * clients as u64 + DESCRIPTORS_SPARE)?;
     let floor = Bare { port: 0, core: None, payload, burst: 1, mode: Mode::Concat };
     let join = |server| Contestant::new(server, Play::Echo, clients, payload as usize);
+    let peers = peers::connect(&peers, shared, Play::Echo, clients, payload as usize)?;
     let mut contestants =
         vec![join(Server::bare(FLOOR, &floor, shared)?)?, join(Server::weir(shared)?)?];
-    for peer in peers {
-        let server = peer.start(shared)?;
-        contestants.push(Contestant::peer(server, Play::Echo, clients, payload as usize)?);
-    }
+    contestants.extend(peers);
 
     let mut heats = Vec::new();
     for depth in pairs.depths.iter().copied().map(usize::from) {

@@ -41,11 +41,10 @@ pub(crate) fn run(flags: &Fanout) -> Result<Outcome> {
     let peers = peers::taking_part(shared, Play::Room)?;
     let servers = 5 + peers.len() as u64;
     machine::allow_descriptors(servers * (members as u64 + 1) + DESCRIPTORS_SPARE)?;
+    // Before ours: Weir asks clients that say nothing for long whether they are still there.
+    let peers = peers::connect(&peers, shared, Play::Room, members, room.payload as usize)?;
     let mut contestants = contestants(flags, members)?;
-    for peer in peers {
-        let server = peer.start(shared)?;
-        contestants.push(Contestant::peer(server, Play::Room, members, room.payload as usize)?);
-    }
+    contestants.extend(peers);
 
     let mut heats = Vec::new();
     for burst in room.bursts.iter().copied().map(usize::from) {

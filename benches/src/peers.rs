@@ -11,7 +11,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
-use crate::contestant::Play;
+use crate::contestant::{Contestant, Play};
 use crate::dialect::Dialect;
 use crate::flags::Shared;
 use crate::folder::Folder;
@@ -76,6 +76,21 @@ pub(crate) fn taking_part(shared: &Shared, play: Play) -> Result<Vec<Peer>> {
         }
     }
     Ok(taking)
+}
+
+/// Starts them and connects each one's clients.
+///
+/// # Errors
+/// If one does not come to serve, or refuses a client.
+pub(crate) fn connect(
+    peers: &[Peer],
+    shared: &Shared,
+    play: Play,
+    clients: usize,
+    payload: usize,
+) -> Result<Vec<Contestant>> {
+    let connect = |peer: &Peer| Contestant::peer(peer.start(shared)?, play, clients, payload);
+    peers.iter().map(connect).collect()
 }
 
 impl Peer {
