@@ -106,3 +106,33 @@ impl<M> Mailbox<M> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everyone_but_the_author_is_told_in_order_and_only_in_that_room() {
+        let rooms = Rooms::new();
+        let room = rooms.enter("/ws/a");
+        let [ann, bob] = [room.join(), room.join()];
+        let elsewhere = rooms.enter("/ws/b").join();
+        room.publish(&ann, &mut vec![1, 2]);
+        rooms.enter("/ws/a").publish(&ann, &mut vec![3]);
+        let heard: Vec<_> =
+            std::iter::from_fn(|| bob.try_next()).flat_map(|it| it.to_vec()).collect();
+        assert_eq!(heard, [1, 2, 3]);
+        assert!(ann.try_next().is_none() && elsewhere.try_next().is_none());
+    }
+
+    #[test]
+    fn who_left_is_told_nothing_and_nobody_else_is_forgotten() {
+        let rooms = Rooms::new();
+        let room = rooms.enter("/ws/a");
+        let [ann, bob, cid] = [room.join(), room.join(), room.join()];
+        room.leave(&ann);
+        room.publish(&cid, &mut vec![1]);
+        assert!(ann.try_next().is_none() && cid.try_next().is_none());
+        assert_eq!(bob.try_next().as_deref(), Some(&[1][..]));
+    }
+}
