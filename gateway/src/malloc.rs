@@ -14,8 +14,10 @@ mod chosen {
     static ALLOCATOR: Jemalloc = Jemalloc;
 
     /// Pages that are free go back within a second, by a thread of jemalloc's own: no shard waits
-    /// for that, and none has to be awake for it.
-    const OPTIONS: &[u8; 60] = b"background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0\0";
+    /// for that, and none has to be awake for it. No thread keeps larger buffers than of 2 KiB for
+    /// itself, which it would until it needs others: up to 20 of each size.
+    const OPTIONS: &[u8; 76] =
+        b"background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0,tcache_max:2048\0";
 
     // SAFETY: jemalloc reads the C string that this symbol points to, once, when it starts, and has
     // the symbol without a value for programs that do not define it. Nothing else is called so.

@@ -4,6 +4,7 @@ use slab::Slab;
 
 use crate::chunk::Chunk;
 use crate::outbox::ITEM_COST_BYTES;
+use crate::time::Tick;
 
 /// Names a chunk while it is held or owed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -28,10 +29,21 @@ pub(crate) struct Chunks {
     entries: Slab<Entry>,
     /// By account.
     charged: [usize; 2],
+    /// The last is used first, so that the first are those that a busy moment needed.
     spare: Vec<Vec<u8>>,
     spare_bytes: usize,
     spare_bytes_max: usize,
+    /// The least that was spare at any moment since the last look.
+    unused_bytes: usize,
+    /// When it is looked again what nobody has used.
+    looks_at: Tick,
 }
+
+/// Seconds between two looks at what nobody has used: longer than rooms pause between messages.
+const REST_SECS: u32 = 1;
+
+/// Bytes of unused buffers that are kept although nobody uses them.
+const SPARE_BYTES_KEPT: usize = 64 << 10;
 
 #[derive(Debug)]
 struct Entry {
@@ -45,15 +57,46 @@ struct Entry {
 impl Chunks {
     /// `spare_bytes_max` bounds the unused buffers that are kept.
     pub(crate) fn new(spare_bytes_max: usize) -> Self {
-        let spare = Vec::new();
-        Self { entries: Slab::new(), charged: [0; 2], spare, spare_bytes: 0, spare_bytes_max }
+        Self {
+            entries: Slab::new(),
+            charged: [0; 2],
+            spare: Vec::new(),
+            spare_bytes: 0,
+            spare_bytes_max,
+            unused_bytes: 0,
+            looks_at: Tick(0),
+        }
     }
 
     /// An empty buffer, used before if there is one.
     pub(crate) fn buffer(&mut self) -> Vec<u8> {
         let buf = self.spare.pop().unwrap_or_default();
         self.spare_bytes -= buf.capacity();
+        self.unused_bytes = self.unused_bytes.min(self.spare_bytes);
         buf
+    }
+
+    /// When to look at what nobody has used, if there is so much of it.
+    pub(crate) fn looks_at(&self) -> Tick {
+        if self.spare_bytes > SPARE_BYTES_KEPT { self.looks_at } else { Tick::NEVER }
+    }
+
+    /// Gives back buffers that were not used between two looks; may be called more often.
+    pub(crate) fn trim(&mut self, now: Tick) {
+        if now < self.looks_at {
+            return;
+        }
+        let mut left = self.spare_bytes;
+        let used = self.spare_bytes - self.unused_bytes;
+        let goes = self.spare.iter().take_while(|buf| {
+            let is_unused = left > SPARE_BYTES_KEPT && left - buf.capacity() >= used;
+            left -= buf.capacity();
+            is_unused
+        });
+        let goes = goes.count();
+        self.spare.drain(..goes).for_each(|buf| self.spare_bytes -= buf.capacity());
+        self.unused_bytes = self.spare_bytes;
+        self.looks_at = now.after_secs(REST_SECS);
     }
 
     /// Takes a buffer back.
@@ -209,5 +252,39 @@ mod tests {
         let mut chunks = Chunks::new(10_000);
         chunks.recycle(Vec::with_capacity(6_000));
         assert_eq!(chunks.spare.len(), 0, "too large a part of the whole");
+    }
+
+    #[test]
+    fn spare_buffers_that_nobody_used_between_two_looks_are_given_back() {
+        const BYTES: usize = SPARE_BYTES_KEPT / 2;
+        let mut chunks = Chunks::new(100 * BYTES);
+        let mut now = Tick(0);
+        assert_eq!(chunks.looks_at(), Tick::NEVER);
+        (0..8).for_each(|_| chunks.recycle(Vec::with_capacity(BYTES)));
+        let mut look = |chunks: &mut Chunks, uses: usize| {
+            let used: Vec<_> = (0..uses).map(|_| chunks.buffer()).collect();
+            used.into_iter().for_each(|buf| chunks.recycle(buf));
+            chunks.trim(now);
+            assert_eq!(chunks.spare_bytes, chunks.spare.len() * BYTES);
+            chunks.trim(Tick(now.0 + 1));
+            now = now.after_secs(REST_SECS);
+            chunks.spare.len()
+        };
+        assert_eq!(look(&mut chunks, 0), 8, "they were not there for a whole pause");
+        assert_eq!(look(&mut chunks, 4), 4);
+        assert_eq!(look(&mut chunks, 3), 3);
+        assert_ne!(chunks.looks_at(), Tick::NEVER);
+        assert_eq!(look(&mut chunks, 0), 2, "some are kept");
+        assert_eq!(chunks.looks_at(), Tick::NEVER, "and nobody has to look again");
+    }
+
+    #[test]
+    fn a_large_spare_buffer_goes_too_and_is_not_looked_at_for_ever() {
+        let mut chunks = Chunks::new(100 * SPARE_BYTES_KEPT);
+        chunks.recycle(Vec::with_capacity(20 * SPARE_BYTES_KEPT));
+        chunks.trim(Tick(0));
+        assert_eq!((chunks.spare.len(), chunks.looks_at()), (1, Tick(0).after_secs(REST_SECS)));
+        chunks.trim(chunks.looks_at());
+        assert_eq!((chunks.spare.len(), chunks.looks_at()), (0, Tick::NEVER));
     }
 }

@@ -102,6 +102,7 @@ impl Hub {
     pub(super) fn give_back(&mut self, now: Tick) {
         self.lanes.trim(now);
         self.dispatch.trim(now);
+        self.chunks.trim(now);
         // What is to be said or done may name a slot whose connection has gone.
         let quiet = !self.round.active && self.pending.is_empty() && self.effects.is_empty();
         if now >= self.conns.looks_at {

@@ -389,7 +389,7 @@ impl Hub {
         let next = next.min(self.messages_due.next()).min(self.conns.looks_at());
         let next = next.min(self.evacuation_resumes()).min(self.news_due());
         let next = next.min(self.drain_resumes()).min(self.slowed_until);
-        let next = next.min(self.inflating.resumes());
+        let next = next.min(self.inflating.resumes()).min(self.chunks.looks_at());
         (next != Tick::NEVER).then(|| next.start())
     }
 
