@@ -73,7 +73,7 @@ pub(crate) struct Node {
     pub(crate) asked: u32,
     pub(crate) silent: Vec<Term>,
     pub(crate) mute: bool,
-    /// Whether slots are used again; what who had one before has got is to be taken by then.
+    /// Whether slots are used again.
     pub(crate) reuses: bool,
 }
 
@@ -146,6 +146,11 @@ impl Node {
         slot
     }
 
+    /// Whether a client's connection was released; its slot may be another's by now.
+    pub(crate) fn has_gone(&self, client: Client) -> bool {
+        self.closed.contains_key(&client.0)
+    }
+
     /// The shard that serves a client now.
     pub(crate) fn shard_of(&self, client: Client) -> usize {
         self.places[client.0].0
@@ -170,13 +175,20 @@ impl Node {
         self.raw(client, &masked(0x81, text.as_bytes()));
     }
 
+    /// Something happens to a client's connection, if it is still there.
     pub(crate) fn event(&mut self, client: Client, event: impl Fn(Slot) -> Event<'static>) {
+        if self.has_gone(client) {
+            return;
+        }
         let (shard, slot) = self.places[client.0];
         self.shards[shard].hub.handle(self.now, event(slot));
     }
 
     /// The client takes no more than this many bytes until it is told otherwise.
     pub(crate) fn window(&mut self, client: Client, bytes: usize) {
+        if self.has_gone(client) {
+            return;
+        }
         let (shard, slot) = self.places[client.0];
         self.shards[shard].wires.0[slot.index()].window = bytes;
         if bytes > 0 {
@@ -188,6 +200,9 @@ impl Node {
     pub(crate) fn take(&mut self, client: Client) -> Vec<u8> {
         let (shard, slot) = self.places[client.0];
         let mut got = std::mem::take(&mut self.got[client.0]);
+        if self.has_gone(client) {
+            return got;
+        }
         got.append(&mut self.shards[shard].wires.0[slot.index()].got);
         got
     }
@@ -279,10 +294,15 @@ impl Node {
                     let client = self.shards[shard].clients[slot.index()].take();
                     let client = client.expect("a connection ends once");
                     assert_eq!(self.closed.insert(client.0, reason), None);
+                    let wire = &mut self.shards[shard].wires.0[slot.index()];
+                    self.got[client.0].append(&mut wire.got);
                 }
                 Effect::Ship { slot, mut frozen, .. } if self.refuses => {
                     self.refusals += 1;
                     frozen.settle();
+                    // A thawed connection expects to be read from, as `Turn::ship` has it.
+                    let wire = &mut self.shards[shard].wires.0[slot.index()];
+                    (wire.reads, wire.writes) = (true, false);
                     let event = Event::Thawed { slot, frozen };
                     self.shards[shard].hub.handle(self.now, event);
                 }
@@ -292,6 +312,7 @@ impl Node {
                     let wire = &mut self.shards[shard].wires.0[slot.index()];
                     let wire = std::mem::replace(wire, fresh_wire());
                     let slot = self.seat(to.index(), client);
+                    let wire = Wire { reads: true, writes: false, ..wire };
                     self.shards[to.index()].wires.0[slot.index()] = wire;
                     self.places[client.0] = (to.index(), slot);
                     let event = Event::Thawed { slot, frozen };
