@@ -6,6 +6,7 @@ use gateway_core::close::CloseCode;
 use gateway_core::event::{CloseReason, Event};
 use gateway_core::hub::{Config, Hub};
 use gateway_core::id::ShardId;
+use gateway_core::limits::Limits;
 use gateway_core::middleware::{Context, Layer, Message, Middleware, Next, RateLimit, Verdict};
 use gateway_core::order::ConnectionId;
 use gateway_core::route::{RouteConfig, Routes};
@@ -176,6 +177,29 @@ fn who_is_slowed_still_hears_its_room_and_is_drained() {
     world.raw(ann, &masked(0x88, &1001_u16.to_be_bytes()));
     world.settle();
     assert_eq!(world.wire(ann).released, Some(CloseReason::Drained));
+}
+
+/// When echoes were paused, whoever lingered though it had been slowed was not heard ending.
+#[test]
+fn who_is_slowed_and_lingers_is_heard_ending_while_echoes_are_paused() {
+    let limiter = RateLimit::new(1, 1, 60).unwrap();
+    let routes: Vec<_> = Routes::builtin().into_iter().map(|it| it.with(limiter.clone())).collect();
+    let mut limits = Limits::default();
+    limits.echo_outbox_bytes_max = 10_000;
+    let mut world = World::new();
+    let routes = Arc::new(Routes::new(&routes).expect("the routes make sense"));
+    world.hub = Hub::new(Config { routes, limits, ..Config::default() });
+    let [hasty, greedy] = world.connect_all("/ws/simple");
+    world.raw(hasty, &[masked(0x81, b"spam").repeat(9), masked(0x83, b"?")].concat());
+    world.settle();
+    assert_eq!(world.heard(hasty).last().and_then(close_code), Some(1002));
+    assert!(world.wire(hasty).shut && world.wire(hasty).reads, "its end is waited for");
+    world.wire(greedy).window = 10;
+    world.say_binary(greedy, &[7; 20_000]);
+    world.settle();
+    assert!(world.wire(hasty).reads, "it is no echo any more");
+    world.end(hasty);
+    assert!(world.wire(hasty).released.is_some());
 }
 
 /// Notes who is forgotten.

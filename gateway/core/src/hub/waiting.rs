@@ -20,9 +20,9 @@ impl Hub {
         // An echo is never closed for slowness: what it has not taken back, it may not add to.
         let open_echo = conn.echoes && conn.stage == Stage::Open;
         let full = open_echo && (owes || self.echoes_paused);
-        // Who is closing publishes nothing any more, but may say goodbye.
+        // Who is closing publishes nothing any more, but may say goodbye, and end.
         let waits = conn.stalled || conn.slowed || conn.put_off || conn.transit.is_some();
-        let waits = waits && conn.stage != Stage::Closing;
+        let waits = waits && !matches!(conn.stage, Stage::Closing | Stage::Lingering);
         let (read, write) = (!conn.ended && !full && !waits, owes);
         if (read, write) != (conn.reads, conn.writes) {
             if read != conn.reads {
