@@ -31,14 +31,21 @@ pub(crate) fn wait(mut child: Child, limit: Duration) -> Result<ExitStatus> {
 /// Ends whatever this process started, the youngest first. Where the system does not tell, that
 /// ends by itself, or not.
 fn end(parent: u32) {
-    let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
-    for child in children.unwrap_or_default().split_whitespace() {
-        if let Ok(id) = child.parse() {
-            end(id);
-        }
+    for child in children(parent) {
+        end(child);
         // One that has ended meanwhile is none to end.
-        let _ = Command::new("kill").args(["-KILL", child]).status();
+        let _ = Command::new("kill").args(["-KILL", &child.to_string()]).status();
     }
+}
+
+/// What any thread of a process has started: the system lists children by thread, and each test
+/// has one of its own.
+fn children(parent: u32) -> Vec<u32> {
+    let threads = fs::read_dir(format!("/proc/{parent}/task"));
+    let lists = threads.into_iter().flatten().flatten();
+    let lists = lists.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    let ids = lists.flat_map(|list| list.split_whitespace().map(str::parse).collect::<Vec<_>>());
+    ids.flatten().collect()
 }
 
 #[expect(clippy::disallowed_methods, reason = "a limit to real time")]
@@ -50,6 +57,7 @@ fn now() -> Instant {
 mod tests {
     use std::io::{BufRead, BufReader, Read};
     use std::process::Stdio;
+    use std::sync::mpsc;
 
     use super::*;
 
@@ -58,6 +66,24 @@ mod tests {
         let child = Command::new("false").spawn().expect("it is there");
         let status = wait(child, Duration::from_secs(60)).expect("it ends");
         assert_eq!(status.code(), Some(1));
+    }
+
+    /// Only what the first thread had started was once ended, so nodes under test lived on.
+    #[test]
+    fn what_any_thread_has_started_is_known() {
+        let (told, tell) = (mpsc::channel(), mpsc::channel::<()>());
+        let thread = thread::spawn(move || {
+            let child = Command::new("sleep").arg("600").spawn().expect("it is there");
+            told.0.send(child).expect("somebody listens");
+            let _ = tell.1.recv();
+        });
+        let mut child = told.1.recv().expect("it was started");
+        let known = children(std::process::id());
+        child.kill().expect("it has not ended");
+        child.wait().expect("it is ours");
+        drop(tell.0);
+        thread.join().expect("it waits for nothing else");
+        assert!(known.contains(&child.id()), "{known:?}");
     }
 
     #[test]
