@@ -92,6 +92,8 @@ struct Play {
     /// One in each room that says nothing.
     witnesses: [Client; ROOMS.len()],
     guests: Vec<Guest>,
+    /// Whether a shard is to be empty at some moment.
+    evacuates: bool,
     /// What was said, by number.
     words: BTreeMap<u64, Vec<u8>>,
     next: u64,
@@ -130,8 +132,8 @@ impl Play {
         node.reuses = true;
         let witnesses =
             ROOMS.map(|room| node.connect(dice.roll(SHARDS.into()), &format!("/in/{room}")));
-        let (guests, words) = (Vec::new(), BTreeMap::new());
-        let mut play = Self { node, dice, witnesses, guests, words, next: 0 };
+        let (guests, words, evacuates) = (Vec::new(), BTreeMap::new(), dice.roll(3) == 0);
+        let mut play = Self { node, dice, witnesses, guests, evacuates, words, next: 0 };
         (0..GUESTS).for_each(|_| play.enter());
         play
     }
@@ -251,6 +253,12 @@ impl Play {
             18 if self.dice.roll(4) == 0 => self.end_one(at),
             19..=21 => self.pass(1 + self.dice.0 % 50),
             22..=27 => self.tick(shard),
+            28 if self.evacuates => {
+                // The last one; what is sent there afterwards comes back.
+                let to = vec![ShardId(0), ShardId(1)];
+                let hub = &mut self.node.shards[usize::from(SHARDS) - 1].hub;
+                hub.handle(self.node.now, Event::Evacuate { to });
+            }
             _ => _ = self.node.turn(shard),
         }
         let at = self.dice.roll(self.guests.len());
