@@ -9,9 +9,14 @@ mod world;
 use std::sync::Arc;
 
 use flate2::{Compress, Compression as Level};
+use gateway_core::deflate::Compression;
 use gateway_core::event::{CloseReason, Event};
+use gateway_core::handler::Callbacks;
+use gateway_core::hit::Hit;
+use gateway_core::hub::{Config, Hub};
 use gateway_core::id::ShardId;
-use gateway_core::route::Routes;
+use gateway_core::limits::Limits;
+use gateway_core::route::{RouteConfig, Routes};
 use gateway_core::slot::Slot;
 
 use deflating::*;
@@ -330,6 +335,28 @@ fn who_takes_nothing_back_has_no_other_slice_until_it_does() {
     world.read_more(echo, usize::MAX);
     turns(&mut world);
     assert_eq!(heard(&mut world, echo), [(false, words(500)), (false, letters(200_000))]);
+}
+
+/// A turn was once counted as begun only when something was said.
+#[test]
+fn turns_in_which_nothing_is_said_allow_as_much_as_others() {
+    let silent = Callbacks::new().message(|_, _| {});
+    let route = RouteConfig {
+        compression: Compression::Shared,
+        ..RouteConfig::handled("/app", "app", silent)
+    };
+    let mut limits = Limits::default();
+    limits.inflated_turn_bytes_max = 100_000;
+    let mut world = World::new();
+    let routes = Arc::new(Routes::new(&[route]).unwrap());
+    world.hub = Hub::new(Config { routes, limits, ..Config::default() });
+    let client = join(&mut world, "/app", OFFER).0;
+    for _ in 0..20 {
+        say(&mut world, client, 0xc1, &deflated(&words(10_000)));
+        assert!(world.wire(client).reads);
+    }
+    let counters = world.hub.counters();
+    assert_eq!((counters.messages, counters.hits[Hit::InflateRate.index()]), (20, 0));
 }
 
 #[test]

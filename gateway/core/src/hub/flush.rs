@@ -43,8 +43,12 @@ impl Hub {
     /// Events may be handled between two calls: what they add is said after what is being said.
     pub fn flush(&mut self, now: Now, budget: usize, out: &mut impl Transmit) -> Flush {
         let mut left = budget.max(1);
-        if self.config.shard.is_none() && !self.round.active {
-            self.exchange(now, &mut Nobody);
+        if !self.round.active {
+            // Whether or not what came has made anybody say anything.
+            self.inflating.next_turn();
+            if self.config.shard.is_none() {
+                self.exchange(now, &mut Nobody);
+            }
         }
         loop {
             while self.round.active || !self.pending.is_empty() {
@@ -87,7 +91,6 @@ impl Hub {
         self.round.begin(&mut self.pending);
         self.handler_bytes = 0;
         self.deflation.next_round();
-        self.inflating.next_turn();
         if !self.pending.direct.is_empty() {
             let direct = std::mem::take(&mut self.pending.direct);
             self.round.direct = Some(self.chunks.hold(direct, Account::Rooms));
