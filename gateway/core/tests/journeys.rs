@@ -86,14 +86,23 @@ struct Guest {
     end: End,
 }
 
+/// What a client heard: messages, pongs, and that there was no memory for what it said.
+#[derive(Default)]
+struct Heard {
+    said: Vec<u64>,
+    pongs: Vec<u64>,
+    cut: bool,
+}
+
 struct Play {
     node: Node,
     dice: Dice,
     /// One in each room that says nothing.
     witnesses: [Client; ROOMS.len()],
     guests: Vec<Guest>,
-    /// Whether a shard is to be empty at some moment.
+    /// Whether a shard is to be empty at some moment, and whether memory is short.
     evacuates: bool,
+    tight: bool,
     /// What was said, by number.
     words: BTreeMap<u64, Vec<u8>>,
     next: u64,
@@ -117,6 +126,7 @@ impl Play {
         let small_room_members_max = dice.pick(&[0, 0, 3]);
         let inflated_bytes_per_sec = dice.pick(&[300_000, 4 << 20, 16 << 20]);
         let inflated_turn_bytes_max = dice.pick(&[1, 100_000, 3 << 20, 32 << 20]);
+        let tight = dice.roll(4) == 0;
         let mut node = Node::new(SHARDS, |config| {
             config.routes = Arc::clone(&routes);
             let limits = &mut config.limits;
@@ -124,6 +134,9 @@ impl Play {
             limits.inflated_bytes_per_sec = inflated_bytes_per_sec;
             limits.inflated_turn_bytes_max = inflated_turn_bytes_max;
             limits.outbox_bytes_max = 64 << 20;
+            if tight {
+                limits.inbound_bytes_max = 200_000;
+            }
             limits.transit.bytes_max = 64 << 20;
             limits.unanswered_max = 4;
             limits.ping_secs = 0;
@@ -133,7 +146,7 @@ impl Play {
         let witnesses =
             ROOMS.map(|room| node.connect(dice.roll(SHARDS.into()), &format!("/in/{room}")));
         let (guests, words, evacuates) = (Vec::new(), BTreeMap::new(), dice.roll(3) == 0);
-        let mut play = Self { node, dice, witnesses, guests, evacuates, words, next: 0 };
+        let mut play = Self { node, dice, witnesses, guests, evacuates, tight, words, next: 0 };
         (0..GUESTS).for_each(|_| play.enter());
         play
     }
@@ -327,9 +340,8 @@ impl Play {
             self.node.settle();
             let fed = (0..self.guests.len()).fold(false, |fed, at| self.feed(at, 256 << 10) | fed);
             let waits = |guest: &Guest| {
-                let done = matches!(guest.end, End::Goodbye | End::HalfClosed)
-                    && !self.node.has_gone(guest.client);
-                done || !guest.bytes.is_empty()
+                let ends = matches!(guest.end, End::Goodbye | End::HalfClosed);
+                !self.node.has_gone(guest.client) && (ends || !guest.bytes.is_empty())
             };
             let held = self.node.shards.iter().any(|shard| shard.hub.inbound_bytes() > 0);
             if !fed && !held && !self.guests.iter().any(waits) {
@@ -344,8 +356,8 @@ impl Play {
 
     /// Numbers of the messages that a client heard, whose words are as they were said, and of
     /// the pings that were answered.
-    fn heard(&mut self, client: Client) -> (Vec<u64>, Vec<u64>) {
-        let (mut said, mut pongs) = (Vec::new(), Vec::new());
+    fn heard(&mut self, client: Client) -> Heard {
+        let Heard { mut said, mut pongs, mut cut } = Heard::default();
         for (first, payload) in frames(&self.node.take(client)) {
             let payload = match first & 0x40 {
                 0 => payload,
@@ -363,15 +375,15 @@ impl Play {
                     said.push(number());
                 }
                 10 => pongs.push(number()),
-                8 => {}
+                8 => cut |= payload[..2] == 1013_u16.to_be_bytes(),
                 other => panic!("nothing of kind {other} is ever said"),
             }
         }
-        (said, pongs)
+        Heard { said, pongs, cut }
     }
 
     fn check(&mut self) {
-        let orders = self.witnesses.map(|witness| self.heard(witness).0);
+        let orders = self.witnesses.map(|witness| self.heard(witness).said);
         for at in 0..self.guests.len() {
             self.check_guest(at, &orders);
         }
@@ -384,12 +396,18 @@ impl Play {
 
     fn check_guest(&mut self, at: usize, orders: &[Vec<u64>; ROOMS.len()]) {
         let Guest { client, room, end, .. } = self.guests[at];
-        let (heard, pongs) = match end {
+        let Heard { said: heard, pongs, cut } = match end {
             // It may have gone in the middle of a frame.
             End::Broken => Default::default(),
             End::Open | End::Goodbye | End::HalfClosed => self.heard(client),
         };
-        let Guest { ref said, ref pings, .. } = self.guests[at];
+        if cut {
+            // There was no memory for what it said.
+            assert!(self.tight, "guest {at}, {end:?}");
+            self.guests[at].end = End::Broken;
+            self.node.event(client, |slot| Event::Broken { slot });
+        }
+        let Guest { end, ref said, ref pings, .. } = self.guests[at];
         // One that is owed overtakes what is behind the frame that is half sent.
         let once = pongs.iter().collect::<BTreeSet<_>>().len() == pongs.len();
         assert!(once && pongs.iter().all(|pong| pings.contains(pong)), "{pongs:?} of {pings:?}");
