@@ -9,6 +9,7 @@ mod world;
 use std::sync::Arc;
 
 use flate2::{Compress, Compression as Level};
+use gateway_core::close::CloseCode;
 use gateway_core::deflate::Compression;
 use gateway_core::event::{CloseReason, Event};
 use gateway_core::handler::Callbacks;
@@ -337,19 +338,41 @@ fn who_takes_nothing_back_has_no_other_slice_until_it_does() {
     assert_eq!(heard(&mut world, echo), [(false, words(500)), (false, letters(200_000))]);
 }
 
+/// A world in which `/app` is served by a handler, and so much is inflated in a turn.
+fn handled(callbacks: Callbacks, inflated_turn_bytes_max: usize) -> World {
+    let app = RouteConfig::handled("/app", "app", callbacks);
+    let app = RouteConfig { compression: Compression::Shared, ..app };
+    let mut limits = Limits::default();
+    limits.inflated_turn_bytes_max = inflated_turn_bytes_max;
+    let mut world = World::new();
+    let routes = Arc::new(Routes::new(&[app]).unwrap());
+    world.hub = Hub::new(Config { routes, limits, ..Config::default() });
+    world
+}
+
+#[test]
+fn who_is_closed_for_a_long_message_is_heard_saying_goodbye_behind_it() {
+    let closes = Callbacks::new().message(|client, _| client.close(CloseCode::NORMAL, "enough"));
+    let mut world = handled(closes, 1);
+    for short in [false, true] {
+        let client = join(&mut world, "/app", OFFER).0;
+        let message = if short { words(10) } else { letters(200_000) };
+        let message = masked(0xc1, &deflated(&message));
+        let goodbye = masked(0x88, &1000_u16.to_be_bytes());
+        world.raw(client, &[&message, &message[..], &masked(0x89, b"?"), &goodbye].concat());
+        world.settle();
+        turns(&mut world);
+        assert_eq!(frames_of(&mut world, client), [(0x88, b"\x03\xe8enough".to_vec())]);
+        assert!(world.wire(client).released.is_some(), "both have said goodbye");
+        assert_eq!(world.hub.counters().messages, if short { 2 } else { 1 });
+    }
+    world.assert_empty();
+}
+
 /// A turn was once counted as begun only when something was said.
 #[test]
 fn turns_in_which_nothing_is_said_allow_as_much_as_others() {
-    let silent = Callbacks::new().message(|_, _| {});
-    let route = RouteConfig {
-        compression: Compression::Shared,
-        ..RouteConfig::handled("/app", "app", silent)
-    };
-    let mut limits = Limits::default();
-    limits.inflated_turn_bytes_max = 100_000;
-    let mut world = World::new();
-    let routes = Arc::new(Routes::new(&[route]).unwrap());
-    world.hub = Hub::new(Config { routes, limits, ..Config::default() });
+    let mut world = handled(Callbacks::new().message(|_, _| {}), 100_000);
     let client = join(&mut world, "/app", OFFER).0;
     for _ in 0..20 {
         say(&mut world, client, 0xc1, &deflated(&words(10_000)));
