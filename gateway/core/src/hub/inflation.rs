@@ -32,9 +32,9 @@ const CAME_TAKES: usize = 64;
 /// What beginning and ending a slice takes, in the same time: 2 µs.
 const SLICE_TAKES: usize = 1 << 10;
 
-/// After how much of that time a call inflates no other slice: 4.2 ms. Its last slice may begin
-/// just before that, so that no call inflates for longer than 8.9 ms.
-const CALL_TAKES_MAX: usize = CAME_TAKES * SLICE.came_bytes_max;
+/// After how much of that time a call inflates no other slice: 1 ms, so that bombs hold up nobody
+/// for longer. Its last slice may begin just before that, and no call inflates for over 5.8 ms.
+const CALL_TAKES_MAX: usize = 512 << 10;
 
 /// A byte that came deflated costs as much in the rate as so many that come out.
 const CAME_COSTS: usize = 4;
