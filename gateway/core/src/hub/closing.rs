@@ -14,8 +14,8 @@ use crate::limits::Limits;
 use crate::slot::Slot;
 use crate::time::{Now, TICKS_PER_SEC, Tick};
 
-/// Connections looked at in a turn whose time has come: cutting a thousand at once would take
-/// some 15 ms, in which nobody else is heard.
+/// Connections looked at in a turn whose time has come: while a thousand are cut at once nobody
+/// else is heard.
 pub(super) const DUE_MAX: usize = 64;
 
 /// Connections told within a tick that the node goes, at least.
