@@ -162,6 +162,25 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn when_all_rest_who_was_answered_longest_ago_is_cut() {
+        let set = LocalSet::new();
+        set.run_until(async {
+            let places = places();
+            let clients: Vec<_> = (0..CONNECTIONS_MAX).map(|_| stay(&places)).collect();
+            // The first of them asks once more, after all the others.
+            for (patience, _) in clients.iter().chain(&clients[..1]) {
+                patience.asked();
+                patience.answered();
+                sleep(Duration::from_millis(10)).await;
+            }
+            places.vacant().await;
+            let cut: Vec<_> = (0..CONNECTIONS_MAX).filter(|&at| !is_here(&clients[at])).collect();
+            assert_eq!(cut, [1]);
+        })
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn nobody_who_is_being_answered_is_cut() {
         let set = LocalSet::new();
         set.run_until(async {
