@@ -36,6 +36,27 @@ pub fn connections_allowed(others: u64) -> u32 {
     })
 }
 
+/// Makes the process's table of descriptors large enough for so many, now.
+///
+/// The kernel doubles it when it is full, and in a process with threads it waits meanwhile until
+/// no CPU looks at the old one: whoever accepts the 1,024th connection, the 2,048th and so on
+/// stands still for some 10 ms. The table takes nine bytes a descriptor and never shrinks. What
+/// cannot be had now is tried again by the kernel when it is needed.
+#[cfg(all(target_os = "linux", not(weir_portable)))]
+pub fn make_room_for_descriptors(count: u32) {
+    use rustix::event::{EventfdFlags, eventfd};
+    use rustix::io::fcntl_dupfd_cloexec;
+
+    let last = i32::try_from(count).unwrap_or(i32::MAX).saturating_sub(1);
+    // Any descriptor will do: it is the last one's number that counts, and both are closed here.
+    let any = eventfd(0, EventfdFlags::CLOEXEC);
+    let _ = any.and_then(|any| fcntl_dupfd_cloexec(any, last));
+}
+
+/// Elsewhere tables grow as they do.
+#[cfg(not(all(target_os = "linux", not(weir_portable))))]
+pub fn make_room_for_descriptors(_count: u32) {}
+
 /// Elsewhere the system's own limits hold.
 #[cfg(not(all(target_os = "linux", not(weir_portable))))]
 #[must_use]

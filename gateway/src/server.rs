@@ -52,6 +52,9 @@ const SHARDS_SPARE: usize = 64;
 /// runtime, if it has one of its own. As many are kept for shards that are added: all can be
 /// replaced by new ones before the old ones leave. With a base port there is one listener more.
 const SHARD_DESCRIPTORS: u64 = 5;
+/// Connections that the table of descriptors is made for at the start, unless more are asked for:
+/// 576 KiB of the kernel's memory.
+const EXPECTED_CONNECTIONS: u32 = 65_536;
 /// Orders that wait for a worker: it takes them in each turn.
 const ORDERS_MAX: usize = 16;
 
@@ -374,7 +377,11 @@ fn max_connections(config: &Config, shards: usize) -> Result<u32, StartError> {
             "--max-connections is more than the descriptor limit allows; raise it (ulimit -n)"
         );
     }
-    Ok(wanted.min(allowed))
+    let connections = wanted.min(allowed);
+    let expected = config.max_connections.unwrap_or(0).max(EXPECTED_CONNECTIONS);
+    let table = u64::from(connections.min(expected)) + others;
+    machine::make_room_for_descriptors(u32::try_from(table).unwrap_or(u32::MAX));
+    Ok(connections)
 }
 
 fn bind_advice(error: &io::Error) -> &'static str {

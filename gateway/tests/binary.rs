@@ -80,6 +80,17 @@ fn memory_is_given_back_by_a_thread_of_its_own() {
     }
 }
 
+/// A table that grows while it serves keeps whoever accepts waiting, for 10 ms and more.
+#[test]
+fn the_table_of_descriptors_is_made_before_anyone_comes() {
+    let few = Weir::start(&["--max-connections", "1500"]);
+    assert!((2048..65_536).contains(&few.descriptor_table()), "{}", few.descriptor_table());
+    let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+    let most = allowed.map_or(u64::MAX, |most| most - 64).min(65_536);
+    let default = Weir::start(&[]).descriptor_table();
+    assert!(default as u64 >= most, "{default}");
+}
+
 #[test]
 fn a_taken_port_is_one_clear_line_and_exit_1() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,13 +1,21 @@
 //! One deadline per slot, four bytes each, swept: no timer and no heap per connection.
 
 use crate::slot::{self, Slot};
-use crate::time::Tick;
+use crate::time::{Now, Tick};
+
+/// A crowd whose time has come is looked at in so many steps, a tick's worth with their rests:
+/// others are heard in between, and its machines are not busy with their ends all at once.
+const STEPS: usize = 32;
+/// Nanoseconds that a sweep rests between two steps.
+const REST_NANOS: u64 = 4_000_000;
+/// Slots in a step that are always looked at: a few need no rests.
+const STEP_MIN: usize = 8;
 
 /// The deadlines of a shard's slots, with the resolution of a [`Tick`].
 ///
-/// `next` is never later than the earliest deadline, so a driver that sleeps until then misses
-/// none; a sweep walks the whole array, which is 4 KiB for a thousand connections, and goes on
-/// where it stopped if more are due than are wanted at a time.
+/// [`next`](Self::next) is never later than the earliest deadline that may be met, so a driver that
+/// sleeps until then misses none; a sweep walks the whole array, which is 4 KiB for a thousand
+/// connections, and rests where it has found enough.
 #[derive(Debug)]
 pub(crate) struct Deadlines {
     at: Vec<Tick>,
@@ -15,11 +23,15 @@ pub(crate) struct Deadlines {
     /// Where the sweep goes on that stopped, and the earliest deadline that it has passed over.
     cursor: usize,
     passed: Tick,
+    /// When it goes on, and how many it then finds at most.
+    resumes: Now,
+    step: usize,
 }
 
 impl Deadlines {
     pub(crate) fn new() -> Self {
-        Self { at: Vec::new(), next: Tick::NEVER, cursor: 0, passed: Tick::NEVER }
+        let never = Tick::NEVER;
+        Self { at: Vec::new(), next: never, cursor: 0, passed: never, resumes: Now(0), step: 0 }
     }
 
     /// Sets the slot's deadline, instead of the one it had.
@@ -41,25 +53,28 @@ impl Deadlines {
         slot::cut(&mut self.at, end);
     }
 
-    /// When to sweep next, at the latest.
-    pub(crate) fn next(&self) -> Tick {
-        self.next
+    /// When to sweep next, at the latest; the start of [`Tick::NEVER`] if nothing is set.
+    pub(crate) fn next(&self) -> Now {
+        if self.cursor > 0 { self.resumes } else { self.next.start() }
     }
 
     /// Moves slots whose deadline has come to `due`, in order; they have none afterwards. If there
-    /// are more than `most`, the next sweep, which is due at once, goes on behind them.
-    pub(crate) fn sweep(&mut self, now: Tick, most: usize, due: &mut Vec<Slot>) {
-        if now < self.next {
+    /// are more than a step holds, a later sweep goes on behind them.
+    pub(crate) fn sweep(&mut self, now: Now, due: &mut Vec<Slot>) {
+        if now < self.next() {
             return;
         }
+        let tick = now.tick();
         if self.cursor == 0 {
             // What was set before is in the array.
             self.passed = Tick::NEVER;
+            let crowd = self.at.iter().filter(|at| **at <= tick).count();
+            self.step = crowd.div_ceil(STEPS).max(STEP_MIN);
         }
         for (index, at) in self.at.iter_mut().enumerate().skip(self.cursor) {
-            if *at <= now {
-                if due.len() == most {
-                    self.cursor = index;
+            if *at <= tick {
+                if due.len() == self.step {
+                    (self.cursor, self.resumes) = (index, Now(now.0 + REST_NANOS));
                     return;
                 }
                 *at = Tick::NEVER;
@@ -75,6 +90,8 @@ impl Deadlines {
 mod tests {
     use super::*;
 
+    const NEVER: Now = Tick::NEVER.start();
+
     #[test]
     fn a_sweep_gives_what_is_due_once_and_in_order() {
         let mut deadlines = Deadlines::new();
@@ -84,39 +101,62 @@ mod tests {
         deadlines.clear(Slot(0));
         deadlines.set(Slot(1), Tick(20));
         let mut due = Vec::new();
-        deadlines.sweep(Tick(9), 9, &mut due);
+        deadlines.sweep(Tick(9).start(), &mut due);
         assert_eq!(due, []);
-        assert_eq!(deadlines.next(), Tick(10));
-        deadlines.sweep(Tick(10), 9, &mut due);
+        assert_eq!(deadlines.next(), Tick(10).start());
+        deadlines.sweep(Tick(10).start(), &mut due);
         assert_eq!(due, [Slot(2), Slot(4)]);
-        assert_eq!(deadlines.next(), Tick(20));
+        assert_eq!(deadlines.next(), Tick(20).start());
         due.clear();
-        deadlines.sweep(Tick(25), 9, &mut due);
+        deadlines.sweep(Tick(25).start(), &mut due);
         assert_eq!(due, [Slot(1)]);
-        assert_eq!(deadlines.next(), Tick::NEVER);
+        assert_eq!(deadlines.next(), NEVER);
     }
 
     #[test]
     fn a_crowd_that_is_due_at_once_is_swept_by_and_by_and_nobody_is_forgotten() {
         let mut deadlines = Deadlines::new();
-        (0..10).for_each(|slot| deadlines.set(Slot(slot), Tick(5 + slot % 2)));
+        (0..20).for_each(|slot| deadlines.set(Slot(slot), Tick(5 + slot % 2)));
         let mut seen = Vec::new();
         let mut sweep = |deadlines: &mut Deadlines, now| {
             let mut due = Vec::new();
-            deadlines.sweep(Tick(now), 4, &mut due);
+            deadlines.sweep(now, &mut due);
             seen.extend(due.iter().map(|slot| slot.0));
             due.len()
         };
-        assert_eq!(sweep(&mut deadlines, 6), 4);
-        assert!(deadlines.next() <= Tick(6), "there are more");
+        let begin = Tick(6).start();
+        assert_eq!(sweep(&mut deadlines, begin), 8);
+        assert_eq!(deadlines.next(), Now(begin.0 + REST_NANOS), "there are more");
+        assert_eq!(sweep(&mut deadlines, Now(begin.0 + 1)), 0, "others are heard in between");
         // Behind the cursor and before it, and what a slot had is replaced.
         deadlines.set(Slot(1), Tick(8));
-        deadlines.set(Slot(9), Tick(9));
-        assert_eq!(sweep(&mut deadlines, 6), 4);
-        assert_eq!(sweep(&mut deadlines, 6), 1);
-        assert_eq!(deadlines.next(), Tick(8), "it was passed over, and is not forgotten");
-        assert_eq!((sweep(&mut deadlines, 8), deadlines.next()), (1, Tick(9)));
-        assert_eq!((sweep(&mut deadlines, 9), deadlines.next()), (1, Tick::NEVER));
-        assert_eq!(seen, [0, 1, 2, 3, 4, 5, 6, 7, 8, 1, 9]);
+        deadlines.set(Slot(19), Tick(9));
+        let then = deadlines.next();
+        assert_eq!(sweep(&mut deadlines, then), 8);
+        let last = deadlines.next();
+        assert_eq!(sweep(&mut deadlines, last), 3);
+        assert_eq!(deadlines.next(), Tick(8).start(), "it was passed over, and not forgotten");
+        assert_eq!(sweep(&mut deadlines, Tick(8).start()), 1);
+        assert_eq!(deadlines.next(), Tick(9).start());
+        assert_eq!((sweep(&mut deadlines, Tick(9).start()), deadlines.next()), (1, NEVER));
+        assert_eq!(seen, (0..19).chain([1, 19]).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_crowd_of_any_size_is_spread_over_a_tick_and_done_within_it() {
+        for crowd in [500, 10_000] {
+            let mut deadlines = Deadlines::new();
+            (0..crowd).for_each(|slot| deadlines.set(Slot(slot), Tick(5)));
+            let (mut now, mut done, mut largest) = (Tick(5).start(), 0, 0);
+            while now != NEVER {
+                assert!(now < Tick(6).start(), "{done} of {crowd}");
+                let mut due = Vec::new();
+                deadlines.sweep(now, &mut due);
+                done += due.len();
+                largest = largest.max(due.len());
+                now = deadlines.next();
+            }
+            assert_eq!((done, largest), (crowd as usize, crowd.div_ceil(32) as usize));
+        }
     }
 }

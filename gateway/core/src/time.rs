@@ -51,7 +51,7 @@ impl Tick {
 
     /// The first moment of this tick.
     #[must_use]
-    pub fn start(self) -> Now {
-        Now(u64::from(self.0) * TICK_NANOS)
+    pub const fn start(self) -> Now {
+        Now(self.0 as u64 * TICK_NANOS)
     }
 }

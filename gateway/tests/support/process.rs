@@ -100,6 +100,14 @@ impl Weir {
         tasks.filter_map(|task| name(task.ok()?)).map(|name| name.trim().to_owned()).collect()
     }
 
+    /// For how many descriptors its table has room.
+    pub(crate) fn descriptor_table(&self) -> usize {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.child.0.id())).unwrap();
+        let size = status.lines().find_map(|line| line.strip_prefix("FDSize:")).unwrap();
+        size.trim().parse().unwrap()
+    }
+
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.child.0);
         kill_process(pid, signal).unwrap();

@@ -14,10 +14,6 @@ use crate::limits::Limits;
 use crate::slot::Slot;
 use crate::time::{Now, TICKS_PER_SEC, Tick};
 
-/// Connections looked at in a turn whose time has come: while a thousand are cut at once nobody
-/// else is heard.
-pub(super) const DUE_MAX: usize = 64;
-
 /// Connections told within a tick that the node goes, at least.
 const DRAINED_MIN: usize = 256;
 
@@ -214,7 +210,7 @@ impl Hub {
         self.close_overdue(now);
         let close_secs = self.config.limits.close_secs.max(1);
         let mut due = std::mem::take(&mut self.scratch.due);
-        self.deadlines.sweep(now.tick(), DUE_MAX, &mut due);
+        self.deadlines.sweep(now, &mut due);
         self.tell_news(now);
         self.read_the_slowed(now);
         self.resume_the_put_off(now);

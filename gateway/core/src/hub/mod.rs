@@ -385,12 +385,12 @@ impl Hub {
     /// When to say [`Event::Tick`], at the latest; `None` while no deadline is set.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Now> {
-        let next = self.deadlines.next().min(self.dispatch.next_expiry());
-        let next = next.min(self.messages_due.next()).min(self.conns.looks_at());
+        let next = self.dispatch.next_expiry().min(self.conns.looks_at());
         let next = next.min(self.evacuation_resumes()).min(self.news_due());
         let next = next.min(self.drain_resumes()).min(self.slowed_until);
         let next = next.min(self.inflating.resumes()).min(self.chunks.looks_at());
-        (next != Tick::NEVER).then(|| next.start())
+        let next = next.start().min(self.deadlines.next()).min(self.messages_due.next());
+        (next != Tick::NEVER.start()).then_some(next)
     }
 
     /// Whether the node goes: nobody is let in any more.

@@ -3,7 +3,6 @@
 //! A connection is looked at when its message began, and when that was `message_secs` ago; the
 //! bytes between cost nothing.
 
-use super::closing::DUE_MAX;
 use super::{Hub, Stage};
 use crate::close::CloseCode;
 use crate::event::CloseReason;
@@ -23,7 +22,7 @@ impl Hub {
     /// Closes those whose message takes too long.
     pub(super) fn close_overdue(&mut self, now: Now) {
         let mut due = std::mem::take(&mut self.scratch.due);
-        self.messages_due.sweep(now.tick(), DUE_MAX, &mut due);
+        self.messages_due.sweep(now, &mut due);
         for slot in due.drain(..) {
             let conn = &mut self.conns[slot.index()];
             let Some(since) = conn.session.since().filter(|_| conn.stage == Stage::Open) else {
