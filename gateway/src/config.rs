@@ -94,9 +94,6 @@ pub struct Config {
     /// What becomes of members that do not read as fast as their room speaks, where their route
     /// does not say so itself.
     pub member_policy: MemberPolicy,
-    /// Whether payloads of at least `share_bytes_min` are kept in a memfd and sent by `sendfile`
-    /// (Linux). Default false: measured dearer than sending from the heap at 64 KiB on loopback.
-    pub store: bool,
     /// Whether each worker is pinned to a core. Default true; it costs nothing but the choice.
     pub pin: bool,
 }
@@ -242,7 +239,6 @@ impl Default for Config {
             sequencer: None,
             token: None,
             member_policy: MemberPolicy::Close,
-            store: false,
             pin: true,
         }
     }

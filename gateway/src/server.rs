@@ -14,6 +14,8 @@ use gateway_core::counters::Counters;
 use gateway_core::handshake::Page;
 use gateway_core::hub::{self, Sequencing};
 use gateway_core::id::ShardId;
+#[cfg(all(target_os = "linux", not(weir_portable)))]
+use gateway_core::limits::Limits;
 use gateway_core::route::Routes;
 use gateway_registry::census::{Capacity, Census};
 use gateway_registry::doorbell::Doorbell;
@@ -80,9 +82,6 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
-    /// There is nowhere to keep payloads.
-    #[error("cannot make the store for large payloads: {0}; leave it off")]
-    Store(io::Error),
     /// The configuration makes no sense.
     #[error("{0}")]
     Config(&'static str),
@@ -337,14 +336,21 @@ fn prepare(
         ring: config.ring,
         batch: config.batch,
         #[cfg(all(target_os = "linux", not(weir_portable)))]
-        store: config
-            .store
-            .then(MemfdStore::new)
-            .transpose()
-            .map_err(StartError::Store)?
-            .map(Arc::new),
+        store: store(&config.limits),
     };
     Ok((setup, Arc::new(Node::new(seed, census, doorbells, shards_max))))
+}
+
+/// Where large payloads are kept, if they shall be and the system lets us.
+#[cfg(all(target_os = "linux", not(weir_portable)))]
+fn store(limits: &Limits) -> Option<Arc<MemfdStore>> {
+    if limits.store_members_min == 0 {
+        return None;
+    }
+    let refused = |error: &io::Error| {
+        warn!(%error, "large payloads are sent from the heap, since a memfd cannot be had");
+    };
+    MemfdStore::new().inspect_err(refused).ok().map(Arc::new)
 }
 
 fn handle(setup: &Setup, node: &Arc<Node>, orders: &Mailboxes) -> Handle {

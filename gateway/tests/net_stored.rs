@@ -18,7 +18,7 @@ fn stored_parts_arrive_in_their_place() {
     let store = Arc::new(MemfdStore::new().unwrap());
     let mut shard = with_store(&store);
     let (slot, mut client) = shard.accept();
-    let id = store.put(b"..from the store..").unwrap();
+    let id = store.put(b"..from", b" the store..").unwrap();
     let parts = [
         Part::Bytes(b"first "),
         Part::Stored { id, range: 2..7 },
@@ -38,7 +38,7 @@ fn a_stored_part_goes_on_where_the_kernel_was_full() {
     let mut shard = with_store(&store);
     let (slot, mut client) = shard.accept();
     let bytes: Vec<u8> = (0..12_usize << 20).map(|i| (i * 7 + i / 251) as u8).collect();
-    let id = store.put(&bytes).unwrap();
+    let id = store.put(&[], &bytes).unwrap();
     let len = bytes.len() as u64;
 
     let mut sent = 0;
@@ -72,7 +72,7 @@ fn a_stored_part_goes_on_where_the_kernel_was_full() {
 #[should_panic(expected = "a shard that sends stored parts has a store")]
 fn a_stored_part_needs_a_store() {
     let store = MemfdStore::new().unwrap();
-    let id = store.put(b"elsewhere").unwrap();
+    let id = store.put(&[], b"elsewhere").unwrap();
     let mut shard = Shard::<EpollNet>::new();
     let (slot, _client) = shard.accept();
     shard.net.send_parts(slot, &[Part::Stored { id, range: 0..9 }]);

@@ -87,7 +87,9 @@ async fn messages_of_any_size_reach_the_whole_room_from_heap_or_store() {
 }
 
 async fn messages_of_any_size_reach_the_whole_room(store: bool) {
-    let node = node(|config| config.store = store);
+    // As many as there are in the room, or nobody.
+    let members = if store { 3 } else { 0 };
+    let node = node(|config| config.limits.store_members_min = members);
     let mut ann = connect(node.addr(), "/ws/lobby").await;
     let mut others = Vec::new();
     for _ in 0..3 {

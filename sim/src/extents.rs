@@ -71,8 +71,8 @@ impl Extents {
 }
 
 impl Store for Extents {
-    fn put(&self, bytes: &[u8]) -> Option<StoredId> {
-        Some(self.insert(bytes))
+    fn put(&self, head: &[u8], rest: &[u8]) -> Option<StoredId> {
+        Some(self.insert(&[head, rest].concat()))
     }
 
     fn read(&self, id: StoredId, range: Range<u64>) -> Option<Vec<u8>> {

@@ -60,9 +60,9 @@ impl Chunk {
         self.buf
     }
 
-    /// Whether the buffer still has to be provided.
+    /// Whether nothing is in it and the buffer still has to be provided.
     pub(crate) fn is_bare(&self) -> bool {
-        self.buf.capacity() == 0
+        self.buf.capacity() == 0 && self.bodies.is_empty()
     }
 
     /// Length of the stream in bytes.
@@ -116,8 +116,12 @@ impl Chunk {
         self.frames += 1;
     }
 
-    /// Appends a frame whose payload is shared as it is.
+    /// Appends a frame whose payload is shared as it is, and its header too if it is kept with it.
     pub(crate) fn push_body(&mut self, opcode: Opcode, body: Body) {
+        if let Some(frame) = body.framed(opcode) {
+            self.frames += 1;
+            return self.place(frame);
+        }
         frame::put_header(&mut self.buf, opcode, body.len());
         self.frames += 1;
         if !body.is_empty() {
@@ -231,6 +235,12 @@ impl Chunk {
         }
     }
 
+    /// The body that begins at the stream's position `at`.
+    fn placed_at(&self, at: usize) -> Option<&Placed> {
+        let before = self.bodies.partition_point(|placed| placed.at < at);
+        self.bodies.get(before).filter(|placed| placed.at == at)
+    }
+
     /// Where in the buffer the stream's position `at` is, which lies in no body.
     fn buf_at(&self, at: usize) -> usize {
         let before = self.bodies.partition_point(|placed| placed.at < at);
@@ -240,8 +250,15 @@ impl Chunk {
 
     /// End of the frame that starts at `at`.
     pub(crate) fn frame_end(&self, at: u32) -> u32 {
-        let (header, payload) = frame::own_frame_len(&self.buf[self.buf_at(at as usize)..]);
-        let end = u64::from(at) + header as u64 + payload;
+        let stored = self.placed_at(at as usize).and_then(|placed| placed.body.frame_len());
+        let len = stored.map_or_else(
+            || {
+                let (header, payload) = frame::own_frame_len(&self.buf[self.buf_at(at as usize)..]);
+                header as u64 + payload
+            },
+            |len| len as u64,
+        );
+        let end = u64::from(at) + len;
         u32::try_from(end).expect("a frame lies within its chunk")
     }
 
@@ -257,7 +274,11 @@ impl Chunk {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::body::Store;
+    use crate::transmit::StoredId;
 
     fn text_of(chunk: &Chunk, span: Span) -> Vec<u8> {
         let mut out = Vec::new();
@@ -339,6 +360,33 @@ mod tests {
                 assert_eq!(text_of(&own, own.whole()), expected, "{start}..{end}");
             }
         }
+    }
+
+    #[test]
+    fn a_chunk_that_holds_a_kept_frame_and_no_byte_beside_it_is_not_bare() {
+        let extents: Arc<dyn Store> = Arc::new(Anywhere);
+        let mut chunk = Chunk::default();
+        assert!(chunk.is_bare());
+        let body = Body::stored(Opcode::Text, &[7; 300], &extents).expect("there is room");
+        chunk.push_body(Opcode::Text, body);
+        assert!(!chunk.is_bare() && !chunk.is_empty());
+        assert_eq!((chunk.len(), chunk.frames(), chunk.frame_end(0)), (304, 1, 304));
+        chunk.push_frame(Opcode::Text, b"next");
+        assert_eq!(chunk.boundary(0, 305), 310, "frames are found behind it");
+    }
+
+    struct Anywhere;
+
+    impl Store for Anywhere {
+        fn put(&self, _: &[u8], _: &[u8]) -> Option<StoredId> {
+            Some(StoredId(0))
+        }
+
+        fn read(&self, _: StoredId, _: Range<u64>) -> Option<Vec<u8>> {
+            None
+        }
+
+        fn free(&self, _: StoredId) {}
     }
 
     #[test]

@@ -37,6 +37,16 @@ impl Encoding {
         let _ = epoch;
     }
 
+    /// Whether it says a message's bytes as they are, so that they can be shared.
+    pub(crate) fn is_verbatim(self) -> bool {
+        match self {
+            Self::Raw | Self::Line => true,
+            Self::Chat => false,
+            #[cfg(feature = "probe")]
+            Self::Probe => true,
+        }
+    }
+
     /// Whether members that read it understand a text frame beside messages.
     pub(crate) fn reads_text(self) -> bool {
         match self {

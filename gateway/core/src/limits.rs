@@ -70,6 +70,12 @@ pub struct Limits {
     /// Payloads of at least this many bytes are shared as they are instead of being appended
     /// to a lane's buffer.
     pub share_bytes_min: usize,
+    /// Payloads of at least this many bytes are kept in the store, if the system gives one, for
+    /// rooms that are large enough: sent from where they lie, without a copy for each member.
+    pub store_bytes_min: usize,
+    /// Members of a shard who read a payload as it is, for whom it is kept in the store: to write
+    /// it there and to free it costs what a few copies do. 0 keeps nothing there.
+    pub store_members_min: usize,
     /// Bytes of the shortest message that is deflated for members who read that (RFC 7692): a
     /// shorter one fits into a packet as it is, and a compressor costs microseconds.
     pub deflate_bytes_min: usize,
@@ -158,6 +164,8 @@ impl Default for Limits {
             read_bytes_max: 256 << 10,
             cork_bytes_max: 16 << 10,
             share_bytes_min: 64 << 10,
+            store_bytes_min: 64 << 10,
+            store_members_min: 16,
             deflate_bytes_min: 1024,
             deflate_bytes_max: 1 << 20,
             deflate_level: 1,

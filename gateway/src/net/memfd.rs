@@ -1,7 +1,7 @@
 //! Large payloads kept in the kernel: extents of one memfd, sent to many sockets by `sendfile`.
 
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard};
@@ -9,17 +9,15 @@ use std::sync::{Mutex, MutexGuard};
 use gateway_core::body::Store;
 use gateway_core::transmit::StoredId;
 use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, memfd_create, sendfile};
-use rustix::io::{pread, pwrite, retry_on_intr};
+use rustix::io::{pread, pwritev, retry_on_intr};
+use rustix::process::{Resource, getrlimit};
 
 /// Where [`Part::Stored`](gateway_core::transmit::Part::Stored) is sent from.
 pub trait Extents: Send + Sync {
-    /// Sends a range of an extent to a non-blocking socket; the count may be less than asked.
+    /// Sends a range of a live extent to a non-blocking socket; the count may be less than asked.
     ///
     /// # Errors
     /// `WouldBlock` if the socket takes nothing now; anything else means that it is broken.
-    ///
-    /// # Panics
-    /// If the range is not within a live extent.
     fn send_range(&self, id: StoredId, range: Range<u64>, to: BorrowedFd<'_>) -> io::Result<usize>;
 }
 
@@ -53,20 +51,25 @@ impl MemfdStore {
     /// An empty store.
     ///
     /// # Errors
-    /// If the system has no descriptor or memory left.
+    /// If the system has no descriptor or memory left, or bounds the size of files: the store's
+    /// grows for ever, though not its memory, and a write beyond that bound would be fatal.
     pub fn new() -> io::Result<Self> {
+        if getrlimit(Resource::Fsize).current.is_some() {
+            return Err(io::Error::other("the size of files is limited (ulimit -f)"));
+        }
         let file = memfd_create("weir-store", MemfdFlags::CLOEXEC)?;
         Ok(Self { file, extents: Mutex::default() })
     }
 
-    /// Keeps a copy of `bytes` until [`free`](Self::free); its ranges count from 0 to its length.
+    /// Keeps a copy of `head` and `rest`, one behind the other, until [`free`](Self::free); its
+    /// ranges count from 0 to the length of both.
     ///
     /// # Errors
     /// If memory is short or the file's 2^63 bytes are used up; nothing is kept then.
-    pub fn put(&self, bytes: &[u8]) -> io::Result<StoredId> {
-        let len = bytes.len() as u64;
+    pub fn put(&self, head: &[u8], rest: &[u8]) -> io::Result<StoredId> {
+        let len = (head.len() + rest.len()) as u64;
         let id = self.reserve(len);
-        let result = self.write(start(id), bytes);
+        let result = self.write(start(id), [head, rest]);
         if result.is_ok() {
             self.live().lens.insert(id, len);
         } else if len > 0 {
@@ -106,14 +109,16 @@ impl MemfdStore {
         id
     }
 
-    fn write(&self, mut offset: u64, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            let count = retry_on_intr(|| pwrite(&self.file, bytes, offset))?;
+    fn write(&self, mut offset: u64, [mut head, mut rest]: [&[u8]; 2]) -> io::Result<()> {
+        while !(head.is_empty() && rest.is_empty()) {
+            let slices = [IoSlice::new(head), IoSlice::new(rest)];
+            let count = retry_on_intr(|| pwritev(&self.file, &slices, offset))?;
             if count == 0 {
                 return Err(io::ErrorKind::WriteZero.into());
             }
             offset += count as u64;
-            bytes = &bytes[count..];
+            let of_head = count.min(head.len());
+            (head, rest) = (&head[of_head..], &rest[count - of_head..]);
         }
         Ok(())
     }
@@ -131,10 +136,11 @@ impl MemfdStore {
 
 impl Extents for MemfdStore {
     fn send_range(&self, id: StoredId, range: Range<u64>, to: BorrowedFd<'_>) -> io::Result<usize> {
-        let len = self.live().lens.get(&id).copied().unwrap_or(0);
-        assert!(
-            range.start < range.end && range.end <= len,
-            "the range {range:?} lies within a live extent of {len} bytes"
+        // Its owner sends it, so that it is live; every member's send would take the lock.
+        debug_assert!(
+            range.start < range.end
+                && self.live().lens.get(&id).is_some_and(|len| range.end <= *len),
+            "the range {range:?} lies within a live extent"
         );
         let mut offset = start(id) + range.start;
         let count = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
@@ -148,8 +154,8 @@ fn start(id: StoredId) -> u64 {
 
 /// A shortage costs the copy that storing saves, nothing else.
 impl Store for MemfdStore {
-    fn put(&self, bytes: &[u8]) -> Option<StoredId> {
-        Self::put(self, bytes).ok()
+    fn put(&self, head: &[u8], rest: &[u8]) -> Option<StoredId> {
+        Self::put(self, head, rest).ok()
     }
 
     fn read(&self, id: StoredId, range: Range<u64>) -> Option<Vec<u8>> {
@@ -201,7 +207,8 @@ mod tests {
     fn bytes_come_out_as_they_went_in() {
         let store = MemfdStore::new().unwrap();
         let (first, second) = (pattern(100_000, 1), pattern(3 << 20, 2));
-        let (a, b) = (store.put(&first).unwrap(), store.put(&second).unwrap());
+        let (a, b) =
+            (store.put(&[], &first).unwrap(), store.put(&second[..10], &second[10..]).unwrap());
         let (server, mut client) = pair();
         let reader = thread::spawn(move || {
             let mut seen = Vec::new();
@@ -218,7 +225,7 @@ mod tests {
     fn what_is_stored_is_read_back_in_any_range() {
         let store = MemfdStore::new().unwrap();
         let bytes = pattern(100_000, 9);
-        let id = Store::put(&store, &bytes).unwrap();
+        let id = Store::put(&store, &bytes[..5], &bytes[5..]).unwrap();
         assert_eq!(store.read(id, 0..100_000).as_deref(), Some(&bytes[..]));
         assert_eq!(store.read(id, 70_000..70_010).as_deref(), Some(&bytes[70_000..70_010]));
         assert_eq!(store.read(id, 5..5).as_deref(), Some(&[][..]));
@@ -227,9 +234,9 @@ mod tests {
     #[test]
     fn freed_extents_give_their_memory_back_and_leave_the_others() {
         let store = MemfdStore::new().unwrap();
-        let kept = store.put(&pattern(70_000, 3)).unwrap();
+        let kept = store.put(&[], &pattern(70_000, 3)).unwrap();
         let before = store.memory_bytes().unwrap();
-        let freed = store.put(&pattern(5 << 20, 4)).unwrap();
+        let freed = store.put(&[], &pattern(5 << 20, 4)).unwrap();
         assert!(store.memory_bytes().unwrap() >= before + (5 << 20));
         store.free(freed).unwrap();
         assert_eq!(store.memory_bytes().unwrap(), before);
@@ -245,11 +252,11 @@ mod tests {
     fn an_extent_freed_while_a_socket_refers_to_it_still_arrives() {
         let store = MemfdStore::new().unwrap();
         let bytes = pattern(64 << 10, 5);
-        let id = store.put(&bytes).unwrap();
+        let id = store.put(&[], &bytes).unwrap();
         let (server, mut client) = pair();
         send_all(&store, id, 0..bytes.len() as u64, &server);
         store.free(id).unwrap();
-        store.put(&pattern(64 << 10, 6)).unwrap();
+        store.put(&[], &pattern(64 << 10, 6)).unwrap();
         let mut seen = vec![0; bytes.len()];
         client.read_exact(&mut seen).unwrap();
         assert!(seen == bytes);
@@ -258,16 +265,17 @@ mod tests {
     #[test]
     fn an_empty_extent_is_put_and_freed() {
         let store = MemfdStore::new().unwrap();
-        let id = store.put(&[]).unwrap();
-        assert_ne!(store.put(b"next").unwrap(), id);
+        let id = store.put(&[], &[]).unwrap();
+        assert_ne!(store.put(b"ne", b"xt").unwrap(), id);
         store.free(id).unwrap();
     }
 
+    #[cfg(debug_assertions)]
     #[test]
-    #[should_panic(expected = "lies within a live extent of 0 bytes")]
+    #[should_panic(expected = "lies within a live extent")]
     fn a_freed_extent_cannot_be_sent() {
         let store = MemfdStore::new().unwrap();
-        let id = store.put(b"gone").unwrap();
+        let id = store.put(&[], b"gone").unwrap();
         store.free(id).unwrap();
         let (server, _client) = pair();
         let _ = store.send_range(id, 0..4, server.as_fd());

@@ -82,6 +82,8 @@ coverage! {
     checkpoints = "checkpoints",
     /// Large payloads, shared between members.
     large = "large payloads",
+    /// Pieces of payloads that were sent from a store.
+    stored = "pieces sent from a store",
     /// Members whose room began anew.
     resets = "resets",
 }

@@ -18,6 +18,8 @@ pub(super) struct Setting {
     pub(super) sequencing: Sequencing,
     /// Of the room at `/`, and of those below `/ws/`.
     pub(super) policies: Vec<RoomPolicy>,
+    /// Whether large payloads are kept in a store that all shards share.
+    pub(super) stores: bool,
     pub(super) shards: usize,
     pub(super) rooms: usize,
     /// Clients there are about, and how many actions they take.
@@ -76,6 +78,7 @@ impl Setting {
             member_policy: if rng.one_in(6) { MemberPolicy::Lossy } else { MemberPolicy::Close },
             sequencing: if engine { Sequencing::Engine } else { Sequencing::Local },
             policies: vec![policy(rng), policy(rng)],
+            stores: rng.one_in(2),
             shards,
             rooms: 2 + rng.below(4),
             clients,
@@ -123,6 +126,8 @@ fn limits(rng: &mut Rng, shards: usize, clients: usize) -> Limits {
     limits.turn_bytes_max = *pick(rng, &[1_000, 64_000, 4 << 20]);
     limits.read_bytes_max = *pick(rng, &[100, 4_000, 64_000]);
     limits.share_bytes_min = *pick(rng, &[100, 1_000, 64 << 10]);
+    limits.store_bytes_min = *pick(rng, &[100, 1_000, 64 << 10]);
+    limits.store_members_min = *pick(rng, &[1, 3]);
     limits.cork_bytes_max = *pick(rng, &[64, 16 << 10]);
     limits.ping_secs = *pick(rng, &[0, 3, 25]);
     limits.pong_secs = 4;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use gateway_core::body::Store;
 use gateway_core::handshake::Page;
 use gateway_core::hub::{Config, Hub};
 use gateway_core::id::ShardId;
@@ -11,6 +12,7 @@ use gateway_core::transmit::{Part, Sent, Transmit};
 
 use super::ears::Ears;
 use super::setting::Setting;
+use crate::extents::Extents;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum State {
@@ -47,14 +49,20 @@ pub(super) struct Seat {
 }
 
 impl Shard {
-    pub(super) fn new(id: usize, seed: u64, setting: &Setting, mutants: Mutants) -> Self {
+    pub(super) fn new(
+        id: usize,
+        seed: u64,
+        setting: &Setting,
+        store: Option<Extents>,
+        mutants: Mutants,
+    ) -> Self {
         let hub = Hub::new(Config {
             limits: setting.limits.clone(),
             page: Page::default(),
             routes: Arc::default(),
             member_policy: setting.member_policy,
             seed,
-            store: None,
+            store: store.map(|extents| Arc::new(extents) as Arc<dyn Store>),
             shard: Some(ShardId(id as u16)),
             sequencing: setting.sequencing,
             mutants,
@@ -104,6 +112,7 @@ impl Shard {
 pub(super) struct Sockets<'a> {
     pub(super) seats: &'a [Seat],
     pub(super) ears: &'a mut Ears,
+    pub(super) extents: &'a Extents,
     pub(super) scratch: &'a mut Vec<u8>,
 }
 
@@ -124,7 +133,11 @@ impl Transmit for Sockets<'_> {
         for part in parts {
             match part {
                 Part::Bytes(bytes) => self.scratch.extend_from_slice(bytes),
-                Part::Stored { .. } => unreachable!("there is no store in this world"),
+                Part::Stored { id, range } => {
+                    let range = range.start as usize..range.end as usize;
+                    self.extents.read(*id, range, |bytes| self.scratch.extend_from_slice(bytes));
+                    self.ears.coverage.stored += 1;
+                }
             }
         }
         let joined = std::mem::take(self.scratch);

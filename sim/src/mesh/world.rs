@@ -16,6 +16,7 @@ use super::ears::Ears;
 use super::rings::Mesh;
 use super::setting::{SHARDS_MAX, Setting};
 use super::shard::{Shard, Sockets, State};
+use crate::extents::Extents;
 use crate::rng::Rng;
 
 pub(super) struct World {
@@ -38,6 +39,7 @@ pub(super) struct World {
     pub(super) stirred: Option<&'static str>,
     pub(super) seed: u64,
     pub(super) mutants: Mutants,
+    pub(super) extents: Extents,
     scratch: Vec<u8>,
 }
 
@@ -78,6 +80,7 @@ impl World {
             stirred: None,
             seed,
             mutants,
+            extents: Extents::default(),
             scratch: Vec::new(),
             setting,
         };
@@ -87,7 +90,8 @@ impl World {
 
     pub(super) fn add_shard(&mut self) {
         let id = self.shards.len();
-        self.shards.push(Shard::new(id, self.seed, &self.setting, self.mutants));
+        let store = self.setting.stores.then(|| self.extents.clone());
+        self.shards.push(Shard::new(id, self.seed, &self.setting, store, self.mutants));
         self.ears.ready.push(Vec::new());
         self.clerk.registry.serve(registered(id));
     }
@@ -299,7 +303,8 @@ impl World {
     fn flush(&mut self, index: usize, calm: bool) {
         loop {
             let Shard { hub, seats, .. } = &mut self.shards[index];
-            let mut sockets = Sockets { seats, ears: &mut self.ears, scratch: &mut self.scratch };
+            let (ears, extents, scratch) = (&mut self.ears, &self.extents, &mut self.scratch);
+            let mut sockets = Sockets { seats, ears, extents, scratch };
             if hub.flush(self.now, self.setting.pace.slice, &mut sockets) == Flush::Done {
                 return;
             }

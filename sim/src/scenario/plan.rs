@@ -132,6 +132,8 @@ fn limits(rng: &mut Rng) -> Limits {
     limits.read_bytes_max = pick(rng, &[100, 4 << 10, 64 << 10]);
     limits.turn_bytes_max = pick(rng, &[1 << 10, 4 << 20]);
     limits.share_bytes_min = pick(rng, &[256, 4 << 10, 64 << 10]);
+    limits.store_bytes_min = pick(rng, &[256, 4 << 10, 64 << 10]);
+    limits.store_members_min = pick(rng, &[1, 2]);
     limits.cork_bytes_max = pick(rng, &[64, 16 << 10]);
     limits.close_secs = [1, 3][rng.below(2)];
     // Only what the plan says ends a connection.

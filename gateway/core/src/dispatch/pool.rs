@@ -56,7 +56,7 @@ mod tests {
 
     use super::*;
     use crate::body::{Body, Store};
-    use crate::frame::Kind;
+    use crate::frame::{Kind, Opcode};
     use crate::id::{Author, ShardId};
     use crate::message::{Meta, Words};
     use crate::position::Offset;
@@ -84,8 +84,8 @@ mod tests {
                 None
             }
 
-            fn put(&self, bytes: &[u8]) -> Option<StoredId> {
-                self.0.fetch_add(bytes.len(), Ordering::Relaxed);
+            fn put(&self, _: &[u8], payload: &[u8]) -> Option<StoredId> {
+                self.0.fetch_add(payload.len(), Ordering::Relaxed);
                 Some(StoredId(0))
             }
             fn free(&self, _: StoredId) {
@@ -99,7 +99,8 @@ mod tests {
         let under_way: Vec<_> = (0..BATCHES_MAX)
             .map(|_| {
                 let mut batch = pool.take();
-                let body = Body::stored(&vec![7; 1 << 20], &store).expect("there is room");
+                let body = Body::stored(Opcode::Binary, &vec![7; 1 << 20], &store);
+                let body = body.expect("there is room");
                 let (prev, offset) = (Offset(0), Offset(1));
                 let (author, origin) = (Author::NOBODY, ShardId(0));
                 let meta = Meta { prev, offset, author, origin, id: 0, kind: Kind::Binary };

@@ -32,27 +32,41 @@ pub(super) fn offer(
 
 /// Offers as many parts at a time as the system takes, until it takes less.
 fn offer_parts(chunk: &Chunk, spans: &[Span], slot: Slot, out: &mut impl Transmit) -> Sent {
-    let mut parts = Vec::new();
+    let mut pieces = [const { Part::Bytes(&[]) }; PIECES_MAX];
+    let (mut count, mut sent) = (0, 0);
+    let mut refused = None;
     for &span in spans {
         chunk.each_part(span, |part| {
-            parts.push(part);
-            true
-        });
-    }
-    let mut sent = 0;
-    for pieces in parts.chunks(PIECES_MAX) {
-        match send_pieces(slot, pieces, out) {
-            Sent::Wrote(bytes) => {
-                sent += bytes;
-                if bytes < pieces.iter().map(Part::len).sum() {
-                    break;
-                }
+            if count == PIECES_MAX {
+                refused = go_on(&pieces, &mut sent, slot, out);
+                count = 0;
             }
-            Sent::Blocked if sent > 0 => break,
-            refused @ (Sent::Blocked | Sent::Broken) => return refused,
+            pieces[count] = part;
+            count += 1;
+            refused.is_none()
+        });
+        if let Some(refused) = refused {
+            return refused;
         }
     }
-    Sent::Wrote(sent)
+    go_on(&pieces[..count], &mut sent, slot, out).unwrap_or(Sent::Wrote(sent))
+}
+
+/// Sends pieces behind the `sent` bytes; what came of all, unless it is to go on.
+fn go_on(
+    pieces: &[Part<'_>],
+    sent: &mut usize,
+    slot: Slot,
+    out: &mut impl Transmit,
+) -> Option<Sent> {
+    match send_pieces(slot, pieces, out) {
+        Sent::Wrote(bytes) => {
+            *sent += bytes;
+            (bytes < pieces.iter().map(Part::len).sum()).then_some(Sent::Wrote(*sent))
+        }
+        Sent::Blocked if *sent > 0 => Some(Sent::Wrote(*sent)),
+        refused @ (Sent::Blocked | Sent::Broken) => Some(refused),
+    }
 }
 
 /// Sends small pieces as one run, large ones as they are.

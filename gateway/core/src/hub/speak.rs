@@ -10,7 +10,7 @@ use crate::dispatch::{Published, RoomKey};
 use crate::encoding::Encoding;
 use crate::frame::{Kind, Opcode};
 use crate::id::{Author, ShardId};
-use crate::lane::Skip;
+use crate::lane::{Lane, Skip};
 use crate::lanes::LaneId;
 use crate::message::{Deflated, ENTRY_COST_BYTES, Meta, Words};
 use crate::mutant::Mutant;
@@ -116,7 +116,7 @@ impl Hub {
         kind: Kind,
         payload: Payload<'_>,
     ) {
-        match self.large(payload) {
+        match self.large_for(room, kind, payload) {
             Ok(body) => self.publish_words(now, author, by, room, kind, Words::Body(&body)),
             Err(payload) => {
                 let words = Words::Bytes(payload.as_slice());
@@ -186,24 +186,46 @@ impl Hub {
 
     /// A payload that is shared as it is, where that saves a large copy.
     #[inline]
-    pub(super) fn large<'a>(&self, payload: Payload<'a>) -> Result<Body, Payload<'a>> {
-        match payload.as_slice().len() < self.config.limits.share_bytes_min {
-            true => Err(payload),
-            false => self.share(payload),
+    fn large<'a>(&self, payload: Payload<'a>) -> Result<Body, Payload<'a>> {
+        match payload {
+            Payload::Assembled(bytes) if bytes.len() >= self.config.limits.share_bytes_min => {
+                Ok(bytes.into())
+            }
+            Payload::Assembled(_) | Payload::Whole(_) => Err(payload),
+        }
+    }
+
+    /// As [`large`](Self::large), for the room: kept in the store if enough read it as it is.
+    #[inline]
+    fn large_for<'a>(
+        &self,
+        room: RoomKey,
+        kind: Kind,
+        payload: Payload<'a>,
+    ) -> Result<Body, Payload<'a>> {
+        match self.config.store.is_some()
+            && payload.as_slice().len() >= self.config.limits.store_bytes_min
+        {
+            true => self.store(room, kind, payload),
+            false => self.large(payload),
         }
     }
 
     #[cold]
-    fn share<'a>(&self, payload: Payload<'a>) -> Result<Body, Payload<'a>> {
-        let bytes = payload.as_slice();
-        let store = self.config.store.as_ref();
-        if let Some(body) = store.and_then(|store| Body::stored(bytes, store)) {
-            return Ok(body);
-        }
-        match payload {
-            Payload::Whole(_) => Err(payload),
-            Payload::Assembled(bytes) => Ok(bytes.into()),
-        }
+    fn store<'a>(
+        &self,
+        room: RoomKey,
+        kind: Kind,
+        payload: Payload<'a>,
+    ) -> Result<Body, Payload<'a>> {
+        let lanes = self.lanes.of(room).map(|id| self.lanes.lane(id));
+        let as_it_is =
+            lanes.filter(|lane| lane.reach == Reach::None && lane.encoding.is_verbatim());
+        let readers: usize = as_it_is.map(Lane::population).sum();
+        let store =
+            self.config.store.as_ref().filter(|_| readers >= self.config.limits.store_members_min);
+        let stored = store.and_then(|store| Body::stored(kind.opcode(), payload.as_slice(), store));
+        stored.map_or_else(|| self.large(payload), Ok)
     }
 
     /// Appends a message to what the room's lanes say next, each in its encoding.

@@ -58,7 +58,7 @@ fn set<'a>(
 /// All but `transit`. What contradicts itself is refused by [`Limits::check`]; these bounds refuse
 /// what would overflow, or turn off what cannot be. Each segment of a path is bounded like a room's
 /// name, so that bound leaves the paths built in reachable.
-fn entries(limits: &mut Limits) -> [Entry<'_>; 41] {
+fn entries(limits: &mut Limits) -> [Entry<'_>; 43] {
     use Field::{U32, Usize};
     let l = limits;
     [
@@ -82,6 +82,8 @@ fn entries(limits: &mut Limits) -> [Entry<'_>; 41] {
         ("read_bytes_max", Usize(&mut l.read_bytes_max), 1024..=64 * MIB, Bytes),
         ("cork_bytes_max", Usize(&mut l.cork_bytes_max), 0..=MIB, Bytes),
         ("share_bytes_min", Usize(&mut l.share_bytes_min), 1024..=GIB, Bytes),
+        ("store_bytes_min", Usize(&mut l.store_bytes_min), 1024..=GIB, Bytes),
+        ("store_members_min", Usize(&mut l.store_members_min), 0..=MIB, Pieces),
         ("deflate_bytes_min", Usize(&mut l.deflate_bytes_min), 0..=GIB, Bytes),
         ("deflate_bytes_max", Usize(&mut l.deflate_bytes_max), 0..=GIB, Bytes),
         ("deflate_level", U32(&mut l.deflate_level), 1..=9, Pieces),
