@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use nix::sched::{CloneFlags, unshare};
 
-use crate::contestant::{Cost, Plays};
+use crate::contestant::Plays;
+use crate::cost::Cost;
 
 /// How long a contestant is left alone at most: less than servers wait for an answer to a ping.
 const PATIENCE: Duration = Duration::from_secs(8);

@@ -2,9 +2,10 @@
 
 use anyhow::{Context, Result};
 
-use crate::contestant::{Cost, Plays};
+use crate::contestant::Plays;
+use crate::cost::Cost;
 use crate::json::Json;
-use crate::stats::{Spread, Standing};
+use crate::stats::{self, Spread, Standing};
 use crate::verdict::Verdict;
 
 /// Turns that each server has in a round: so many that a disturbance seldom meets only one, and
@@ -148,6 +149,7 @@ impl Heat {
             name,
             each: self.nanos(index),
             ratio: self.ratio(index, base),
+            softirq_share: self.total_of(index).softirq_share(),
         };
         self.names.iter().enumerate().map(standing).collect()
     }
@@ -169,6 +171,11 @@ impl Heat {
         each.filter(|&(_, lost)| lost > 0).collect()
     }
 
+    /// What one of them took in all rounds.
+    fn total_of(&self, index: usize) -> Cost {
+        self.rounds.iter().map(|costs| costs[index]).sum()
+    }
+
     /// What everyone took together.
     pub(crate) fn total(&self) -> Cost {
         self.rounds.iter().flatten().copied().sum()
@@ -178,9 +185,11 @@ impl Heat {
     pub(crate) fn print(&self) {
         println!("{}, median (least..most) of {} rounds:", self.title(), self.rounds.len());
         let base = self.base_name();
-        for Standing { name, each, ratio } in self.standings() {
+        for Standing { name, each, ratio, softirq_share } in self.standings() {
             let [each, ratio] = [format!("{each:.1}"), format!("{ratio:.3}")];
-            println!("  {name:<18} {each:>26} ns {ratio:>24} of {base}");
+            let softirq = softirq_share.map(|it| format!(", {}", stats::put_off(it)));
+            let softirq = softirq.unwrap_or_default();
+            println!("  {name:<18} {each:>26} ns {ratio:>24} of {base}{softirq}");
         }
         for (name, why) in &self.fallen {
             println!("  {name:<18} fell out: {why}");
@@ -206,6 +215,7 @@ impl Heat {
                 ("nanos_each", self.nanos(index).into()),
                 ("ratio_to_floor", self.ratio(index, floor).into()),
                 ("nanos_each_by_round", Json::List(rounds.collect())),
+                ("softirq_share", self.total_of(index).softirq_share().into()),
             ])
         };
         let fallen = |(name, why): &(&'static str, String)| {
@@ -285,7 +295,14 @@ mod tests {
     use super::*;
 
     fn cost(server_nanos: u64) -> Cost {
-        Cost { server_nanos, load_nanos: 1, wall_nanos: 4, deliveries: 10, lost: 0 }
+        Cost {
+            server_nanos,
+            softirq_nanos: Some(server_nanos / 5),
+            load_nanos: 1,
+            wall_nanos: 4,
+            deliveries: 10,
+            lost: 0,
+        }
     }
 
     #[test]
@@ -307,6 +324,16 @@ mod tests {
         assert!(!verdict.is_missed());
         assert_eq!(heat.nanos(0), Spread { min: 10.0, median: 20.0, max: 30.0 });
         assert_eq!(heat.total().utilisation(), 0.25);
+    }
+
+    #[test]
+    fn what_the_kernel_put_off_is_told_of_each_by_itself() {
+        let open = Cost { softirq_nanos: Some(0), ..cost(100) };
+        let rounds = vec![vec![open, cost(100)], vec![open, cost(300)]];
+        let heat = Heat { burst: 1, names: vec![FLOOR, "peer"], rounds, fallen: vec![] };
+        let shares: Vec<_> = heat.standings().iter().map(|it| it.softirq_share).collect();
+        assert_eq!(shares, [Some(0.0), Some(0.2)]);
+        assert!(heat.json().to_string().contains("\"softirq_share\":0.2"));
     }
 
     #[test]

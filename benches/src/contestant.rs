@@ -1,18 +1,17 @@
 //! A server and the clients that load it, in lockstep: nothing is sent before everything sent
 //! earlier has been received by all.
 
-use std::iter::Sum;
-use std::ops::AddAssign;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use crate::bare::TRIGGER;
 use crate::client::{Client, Expected};
+use crate::cost::{Clocks, Cost};
 use crate::dialect::Dialect;
+use crate::frames;
 use crate::server::Server;
 use crate::sweep::{Lost, Sweep};
-use crate::{frames, machine};
 
 /// What a server still does after its last send is counted too.
 const SETTLE: Duration = Duration::from_millis(1);
@@ -74,19 +73,6 @@ impl<P: Plays + ?Sized> Plays for Box<P> {
     }
 }
 
-/// What a number of deliveries took.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Cost {
-    /// CPU time of the server.
-    pub(crate) server_nanos: u64,
-    /// CPU time of the load generator, and what the clock on the wall showed.
-    pub(crate) load_nanos: u64,
-    pub(crate) wall_nanos: u64,
-    /// Messages that arrived where they should, and those that never did.
-    pub(crate) deliveries: u64,
-    pub(crate) lost: u64,
-}
-
 impl Contestant {
     /// Connects `clients` and, but for echo, the one they listen to.
     ///
@@ -116,22 +102,20 @@ impl Contestant {
     }
 
     fn try_run(&mut self, burst: usize, times: usize) -> Result<Cost> {
-        let before = self.clocks()?;
+        let before = Clocks::read(&self.server)?;
         let (mut exchanges, mut lost) = (0, 0);
         while exchanges < times && lost == 0 {
             lost = self.exchange(burst)?;
             exchanges += 1;
         }
         std::thread::sleep(SETTLE);
-        let after = self.clocks()?;
-        let [server_nanos, load_nanos, wall_nanos] =
-            std::array::from_fn(|clock| after[clock] - before[clock]);
+        let after = Clocks::read(&self.server)?;
         let readers = self.clients.len() - self.play.parts(self.clients.len()).1;
         let deliveries = (readers * burst * exchanges) as u64 - lost;
         if lost > 0 {
             self.begin_again()?;
         }
-        Ok(Cost { server_nanos, load_nanos, wall_nanos, deliveries, lost })
+        Ok(after.since(before, deliveries, lost))
     }
 
     /// Connects everyone anew, as nobody knows what would still come.
@@ -140,10 +124,6 @@ impl Contestant {
         self.clients.clear();
         self.clients = connect(&self.server, self.play, clients)?;
         Ok(())
-    }
-
-    fn clocks(&self) -> Result<[u64; 3]> {
-        Ok([self.server.cpu_nanos()?, machine::cpu_nanos(None)?, machine::wall_nanos()?])
     }
 
     /// Returns how many deliveries were lost.
@@ -262,37 +242,6 @@ fn connect_pairs(server: &Server, pairs: usize) -> Result<Vec<Client>> {
     }
     authors.append(&mut listeners);
     Ok(authors)
-}
-
-impl Cost {
-    /// CPU time of the server for one message to one client.
-    pub(crate) fn nanos_each(&self) -> f64 {
-        self.server_nanos as f64 / self.deliveries as f64
-    }
-
-    /// How much of a CPU the load generator used.
-    pub(crate) fn utilisation(&self) -> f64 {
-        self.load_nanos as f64 / self.wall_nanos as f64
-    }
-}
-
-impl AddAssign for Cost {
-    fn add_assign(&mut self, other: Self) {
-        self.server_nanos += other.server_nanos;
-        self.load_nanos += other.load_nanos;
-        self.wall_nanos += other.wall_nanos;
-        self.deliveries += other.deliveries;
-        self.lost += other.lost;
-    }
-}
-
-impl Sum for Cost {
-    fn sum<I: Iterator<Item = Self>>(costs: I) -> Self {
-        costs.fold(Self::default(), |mut sum, cost| {
-            sum += cost;
-            sum
-        })
-    }
 }
 
 #[cfg(test)]

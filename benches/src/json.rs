@@ -64,6 +64,12 @@ impl From<f64> for Json {
     }
 }
 
+impl From<Option<f64>> for Json {
+    fn from(number: Option<f64>) -> Self {
+        Self::Number(number.unwrap_or(f64::NAN))
+    }
+}
+
 impl From<&str> for Json {
     fn from(text: &str) -> Self {
         Self::Text(text.to_owned())

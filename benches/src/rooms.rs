@@ -3,10 +3,11 @@
 use anyhow::Result;
 
 use crate::client::{Client, Expected};
-use crate::contestant::{Cost, Plays};
+use crate::contestant::Plays;
+use crate::cost::{Clocks, Cost};
+use crate::frames;
 use crate::server::Server;
 use crate::sweep::Sweep;
-use crate::{frames, machine};
 
 /// What a server still does after its last send is counted too.
 const SETTLE: std::time::Duration = std::time::Duration::from_millis(1);
@@ -59,26 +60,14 @@ impl Rooms {
     }
 
     fn try_run(&mut self, burst: usize, times: usize) -> Result<Cost> {
-        let before = self.clocks()?;
+        let before = Clocks::read(&self.server)?;
         for _ in 0..times {
             self.exchange(burst)?;
         }
         std::thread::sleep(SETTLE);
-        let after = self.clocks()?;
-        let [server_nanos, load_nanos, wall_nanos] =
-            std::array::from_fn(|clock| after[clock] - before[clock]);
+        let after = Clocks::read(&self.server)?;
         let hearing = self.clients.len() - self.size.rooms;
-        Ok(Cost {
-            server_nanos,
-            load_nanos,
-            wall_nanos,
-            deliveries: (hearing * burst * times) as u64,
-            lost: 0,
-        })
-    }
-
-    fn clocks(&self) -> Result<[u64; 3]> {
-        Ok([self.server.cpu_nanos()?, machine::cpu_nanos(None)?, machine::wall_nanos()?])
+        Ok(after.since(before, (hearing * burst * times) as u64, 0))
     }
 
     fn exchange(&mut self, burst: usize) -> Result<()> {

@@ -15,6 +15,7 @@ use crate::dialect::Dialect;
 use crate::flags::{Bare, Shared};
 use crate::folder::Folder;
 use crate::machine;
+use crate::softirq::Softirq;
 
 /// How long a server may take to say where it listens: far less, unless the machine is very busy.
 const START_WAIT: Duration = Duration::from_secs(60);
@@ -53,6 +54,7 @@ pub(crate) struct Server {
     /// What it writes on stdout and stderr: memory, so that it never waits for a reader.
     log: File,
     addr: SocketAddr,
+    softirq: Softirq,
 }
 
 impl Server {
@@ -105,7 +107,9 @@ impl Server {
         let program = Path::new(command.get_program()).display();
         let child = child.with_context(|| format!("cannot start {program}"))?;
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
-        let mut server = Self { name, dialect, child, _folder: folder, log, addr: unknown };
+        let softirq = Softirq::of(&shared.cores);
+        let mut server =
+            Self { name, dialect, child, _folder: folder, log, addr: unknown, softirq };
         server.addr = server.wait_for_addr(&ready).map_err(|error| server.blame(error))?;
         Ok(server)
     }
@@ -149,6 +153,15 @@ impl Server {
     pub(crate) fn cpu_nanos(&self) -> Result<u64> {
         let family = machine::family(self.child.id());
         family.into_iter().map(|pid| machine::cpu_nanos(Some(pid))).sum()
+    }
+
+    /// CPU time so far of what the kernel put off on the servers' CPUs, whoever it was for: a
+    /// server has only what came to it in its turns. Nothing where that is unknown.
+    ///
+    /// # Errors
+    /// If it cannot be read any more.
+    pub(crate) fn softirq_nanos(&self) -> Result<Option<u64>> {
+        self.softirq.nanos()
     }
 
     /// Memory of its own: not shared, not of files, resident.

@@ -30,6 +30,8 @@ pub(crate) struct Standing {
     pub(crate) each: Spread,
     /// Taken within each round, to whom everyone is compared to.
     pub(crate) ratio: Spread,
+    /// How much of that the kernel put off, from 0 to 1; nothing where it is unknown or no time.
+    pub(crate) softirq_share: Option<f64>,
 }
 
 impl fmt::Display for Spread {
@@ -39,6 +41,11 @@ impl fmt::Display for Spread {
         let Self { min, median, max } = self;
         write!(f, "{median:.digits$} ({min:.digits$}..{max:.digits$})")
     }
+}
+
+/// How a share of a server's time is told that the kernel put off.
+pub(crate) fn put_off(share: f64) -> String {
+    format!("{:.1} % in ksoftirqd", share * 100.0)
 }
 
 #[cfg(test)]

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::contestant::{Cost, Plays};
+use crate::contestant::Plays;
+use crate::cost::{Clocks, Cost};
 use crate::server::Server;
-use crate::{machine, upgrade};
+use crate::upgrade;
 
 /// What a server still does after its last answer is counted too.
 const SETTLE: Duration = Duration::from_millis(1);
@@ -33,13 +34,10 @@ impl Upgrades {
     fn try_run(&mut self, crowd: usize, times: usize) -> Result<Cost> {
         let mut sum = Cost::default();
         for _ in 0..times {
-            let before = self.clocks()?;
+            let before = Clocks::read(&self.server)?;
             let connected = self.connect(crowd)?;
             std::thread::sleep(SETTLE);
-            let after = self.clocks()?;
-            let [server_nanos, load_nanos, wall_nanos] =
-                std::array::from_fn(|clock| after[clock] - before[clock]);
-            sum += Cost { server_nanos, load_nanos, wall_nanos, deliveries: crowd as u64, lost: 0 };
+            sum += Clocks::read(&self.server)?.since(before, crowd as u64, 0);
             drop(connected);
             std::thread::sleep(FAREWELL);
         }
@@ -60,10 +58,6 @@ impl Upgrades {
             upgrade::agreed(stream, &path, None)?;
         }
         Ok(streams)
-    }
-
-    fn clocks(&self) -> Result<[u64; 3]> {
-        Ok([self.server.cpu_nanos()?, machine::cpu_nanos(None)?, machine::wall_nanos()?])
     }
 }
 

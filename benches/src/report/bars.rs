@@ -32,7 +32,7 @@ pub(super) fn draw(
 
 fn draw_bar(page: &mut String, bar: &Standing, base: f64, most: f64) -> fmt::Result {
     let percent = |number: f64| if most > 0.0 { number / most * 100.0 } else { 0.0 };
-    let Standing { name, each, ratio } = bar;
+    let Standing { name, each, ratio, .. } = bar;
     let [least, median, greatest] = [each.min, each.median, each.max].map(percent);
     let class = match *name {
         "floor" => "floor",

@@ -20,7 +20,8 @@ const STYLE: &str = include_str!("style.css");
 const METHOD: &str = "Every server runs as a process of its own on the same core, and the clients \
     on another one; they take turns, in each round ten times and in changing order, and nothing is \
     sent before everything sent earlier has reached everyone. What counts is the CPU time of the \
-    server’s process, as a ratio to the floor in the same round: a bare server that sends frames \
+    server’s process, with what the kernel put off meanwhile and did in <code>ksoftirqd</code> on \
+    that core, as a ratio to the floor in the same round: a bare server that sends frames \
     made in advance over an array of descriptors, one <code>send</code> for each member. Every \
     client checks every byte, so that whoever loses, doubles, changes or reorders a message falls \
     out, or ends the row if it is Weir.";
@@ -149,8 +150,12 @@ mod tests {
     }
 
     fn page() -> String {
-        let standing =
-            |name, median| Standing { name, each: spread(median * 2000.0), ratio: spread(median) };
+        let standing = |name, median| Standing {
+            name,
+            each: spread(median * 2000.0),
+            ratio: spread(median),
+            softirq_share: None,
+        };
         let parts = [
             Part::Bars {
                 title: "to <all> & sundry".to_owned(),

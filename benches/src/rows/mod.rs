@@ -125,6 +125,7 @@ fn idle_row(
         name,
         each: Spread::of(bytes.iter().copied()),
         ratio: Spread::of(bytes.iter().zip(&floor).map(|(bytes, floor)| bytes / floor)),
+        softirq_share: None,
     };
     let standings = weighed.into_iter().map(standing).collect();
     scores.push(Score::plain(row, group.shape.unit(), standings, missing));

@@ -6,10 +6,10 @@ use anyhow::Result;
 
 use super::table::{Row, SHARDS_GOAL};
 use crate::contest::{FLOOR, Heat};
-use crate::contestant::Cost;
+use crate::cost::Cost;
 use crate::json::Json;
 use crate::report::Part;
-use crate::stats::Standing;
+use crate::stats::{self, Standing};
 use crate::verdict::Verdict;
 
 /// What is measured and what it is compared to: Weir, and the bare server's ways to send.
@@ -121,6 +121,7 @@ impl Score {
             .iter()
             .map(|(name, why)| format!("{name} did not finish: {why}"))
             .collect();
+        notes.extend(put_off(&self.standings));
         notes.extend(self.failure.iter().map(|why| format!("no result: {why}")));
         if let Some(total) = self.total {
             notes.push(format!(
@@ -145,6 +146,7 @@ impl Score {
                 ("name", it.name.into()),
                 ("each", it.each.into()),
                 ("ratio_to_floor", it.ratio.into()),
+                ("softirq_share", it.softirq_share.into()),
             ])
         };
         let missing = |(name, why): &(&'static str, String)| {
@@ -161,6 +163,14 @@ impl Score {
             ("heat", self.numbers),
         ])
     }
+}
+
+/// How much of everyone's time the kernel put off, if that is known.
+fn put_off(standings: &[Standing]) -> Option<String> {
+    let share = |it: &Standing| Some(format!("{} {}", it.name, stats::put_off(it.softirq_share?)));
+    let shares: Vec<_> = standings.iter().filter_map(share).collect();
+    let known = !shares.is_empty();
+    known.then(|| format!("What the kernel put off is counted: {}.", shares.join(", ")))
 }
 
 /// The peer that takes least.
@@ -198,7 +208,7 @@ mod tests {
 
     fn standing(name: &'static str, median: f64) -> Standing {
         let spread = Spread { min: median, median, max: median };
-        Standing { name, each: spread, ratio: spread }
+        Standing { name, each: spread, ratio: spread, softirq_share: None }
     }
 
     #[test]
@@ -207,5 +217,13 @@ mod tests {
         assert_eq!(cheapest_peer(&ours), None);
         let all = [&ours[..], &[standing("dear", 3.0), standing("cheap", 1.5)]].concat();
         assert_eq!(cheapest_peer(&all), Some("cheap"));
+    }
+
+    #[test]
+    fn what_the_kernel_put_off_is_noted_where_it_is_known() {
+        let known = Standing { softirq_share: Some(0.0213), ..standing("weir", 0.9) };
+        let note = put_off(&[standing("floor", 1.0), known]).unwrap();
+        assert_eq!(note, "What the kernel put off is counted: weir 2.1 % in ksoftirqd.");
+        assert_eq!(put_off(&[standing("floor", 1.0)]), None);
     }
 }
