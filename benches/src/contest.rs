@@ -281,7 +281,7 @@ fn turn_times(tried: usize, wall_nanos: u64) -> usize {
 }
 
 /// There and back, each time beginning with another one.
-fn order(count: usize, turn: usize) -> Vec<usize> {
+pub(crate) fn order(count: usize, turn: usize) -> Vec<usize> {
     let mut order: Vec<_> = (0..count).collect();
     order.rotate_left(turn / 2 % count);
     if turn % 2 == 1 {

@@ -1,5 +1,6 @@
 //! The macro run: every row of the goals side by side in one run, then the table.
 
+mod idle;
 mod lineup;
 mod score;
 mod table;
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+pub(crate) use self::idle::{Weighed, weigh};
 pub(crate) use self::lineup::{Candidate, candidates, line_up};
 use self::score::Score;
 pub(crate) use self::table::Shape;
@@ -16,9 +18,9 @@ use crate::Outcome;
 use crate::contest::Heat;
 use crate::flags::{Macro, Shared};
 use crate::json::Json;
-use crate::stats::{Spread, Standing};
+use crate::machine;
+use crate::stats::Spread;
 use crate::verdict::Verdict;
-use crate::{idle, machine};
 
 /// What a row's goal is worth: the median of so many rounds.
 const ROUNDS: usize = 5;
@@ -96,7 +98,7 @@ fn heats(
     Ok(())
 }
 
-/// The row in which nothing is said: in each round everyone starts anew.
+/// The row in which nothing is said.
 fn idle_row(
     group: &Group,
     row: &'static Row,
@@ -107,27 +109,8 @@ fn idle_row(
     println!("{}:", row.title);
     let wanted = group.shape.connections(row.burst) as u64 + DESCRIPTORS_SPARE;
     machine::allow_descriptors(wanted)?;
-    let mut weighed: Vec<(&'static str, Vec<f64>)> = Vec::new();
-    let mut missing = Vec::new();
-    for candidate in candidates(group.shape, group.shards, shared)? {
-        let weigh = |_| {
-            let server = candidate.start(group.shape, row.burst, shared)?;
-            idle::measure(&server, connections, None).map(|memory| memory.user)
-        };
-        match (0..shared.rounds_or(ROUNDS)).map(weigh).collect::<Result<_>>() {
-            Ok(bytes) => weighed.push((candidate.name, bytes)),
-            Err(error) if candidate.is_needed() => return Err(error),
-            Err(error) => missing.push((candidate.name, format!("{error:#}"))),
-        }
-    }
-    let (_, floor) = weighed[0].clone();
-    let standing = |(name, bytes): (&'static str, Vec<f64>)| Standing {
-        name,
-        each: Spread::of(bytes.iter().copied()),
-        ratio: Spread::of(bytes.iter().zip(&floor).map(|(bytes, floor)| bytes / floor)),
-        softirq_share: None,
-    };
-    let standings = weighed.into_iter().map(standing).collect();
+    let rounds = shared.rounds_or(ROUNDS);
+    let Weighed { standings, missing } = weigh(connections, group.shards, rounds, shared)?;
     scores.push(Score::plain(row, group.shape.unit(), standings, missing));
     Ok(())
 }
