@@ -6,6 +6,7 @@ use crate::contestant::Plays;
 use crate::cost::Cost;
 use crate::json::Json;
 use crate::stats::{self, Spread, Standing};
+use crate::unit::Unit;
 use crate::verdict::Verdict;
 
 /// Turns that each server has in a round: so many that a disturbance seldom meets only one, and
@@ -25,6 +26,7 @@ const TURN_WALL_NANOS: u64 = 300_000_000;
 
 /// All rounds with one size of burst.
 pub(crate) struct Heat {
+    unit: Unit,
     burst: usize,
     names: Vec<&'static str>,
     /// By round, then as `names`.
@@ -49,6 +51,7 @@ impl Heat {
     /// # Errors
     /// If a server that is needed fails or loses something.
     pub(crate) fn hold(
+        unit: Unit,
         contestants: &mut [impl Plays],
         burst: usize,
         rounds: usize,
@@ -68,22 +71,27 @@ impl Heat {
         }
         for round in 0..rounds {
             play(&mut field, burst, round)?;
-            println!("round {:>2}/{rounds}, {}", round + 1, Self::of(burst, &field).line(round));
+            println!(
+                "round {:>2}/{rounds}, {}",
+                round + 1,
+                Self::of(unit, burst, &field).line(round)
+            );
         }
         for entrant in &mut field {
             entrant.run(burst, 1)?;
         }
-        Ok(Self::of(burst, &field))
+        Ok(Self::of(unit, burst, &field))
     }
 
     /// What is known of those who have not fallen.
-    fn of<P: Plays>(burst: usize, field: &[Entrant<'_, P>]) -> Self {
+    fn of<P: Plays>(unit: Unit, burst: usize, field: &[Entrant<'_, P>]) -> Self {
         let name = |entrant: &Entrant<'_, P>| entrant.contestant.name();
         let still: Vec<_> = field.iter().filter(|entrant| entrant.fault.is_none()).collect();
         let rounds = still.iter().map(|entrant| entrant.costs.len()).min().unwrap_or(0);
         let round = |round: usize| still.iter().map(|entrant| entrant.costs[round]).collect();
         let fallen = field.iter().filter_map(|it| Some((name(it), it.fault.clone()?))).collect();
         Self {
+            unit,
             burst,
             names: still.iter().map(|entrant| name(entrant)).collect(),
             rounds: (0..rounds).map(round).collect(),
@@ -131,7 +139,12 @@ impl Heat {
         index.with_context(|| format!("{name} did not take part"))
     }
 
-    /// CPU time for one delivery, over the rounds.
+    /// What is counted.
+    pub(crate) fn unit(&self) -> Unit {
+        self.unit
+    }
+
+    /// CPU time for one of what is counted, over the rounds.
     fn nanos(&self, index: usize) -> Spread {
         Spread::of(self.rounds.iter().map(|costs| costs[index].nanos_each()))
     }
@@ -183,7 +196,8 @@ impl Heat {
 
     /// Prints medians and spreads.
     pub(crate) fn print(&self) {
-        println!("{}, median (least..most) of {} rounds:", self.title(), self.rounds.len());
+        let (title, cost, rounds) = (self.title(), self.unit.cost(), self.rounds.len());
+        println!("{title}, {cost}, median (least..most) of {rounds} rounds:");
         let base = self.base_name();
         for Standing { name, each, ratio, softirq_share } in self.standings() {
             let [each, ratio] = [format!("{each:.1}"), format!("{ratio:.3}")];
@@ -196,10 +210,12 @@ impl Heat {
         }
         let total = self.total();
         println!(
-            "  load generator busy {:.0} %, lost {} of {} deliveries, none twice or out of order",
+            "  load generator busy {:.0} %, lost {} of {} {}, {}",
             total.utilisation() * 100.0,
             total.lost,
-            total.deliveries + total.lost
+            total.done + total.lost,
+            self.unit.many(),
+            self.unit.promise()
         );
         for (name, lost) in self.losses() {
             println!("  {name} lost {lost}");
@@ -222,17 +238,20 @@ impl Heat {
             Json::Object(vec![("name", (*name).into()), ("why", why.as_str().into())])
         };
         let total = self.total();
-        Json::Object(vec![
+        let mut fields = vec![
+            ("unit", self.unit.one().into()),
             ("burst", (self.burst as f64).into()),
             ("servers", Json::List(self.names.iter().enumerate().map(server).collect())),
             ("fallen", Json::List(self.fallen.iter().map(fallen).collect())),
             ("load_utilisation", total.utilisation().into()),
-            ("deliveries", (total.deliveries as f64).into()),
+            (self.unit.many(), (total.done as f64).into()),
             ("lost", (total.lost as f64).into()),
-            // Who gets a delivery twice or out of order falls out.
-            ("reordered", 0.0.into()),
-            ("duplicated", 0.0.into()),
-        ])
+        ];
+        if self.unit != Unit::Connection {
+            // Who gets a message twice or out of order falls out.
+            fields.extend([("reordered", 0.0.into()), ("duplicated", 0.0.into())]);
+        }
+        Json::Object(fields)
     }
 }
 
@@ -300,7 +319,7 @@ mod tests {
             softirq_nanos: Some(server_nanos / 5),
             load_nanos: 1,
             wall_nanos: 4,
-            deliveries: 10,
+            done: 10,
             lost: 0,
         }
     }
@@ -318,7 +337,13 @@ mod tests {
     fn ratios_are_taken_within_a_round() {
         // The machine became three times slower: that is nobody's fault.
         let rounds = vec![vec![cost(100), cost(110)], vec![cost(300), cost(330)]];
-        let heat = Heat { burst: 1, names: vec![FLOOR, "weir"], rounds, fallen: vec![] };
+        let heat = Heat {
+            unit: Unit::Delivery,
+            burst: 1,
+            names: vec![FLOOR, "weir"],
+            rounds,
+            fallen: vec![],
+        };
         let verdict = heat.judge("weir", FLOOR, 1.2).unwrap();
         assert_eq!(verdict.measured, Spread { min: 1.1, median: 1.1, max: 1.1 });
         assert!(!verdict.is_missed());
@@ -330,7 +355,13 @@ mod tests {
     fn what_the_kernel_put_off_is_told_of_each_by_itself() {
         let open = Cost { softirq_nanos: Some(0), ..cost(100) };
         let rounds = vec![vec![open, cost(100)], vec![open, cost(300)]];
-        let heat = Heat { burst: 1, names: vec![FLOOR, "peer"], rounds, fallen: vec![] };
+        let heat = Heat {
+            unit: Unit::Delivery,
+            burst: 1,
+            names: vec![FLOOR, "peer"],
+            rounds,
+            fallen: vec![],
+        };
         let shares: Vec<_> = heat.standings().iter().map(|it| it.softirq_share).collect();
         assert_eq!(shares, [Some(0.0), Some(0.2)]);
         assert!(heat.json().to_string().contains("\"softirq_share\":0.2"));
@@ -339,14 +370,33 @@ mod tests {
     #[test]
     fn who_lost_something_is_named() {
         let rounds = vec![vec![cost(1), Cost { lost: 2, ..cost(1) }]; 3];
-        let heat = Heat { burst: 1, names: vec![FLOOR, "peer"], rounds, fallen: vec![] };
+        let heat = Heat {
+            unit: Unit::Delivery,
+            burst: 1,
+            names: vec![FLOOR, "peer"],
+            rounds,
+            fallen: vec![],
+        };
         assert_eq!(heat.losses(), [("peer", 6)]);
+    }
+
+    #[test]
+    fn what_is_counted_has_the_name_of_the_row() {
+        let told = |unit| {
+            let rounds = vec![vec![cost(1)]];
+            Heat { unit, burst: 1, names: vec![FLOOR], rounds, fallen: vec![] }.json().to_string()
+        };
+        assert!(told(Unit::Delivery).contains("\"deliveries\":10,\"lost\":0,\"reordered\":0"));
+        assert!(told(Unit::Echo).contains("\"echoes\":10,"));
+        let connections = told(Unit::Connection);
+        assert!(connections.contains("\"connections\":10,\"lost\":0}"), "{connections}");
     }
 
     #[test]
     fn who_did_not_take_part_is_not_judged() {
         let rounds = vec![vec![cost(1)]];
-        let heat = Heat { burst: 1, names: vec![FLOOR], rounds, fallen: vec![] };
+        let heat =
+            Heat { unit: Unit::Delivery, burst: 1, names: vec![FLOOR], rounds, fallen: vec![] };
         assert!(heat.judge("weir", FLOOR, 1.0).is_err());
     }
 
@@ -374,7 +424,7 @@ mod tests {
     #[test]
     fn a_peer_that_loses_something_falls_out_and_the_others_go_on() {
         let mut field = [scripted(FLOOR, 100), scripted("peer", 15), scripted("weir", 100)];
-        let heat = Heat::hold(&mut field, 1, 2, |_| 10).unwrap();
+        let heat = Heat::hold(Unit::Delivery, &mut field, 1, 2, |_| 10).unwrap();
         assert_eq!(heat.names(), [FLOOR, "weir"]);
         assert_eq!(heat.fallen, [("peer", "lost 1 of 10 deliveries".to_owned())]);
         assert_eq!(heat.standings().len(), 2);
@@ -386,7 +436,7 @@ mod tests {
         for failing in [FLOOR, "weir"] {
             let plays = |name| scripted(name, if name == failing { 15 } else { 100 });
             let mut field = [plays(FLOOR), plays("weir")];
-            assert!(Heat::hold(&mut field, 1, 2, |_| 10).is_err(), "{failing}");
+            assert!(Heat::hold(Unit::Delivery, &mut field, 1, 2, |_| 10).is_err(), "{failing}");
         }
     }
 

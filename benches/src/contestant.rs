@@ -277,7 +277,7 @@ mod tests {
         peer.sweep.wait = Duration::from_millis(20);
         for _ in 0..2 {
             let cost = peer.run(2, 5).unwrap();
-            assert_eq!((cost.deliveries, cost.lost), (0, 6), "it stops at the first loss");
+            assert_eq!((cost.done, cost.lost), (0, 6), "it stops at the first loss");
         }
         assert_eq!(peer.clients.len(), 4);
     }

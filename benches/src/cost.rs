@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::machine;
 use crate::server::Server;
 
-/// What a number of deliveries took.
+/// What a number of deliveries, of echoes or of connections took.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Cost {
     /// CPU time of the server, with what the kernel put off meanwhile.
@@ -18,8 +18,8 @@ pub(crate) struct Cost {
     /// CPU time of the load generator, and what the clock on the wall showed.
     pub(crate) load_nanos: u64,
     pub(crate) wall_nanos: u64,
-    /// Messages that arrived where they should, and those that never did.
-    pub(crate) deliveries: u64,
+    /// Deliveries, echoes or connections that came about, and those that never did.
+    pub(crate) done: u64,
     pub(crate) lost: u64,
 }
 
@@ -45,24 +45,24 @@ impl Clocks {
         })
     }
 
-    /// What it took since `earlier` to deliver so many messages, and to lose so many.
-    pub(crate) fn since(self, earlier: Self, deliveries: u64, lost: u64) -> Cost {
+    /// What it took since `earlier` for so many that came about, and so many that were lost.
+    pub(crate) fn since(self, earlier: Self, done: u64, lost: u64) -> Cost {
         let softirq_nanos = self.softirq.zip(earlier.softirq).map(|(now, then)| now - then);
         Cost {
             server_nanos: self.own - earlier.own + softirq_nanos.unwrap_or(0),
             softirq_nanos,
             load_nanos: self.load - earlier.load,
             wall_nanos: self.wall - earlier.wall,
-            deliveries,
+            done,
             lost,
         }
     }
 }
 
 impl Cost {
-    /// CPU time of the server for one message to one client.
+    /// CPU time of the server for one of what is counted.
     pub(crate) fn nanos_each(&self) -> f64 {
-        self.server_nanos as f64 / self.deliveries as f64
+        self.server_nanos as f64 / self.done as f64
     }
 
     /// How much of the server's time the kernel put off, from 0 to 1; nothing if that is unknown.
@@ -84,7 +84,7 @@ impl AddAssign for Cost {
         self.softirq_nanos = known.reduce(|one, another| one + another);
         self.load_nanos += other.load_nanos;
         self.wall_nanos += other.wall_nanos;
-        self.deliveries += other.deliveries;
+        self.done += other.done;
         self.lost += other.lost;
     }
 }

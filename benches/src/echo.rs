@@ -8,6 +8,7 @@ use crate::contestant::{Contestant, Play};
 use crate::flags::{Bare, Echo, Mode};
 use crate::json::Json;
 use crate::server::Server;
+use crate::unit::Unit;
 use crate::{machine, peers};
 
 /// What Weir may take for what the bare server takes.
@@ -36,7 +37,7 @@ pub(crate) fn run(flags: &Echo) -> Result<Outcome> {
 
     let mut heats = Vec::new();
     for depth in pairs.depths.iter().copied().map(usize::from) {
-        heats.push(Heat::hold(&mut contestants, depth, shared.rounds(), |_| turns)?);
+        heats.push(Heat::hold(Unit::Echo, &mut contestants, depth, shared.rounds(), |_| turns)?);
     }
     conclude(&heats)
 }

@@ -12,6 +12,7 @@ use crate::contestant::{Contestant, Play};
 use crate::flags::{Bare, Fanout, Mode};
 use crate::json::Json;
 use crate::server::Server;
+use crate::unit::Unit;
 use crate::verdict::Verdict;
 use crate::{machine, peers};
 
@@ -53,7 +54,10 @@ pub(crate) fn run(flags: &Fanout) -> Result<Outcome> {
             ("each", _) => messages.div_ceil(EACH_SHARE),
             _ => messages,
         };
-        heats.push((burst, Heat::hold(&mut contestants, burst, shared.rounds(), times)?));
+        heats.push((
+            burst,
+            Heat::hold(Unit::Delivery, &mut contestants, burst, shared.rounds(), times)?,
+        ));
     }
     drop(contestants);
     let pairs = pairs(flags)?;
@@ -81,7 +85,10 @@ fn pairs(flags: &Fanout) -> Result<Vec<(usize, Heat)>> {
     let mut both = [apart("weir", 1)?, apart(SHARDS, spread.shards)?];
     let mut heats = Vec::new();
     for burst in room.bursts.iter().copied().map(usize::from) {
-        heats.push((burst, Heat::hold(&mut both, burst, shared.rounds(), |_| turns)?));
+        heats.push((
+            burst,
+            Heat::hold(Unit::Delivery, &mut both, burst, shared.rounds(), |_| turns)?,
+        ));
     }
     Ok(heats)
 }

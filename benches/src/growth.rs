@@ -10,6 +10,7 @@ use crate::report::{Curve, Part, Point};
 use crate::rooms::Size;
 use crate::rows::{Candidate, Shape, candidates, line_up};
 use crate::stats::Spread;
+use crate::unit::Unit;
 use crate::{idle, machine};
 
 const ROUNDS: usize = 3;
@@ -90,7 +91,7 @@ fn hear(flags: &Growth, connections: usize, found: &mut Vec<Found>) -> Result<()
     let mut lineup = line_up(Shape::Rooms(size), 1, false, shared)?;
     let times = shared.or_smoke(DELIVERIES.div_ceil(connections), 8);
     let rounds = shared.rounds_or(ROUNDS);
-    let heat = Heat::hold(&mut lineup.contestants, 1, rounds, |_| times)?;
+    let heat = Heat::hold(Unit::Delivery, &mut lineup.contestants, 1, rounds, |_| times)?;
     heat.print();
     for standing in heat.standings() {
         let (name, each, ratio) = (standing.name, standing.each.median, standing.ratio);

@@ -32,6 +32,7 @@ mod server;
 mod softirq;
 mod stats;
 mod sweep;
+mod unit;
 mod upgrade;
 mod upgrades;
 mod verdict;

@@ -91,7 +91,8 @@ fn heats(
         println!("{}:", row.title);
         let times = shared.or_smoke(row.times, 8);
         let rounds = shared.rounds_or(ROUNDS);
-        let heat = Heat::hold(&mut lineup.contestants, row.burst, rounds, |_| times)?;
+        let heat =
+            Heat::hold(shape.counts(), &mut lineup.contestants, row.burst, rounds, |_| times)?;
         heat.print();
         scores.push(Score::of(row, shape.unit(), &heat, &lineup.skipped)?);
     }

@@ -10,6 +10,7 @@ use crate::cost::Cost;
 use crate::json::Json;
 use crate::report::Part;
 use crate::stats::{self, Standing};
+use crate::unit::Unit;
 use crate::verdict::Verdict;
 
 /// What is measured and what it is compared to: Weir, and the bare server's ways to send.
@@ -28,8 +29,8 @@ pub(crate) struct Score {
     /// Who did not take part, or not to the end, and why.
     pub(crate) missing: Vec<(&'static str, String)>,
     pub(crate) verdicts: Vec<Verdict>,
-    /// What all of them took, where they said something.
-    pub(crate) total: Option<Cost>,
+    /// What all of them took, where there was something to count.
+    pub(crate) total: Option<(Unit, Cost)>,
     /// Why there is no result.
     pub(crate) failure: Option<String>,
     numbers: Json,
@@ -72,7 +73,7 @@ impl Score {
             standings: heat.standings(),
             missing,
             verdicts,
-            total: Some(heat.total()),
+            total: Some((heat.unit(), heat.total())),
             failure: None,
             numbers: heat.json(),
         })
@@ -123,12 +124,14 @@ impl Score {
             .collect();
         notes.extend(put_off(&self.standings));
         notes.extend(self.failure.iter().map(|why| format!("no result: {why}")));
-        if let Some(total) = self.total {
+        if let Some((unit, total)) = self.total {
             notes.push(format!(
-                "Load generator busy {:.0} %; of {} deliveries {} lost, none twice, all in order.",
+                "Load generator busy {:.0} %; of {} {} {} lost, {}.",
                 total.utilisation() * 100.0,
-                total.deliveries + total.lost,
-                total.lost
+                total.done + total.lost,
+                unit.many(),
+                total.lost,
+                unit.promise()
             ));
         }
         Part::Bars {

@@ -1,6 +1,7 @@
 //! The rows of the goals: what is asked, and how much Weir may take.
 
 use crate::rooms::Size;
+use crate::unit::Unit;
 
 /// Rows that need the same servers and clients.
 pub(crate) struct Group {
@@ -137,11 +138,20 @@ impl Shape {
     }
 
     /// What is counted.
+    pub(crate) fn counts(self) -> Unit {
+        match self {
+            Self::Room { .. } | Self::Rooms(_) => Unit::Delivery,
+            Self::Echo { .. } => Unit::Echo,
+            Self::Upgrade | Self::Idle { .. } => Unit::Connection,
+        }
+    }
+
+    /// What is measured of each.
     pub(crate) fn unit(self) -> &'static str {
         match self {
-            Self::Room { .. } | Self::Rooms(_) => "ns of CPU per delivery",
-            Self::Echo { .. } => "ns of CPU per echo",
-            Self::Upgrade => "ns of CPU per connection",
+            Self::Room { .. } | Self::Rooms(_) | Self::Echo { .. } | Self::Upgrade => {
+                self.counts().cost()
+            }
             Self::Idle { .. } => "bytes of user memory per connection",
         }
     }
