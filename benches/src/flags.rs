@@ -78,7 +78,7 @@ pub(crate) struct Shared {
     /// Fail if a goal is missed
     #[arg(long)]
     pub(crate) strict: bool,
-    /// Servers of others that take part in fan-out and echo: all that are here, none, or these
+    /// Servers of others that take part where they can: all that are here, none, or these
     #[arg(long, value_delimiter = ',', default_value = "none", value_name = "NAME,...",
         value_parser = Wanted::parse)]
     pub(crate) peers: Vec<Wanted>,

@@ -34,7 +34,7 @@ pub(crate) fn measure_all(measure: Measure, args: &[OsString]) -> Result<()> {
         .args(build.flags())
         .run()?;
     Invocation::cargo(["build", "--release", "-p", "benches", "--bin", "weir-bench"]).run()?;
-    let unless_asked = if measure == Measure::Macro { Wanted::Present } else { Wanted::none() };
+    let unless_asked = unless_asked(measure);
     let (wanted, args) = Wanted::of(args, unless_asked);
     let peers = peers::prepare(&wanted)?;
 
@@ -74,6 +74,21 @@ fn weir_bench(name: &str) -> Result<Invocation> {
     let [weir, bench] =
         ["weir", "weir-bench"].map(|name| workspace::binary(&target, "release", name));
     Ok(Invocation::new(bench, [name]).arg("--weir").arg(weir))
+}
+
+/// Whom Weir is measured beside if nobody is named: others belong to what is read beside them.
+fn unless_asked(measure: Measure) -> Wanted {
+    match measure {
+        Measure::Macro | Measure::Latency | Measure::Growth => Wanted::Present,
+        Measure::Fanout
+        | Measure::Echo
+        | Measure::Idle
+        | Measure::All
+        | Measure::Instructions
+        | Measure::Micro
+        | Measure::Deflate
+        | Measure::Parser => Wanted::none(),
+    }
 }
 
 /// Names of the single questions that `measure` stands for, as `weir-bench` knows them.
@@ -116,6 +131,14 @@ mod tests {
         assert_eq!(questions(Measure::All), ["fanout", "echo", "idle"]);
         assert_eq!(questions(Measure::Macro), ["macro"]);
         assert_eq!(questions(Measure::Echo), ["echo"]);
+    }
+
+    #[test]
+    fn what_is_read_beside_others_takes_them_along() {
+        for measure in [Measure::Macro, Measure::Latency, Measure::Growth] {
+            assert_eq!(unless_asked(measure), Wanted::Present);
+        }
+        assert_eq!(unless_asked(Measure::Fanout), Wanted::none());
     }
 
     #[test]

@@ -114,9 +114,11 @@ pub(crate) enum Measure {
     /// Every row of the goals in one run beside servers of others, then the table: `--rows a,b`,
     /// `--html FILE`, `--peers all` (installs what is missing), `--peers nats,sockudo`
     Macro,
-    /// How long does a message take when messages come at their own pace?
+    /// How long does a message take when messages come at their own pace? `--html FILE`, `--peers`
+    /// as above
     Latency,
-    /// What does a delivery or a connection cost when there are more of them?
+    /// What does a delivery or a connection cost when there are more of them? `--html FILE`,
+    /// `--peers` as above
     Growth,
     /// How many instructions does the core spend on a delivery, and on an echo? (needs valgrind)
     Instructions,

@@ -4,16 +4,17 @@
 //! from when it was due: a server that stops for a moment pays for everyone who waited meanwhile.
 
 mod stream;
+mod told;
 
 use anyhow::Result;
 
 use self::stream::Stream;
+use self::told::Cell;
 use crate::Outcome;
+use crate::contest::order;
 use crate::flags::Latency;
-use crate::json::Json;
 use crate::machine;
-use crate::report::{Curve, Part, Point};
-use crate::rows::{Shape, candidates};
+use crate::rows::{Shape, servers};
 use crate::stats::Spread;
 
 const ROUNDS: usize = 3;
@@ -30,24 +31,19 @@ const BURST: usize = 16;
 /// Descriptors that are not clients.
 const DESCRIPTORS_SPARE: u64 = 64;
 
-/// What is drawn and written, server by server.
+/// Those who did not take part, or not to the end, and why.
+type Missing = Vec<(&'static str, String)>;
+
+/// A server, and what is known of it.
 struct Runner {
     stream: Stream,
     /// Whether nothing can be said without it.
     needed: bool,
     /// By load, then by round, as [`PERMILLES`], in microseconds.
     micros: [Vec<[f64; 3]>; 3],
+    /// How much of the time the load generator had work, at most.
+    busy: f64,
     fault: Option<String>,
-}
-
-/// What one server did at one load.
-struct Cell {
-    name: &'static str,
-    load: u32,
-    /// Messages in a second.
-    rate: f64,
-    /// In microseconds, over the rounds, as [`PERMILLES`].
-    latencies: [Spread; 3],
 }
 
 /// # Errors
@@ -61,68 +57,100 @@ pub(crate) fn run(flags: &Latency) -> Result<Outcome> {
         machine::describe(),
         machine::commit()
     );
-    let mut runners = begin(flags, Shape::Room { members, payload_bytes })?;
+    let (mut runners, mut missing) = begin(flags, Shape::Room { members, payload_bytes })?;
     for round in 0..shared.rounds_or(ROUNDS) {
         println!("round {}:", round + 1);
         for (index, load) in LOADS.into_iter().enumerate() {
-            for runner in &mut runners {
-                runner.play(index, load, flags)?;
-            }
+            play(&mut runners, index, load, round, flags)?;
         }
     }
     let cells: Vec<_> = runners.iter().flat_map(Runner::cells).collect();
-    print(&cells);
-    Ok(conclude(&cells))
+    missing.extend(runners.iter().filter_map(|it| Some((it.stream.name(), it.fault.clone()?))));
+    told::print(&cells);
+    let busy = runners.iter().map(|runner| runner.busy).fold(0.0, f64::max);
+    Ok(told::conclude(&cells, &missing, busy))
 }
 
 /// Starts everyone, connects their clients and finds out what they can do.
-fn begin(flags: &Latency, shape: Shape) -> Result<Vec<Runner>> {
-    let candidates = candidates(shape, false, &flags.shared)?;
+fn begin(flags: &Latency, shape: Shape) -> Result<(Vec<Runner>, Missing)> {
+    let candidates = servers(shape, &flags.shared)?;
     let wanted = candidates.len() * shape.connections(1);
     machine::allow_descriptors(wanted as u64 + DESCRIPTORS_SPARE)?;
-    let mut runners = Vec::new();
-    for candidate in candidates.into_iter().filter(|candidate| candidate.hears_messages()) {
+    let (mut runners, mut missing) = (Vec::new(), Vec::new());
+    for candidate in candidates {
         let server = candidate.start(shape, BURST, &flags.shared);
         let stream = server.and_then(|server| Stream::new(server, shape, candidate.is_preframed()));
-        let needed = candidate.is_needed();
         match stream {
             Ok(stream) => {
-                println!("  {:<10} can do {:.0} messages/s", candidate.name, stream.capacity());
-                runners.push(Runner { stream, needed, micros: Default::default(), fault: None });
+                println!("  {:<16} can do {:.0} messages/s", candidate.name, stream.capacity());
+                runners.push(Runner::new(stream, candidate.is_needed()));
             }
-            Err(error) if needed => return Err(error),
-            Err(error) => println!("  {} is left out: {error:#}", candidate.name),
+            Err(error) if candidate.is_needed() => return Err(error),
+            Err(error) => {
+                println!("  {} is left out: {error:#}", candidate.name);
+                missing.push((candidate.name, format!("{error:#}")));
+            }
         }
+        listen(&mut runners)?;
     }
-    Ok(runners)
+    Ok((runners, missing))
+}
+
+/// One load of a round: everyone once, in changing order.
+fn play(
+    runners: &mut [Runner],
+    index: usize,
+    load: u32,
+    round: usize,
+    flags: &Latency,
+) -> Result<()> {
+    let millis = flags.shared.or_smoke(usize::from(flags.millis), 100);
+    for runner in order(runners.len(), round * LOADS.len() + index) {
+        runners[runner].attempt(|it| it.play(index, load, millis as f64 / 1e3))?;
+        listen(runners)?;
+    }
+    Ok(())
+}
+
+/// Lets the clients of all answer pings, as the others' turns are longer than servers wait.
+fn listen(runners: &mut [Runner]) -> Result<()> {
+    runners.iter_mut().try_for_each(|runner| runner.attempt(|it| it.stream.listen()))
 }
 
 impl Runner {
-    /// One round at one load; who has fallen out stays out.
-    fn play(&mut self, index: usize, load: u32, flags: &Latency) -> Result<()> {
+    fn new(stream: Stream, needed: bool) -> Self {
+        Self { stream, needed, micros: Default::default(), busy: 0.0, fault: None }
+    }
+
+    /// Does something with it; if it fails and is not needed it falls out, and stays out.
+    fn attempt(&mut self, something: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
         if self.fault.is_some() {
             return Ok(());
         }
-        let millis = flags.shared.or_smoke(usize::from(flags.millis), 100);
-        let mut micros = match self.stream.run(load, millis as f64 / 1e3) {
-            Ok(micros) => micros,
-            Err(error) if self.needed => return Err(error),
-            Err(error) => {
+        match something(self) {
+            Err(error) if !self.needed => {
                 println!("  {} fell out: {error:#}", self.stream.name());
                 self.fault = Some(format!("{error:#}"));
-                return Ok(());
+                Ok(())
             }
-        };
+            done => done,
+        }
+    }
+
+    /// So many seconds at one load.
+    fn play(&mut self, index: usize, load: u32, seconds: f64) -> Result<()> {
+        let mut micros = self.stream.run(load, seconds)?;
         micros.sort_unstable();
         let told = PERMILLES.map(|(permille, _)| f64::from(quantile(&micros, permille)));
         let [p50, p99, p999] = told;
         println!(
-            "  {:<10} at {load} %: p50 {p50:.0} µs, p99 {p99:.0} µs, p99.9 {p999:.0} µs; load \
+            "  {:<16} at {load} %: p50 {p50:.0} µs, p99 {p99:.0} µs, p99.9 {p999:.0} µs; load \
              generator busy {:.0} %, lost 0 of {}",
             self.stream.name(),
             self.stream.busy() * 100.0,
             micros.len()
         );
+        self.busy = self.busy.max(self.stream.busy());
         self.micros[index].push(told);
         Ok(())
     }
@@ -148,47 +176,6 @@ impl Runner {
 fn quantile(sorted: &[u32], permille: usize) -> u32 {
     let index = (sorted.len() * permille).div_ceil(1000).max(1) - 1;
     sorted.get(index).copied().unwrap_or_default()
-}
-
-fn print(cells: &[Cell]) {
-    println!("\nmicroseconds from when a message was due, median (least..most) of rounds:");
-    println!(
-        "{:<10} {:>5} {:>10} {:>26} {:>26} {:>28}",
-        "", "load", "messages/s", "p50", "p99", "p99.9"
-    );
-    for Cell { name, load, rate, latencies } in cells {
-        let [p50, p99, p999] = latencies.map(|spread| format!("{spread:.0}"));
-        println!("{name:<10} {load:>3} % {rate:>10.0} {p50:>26} {p99:>26} {p999:>28}");
-    }
-}
-
-fn conclude(cells: &[Cell]) -> Outcome {
-    let part = |(which, (_, name)): (usize, &(usize, &'static str))| {
-        let mut curves: Vec<Curve> = Vec::new();
-        for cell in cells {
-            let point = Point { x: f64::from(cell.load), y: cell.latencies[which].median };
-            match curves.iter_mut().find(|curve| curve.name == cell.name) {
-                Some(curve) => curve.points.push(point),
-                None => curves.push(Curve { name: cell.name, points: vec![point] }),
-            }
-        }
-        let title = format!("Latency from when a message was due, {name}");
-        Part::Curves { title, x: "percent of what each server can do", y: "µs", curves }
-    };
-    let parts = PERMILLES.iter().enumerate().map(part).collect();
-    let one = |cell: &Cell| {
-        let [p50, p99, p999] = cell.latencies.map(Json::from);
-        Json::Object(vec![
-            ("name", cell.name.into()),
-            ("load_percent", f64::from(cell.load).into()),
-            ("messages_per_second", cell.rate.into()),
-            ("p50_micros", p50),
-            ("p99_micros", p99),
-            ("p99_9_micros", p999),
-        ])
-    };
-    let numbers = vec![("cells", Json::List(cells.iter().map(one).collect()))];
-    Outcome::told("latency", Vec::new(), numbers, parts)
 }
 
 #[cfg(test)]

@@ -118,6 +118,26 @@ impl Stream {
         self.play(&plan).map_err(|error| self.server.blame(error))
     }
 
+    /// Answers pings while others have their turns.
+    ///
+    /// # Errors
+    /// If the server says something that nobody asked for, or ends a connection.
+    pub(super) fn listen(&mut self) -> Result<()> {
+        self.try_listen().map_err(|error| self.server.blame(error))
+    }
+
+    fn try_listen(&mut self) -> Result<()> {
+        let nothing = Expected::default();
+        for member in &mut self.members {
+            member.rewind();
+            member.receive(&nothing, &mut self.scratch)?;
+        }
+        if self.server.dialect().answers_authors() {
+            return self.author.discard(&mut self.scratch);
+        }
+        self.author.receive(&nothing, &mut self.scratch).map(|_| ())
+    }
+
     /// One message at a time, by the server's own clock.
     fn try_capacity(&mut self) -> Result<f64> {
         let mut before = 0;

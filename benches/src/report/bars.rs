@@ -9,13 +9,7 @@ use crate::stats::Standing;
 const ROOM: f64 = 1.05;
 
 /// Positions are percents, so that bars stretch with the page and letters do not.
-pub(super) fn draw(
-    page: &mut String,
-    title: &str,
-    unit: &str,
-    bars: &[Standing],
-    notes: &[String],
-) -> fmt::Result {
+pub(super) fn draw(page: &mut String, title: &str, unit: &str, bars: &[Standing]) -> fmt::Result {
     writeln!(page, "<figcaption>{} <small>{unit}</small></figcaption>", Escaped(title))?;
     let most = bars.iter().map(|bar| bar.each.max).fold(0.0, f64::max) * ROOM;
     let base = bars.first().map_or(0.0, |bar| bar.each.median);
@@ -23,11 +17,7 @@ pub(super) fn draw(
     for bar in bars {
         draw_bar(page, bar, base, most)?;
     }
-    writeln!(page, "</div>")?;
-    for note in notes {
-        writeln!(page, "<p class=\"note\">{}</p>", Escaped(note))?;
-    }
-    Ok(())
+    writeln!(page, "</div>")
 }
 
 fn draw_bar(page: &mut String, bar: &Standing, base: f64, most: f64) -> fmt::Result {

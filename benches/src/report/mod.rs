@@ -1,5 +1,6 @@
 //! A page that shows a run: one file, readable without a network, in light and in dark.
 
+mod axis;
 mod bars;
 mod curves;
 
@@ -9,6 +10,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+pub(crate) use self::axis::Axis;
 pub(crate) use self::curves::{Curve, Point};
 use crate::machine;
 use crate::stats::Standing;
@@ -38,7 +40,7 @@ pub(crate) enum Part {
     /// Servers beside each other.
     Bars { title: String, unit: &'static str, bars: Vec<Standing>, notes: Vec<String> },
     /// Servers over something that grows.
-    Curves { title: String, x: &'static str, y: &'static str, curves: Vec<Curve> },
+    Curves { title: String, x: Axis, y: Axis, curves: Vec<Curve>, notes: Vec<String> },
 }
 
 /// # Errors
@@ -77,12 +79,22 @@ fn draw_section(page: &mut String, section: &Section<'_>) -> fmt::Result {
     for part in section.parts {
         writeln!(page, "<figure>")?;
         match part {
-            Part::Bars { title, unit, bars, notes } => bars::draw(page, title, unit, bars, notes)?,
-            Part::Curves { title, x, y, curves } => curves::draw(page, title, x, y, curves)?,
+            Part::Bars { title, unit, bars, notes } => {
+                bars::draw(page, title, unit, bars)?;
+                draw_notes(page, notes)?;
+            }
+            Part::Curves { title, x, y, curves, notes } => {
+                curves::draw(page, title, x, y, curves)?;
+                draw_notes(page, notes)?;
+            }
         }
         writeln!(page, "</figure>")?;
     }
     writeln!(page, "</section>")
+}
+
+fn draw_notes(page: &mut String, notes: &[String]) -> fmt::Result {
+    notes.iter().try_for_each(|note| writeln!(page, "<p class=\"note\">{}</p>", Escaped(note)))
 }
 
 fn draw_goals(page: &mut String, verdicts: &[Verdict]) -> fmt::Result {
@@ -165,12 +177,13 @@ mod tests {
             },
             Part::Curves {
                 title: "growth".to_owned(),
-                x: "connections",
-                y: "ns",
+                x: Axis::decades("connections"),
+                y: Axis::even("ns"),
                 curves: vec![Curve {
                     name: "weir",
                     points: vec![Point { x: 100.0, y: 5.0 }, Point { x: 1000.0, y: 7.0 }],
                 }],
+                notes: vec!["nobody <fell> out".to_owned()],
             },
         ];
         let what = "weir / floor".to_owned();

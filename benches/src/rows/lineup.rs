@@ -75,13 +75,27 @@ pub(crate) fn candidates(shape: Shape, shards: bool, shared: &Shared) -> Result<
     Ok(candidates)
 }
 
+/// Everyone but those who are only one more way of the bare server to send.
+///
+/// # Errors
+/// As of [`candidates`].
+pub(crate) fn servers(shape: Shape, shared: &Shared) -> Result<Vec<Candidate>> {
+    let all = candidates(shape, false, shared)?.into_iter();
+    Ok(all.filter(|candidate| !candidate.is_variant()).collect())
+}
+
 /// Starts everyone, each with clients of its own; at most `burst` messages come at once.
 ///
 /// # Errors
 /// If the floor or Weir does not start.
-pub(crate) fn line_up(shape: Shape, burst: usize, shards: bool, shared: &Shared) -> Result<Lineup> {
+pub(crate) fn line_up(
+    candidates: Vec<Candidate>,
+    shape: Shape,
+    burst: usize,
+    shared: &Shared,
+) -> Result<Lineup> {
     let mut lineup = Lineup { contestants: Vec::new(), skipped: Vec::new() };
-    for candidate in candidates(shape, shards, shared)? {
+    for candidate in candidates {
         let own = shared.clone();
         let make = move || candidate.join(shape, burst, &own);
         match Apart::new(candidate.name, make) {
@@ -151,9 +165,13 @@ impl Candidate {
         matches!(self.kind, Kind::Bare(_) | Kind::Loop)
     }
 
-    /// Whether it waits for messages, and not for orders.
-    pub(crate) fn hears_messages(self) -> bool {
-        !matches!(self.kind, Kind::Loop)
+    /// Whether it sends as the floor does, but for how.
+    fn is_variant(self) -> bool {
+        match self.kind {
+            Kind::Bare(mode) => mode != Mode::Concat,
+            Kind::Loop => true,
+            Kind::Weir { .. } | Kind::Peer(_) => false,
+        }
     }
 
     /// Whether nothing can be said without it.

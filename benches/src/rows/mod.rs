@@ -10,7 +10,8 @@ use std::time::Duration;
 use anyhow::Result;
 
 pub(crate) use self::idle::{Weighed, weigh};
-pub(crate) use self::lineup::{Candidate, candidates, line_up};
+use self::lineup::candidates;
+pub(crate) use self::lineup::{line_up, servers};
 use self::score::Score;
 pub(crate) use self::table::Shape;
 use self::table::{GROUPS, Group, Row};
@@ -86,7 +87,8 @@ fn heats(
 ) -> Result<()> {
     let burst = rows.iter().map(|row| row.burst).max().unwrap_or(1);
     machine::allow_descriptors(shape.connections(burst) as u64 + DESCRIPTORS_SPARE)?;
-    let mut lineup = line_up(shape, burst, group.shards, shared)?;
+    let candidates = candidates(shape, group.shards, shared)?;
+    let mut lineup = line_up(candidates, shape, burst, shared)?;
     for row in rows {
         println!("{}:", row.title);
         let times = shared.or_smoke(row.times, 8);
