@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use crate::contestant::Plays;
 use crate::cost::Cost;
 use crate::json::Json;
-use crate::stats::{self, Spread, Standing};
+use crate::stats::{Spread, Standing};
 use crate::unit::Unit;
 use crate::verdict::Verdict;
 
@@ -201,7 +201,7 @@ impl Heat {
         let base = self.base_name();
         for Standing { name, each, ratio, softirq_share } in self.standings() {
             let [each, ratio] = [format!("{each:.1}"), format!("{ratio:.3}")];
-            let softirq = softirq_share.map(|it| format!(", {}", stats::put_off(it)));
+            let softirq = softirq_share.map(|it| format!(", {:.1} % in ksoftirqd", it * 100.0));
             let softirq = softirq.unwrap_or_default();
             println!("  {name:<18} {each:>26} ns {ratio:>24} of {base}{softirq}");
         }

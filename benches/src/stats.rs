@@ -43,11 +43,6 @@ impl fmt::Display for Spread {
     }
 }
 
-/// How a share of a server's time is told that the kernel put off.
-pub(crate) fn put_off(share: f64) -> String {
-    format!("{:.1} % in ksoftirqd", share * 100.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -86,6 +86,15 @@ fn the_macro_run_measures_every_row_and_ends_with_the_table() {
     assert_eq!(count(table, "floor / loop"), 4, "{table}");
     assert_eq!(count(&page, "<figure>"), 12, "{page}");
     assert_eq!(count(&numbers, "\"failure\":\"\""), 12, "{numbers}");
+    // Each row names what it counts, and eight of them messages that reach somebody else.
+    assert_eq!(count(&said, "deliveries, none twice or out of order"), 8, "{said}");
+    assert_eq!(count(&said, "echoes, none twice or out of order"), 2, "{said}");
+    assert_eq!(count(&said, "connections, none refused"), 1, "{said}");
+    assert!(said.contains("ksoftirqd"), "it is counted, or told that it is not: {said}");
+    assert!(numbers.contains("\"softirq_share\":"), "{numbers}");
+    for name in ["floor", "loop", "io_uring", "memfd", "weir", "weir-2", "weir-4"] {
+        assert_eq!(count(&page, &format!("<dt>{name}</dt>")), 1, "{page}");
+    }
 }
 
 #[test]
@@ -100,14 +109,20 @@ fn only_the_rows_that_are_asked_for_are_measured() {
 fn latencies_are_told_for_each_load() {
     let [said, page, numbers] = told("latency", &[]);
     assert_eq!(count(&numbers, "\"name\":\"weir\""), 3, "{said}");
-    assert_eq!(count(&page, "<polyline"), count(&page, "<span class=\"line"), "{page}");
+    // The floor and Weir, and not the floor's other ways to send, in each of three figures.
+    assert_eq!(count(&page, "<polyline"), 6, "{page}");
+    assert_eq!(count(&page, "<span class=\"line"), 6, "{page}");
+    assert_eq!(count(&page, ">load, of what each server can do</text>"), 3, "{page}");
+    assert!(page.contains("100 % are, in messages/s: floor "), "{page}");
 }
 
 #[test]
 fn growth_is_told_as_curves() {
     let [said, page, numbers] = told("growth", &["--connections", "5,15"]);
     assert_eq!(count(&page, "<figure>"), 3, "{said}");
-    assert!(count(&numbers, "\"name\":\"weir\"") >= 4, "{numbers}");
+    assert_eq!(count(&page, "<polyline"), 6, "{page}");
+    // Deliveries and memory, at both sizes.
+    assert_eq!(count(&numbers, "\"name\":\"weir\""), 4, "{numbers}");
 }
 
 #[test]

@@ -27,6 +27,7 @@ fn draw_bar(page: &mut String, bar: &Standing, base: f64, most: f64) -> fmt::Res
     let class = match *name {
         "floor" => "floor",
         weir if weir.starts_with("weir") => "weir",
+        "loop" | "io_uring" | "memfd" => "bare",
         _ => "other",
     };
     writeln!(
@@ -38,12 +39,27 @@ fn draw_bar(page: &mut String, bar: &Standing, base: f64, most: f64) -> fmt::Res
          <line class=\"whisker\" x1=\"{least:.2}%\" x2=\"{greatest:.2}%\" y1=\"10\" y2=\"10\"/>\n\
          <line class=\"whisker\" x1=\"{least:.2}%\" x2=\"{least:.2}%\" y1=\"6\" y2=\"14\"/>\n\
          <line class=\"whisker\" x1=\"{greatest:.2}%\" x2=\"{greatest:.2}%\" y1=\"6\" y2=\"14\"/>\n\
-         </svg>\n<span class=\"value\">{} <b>× {:.2}</b></span>",
+         </svg>\n<span class=\"value\">{} <b>× {}</b></span>",
         Escaped(name),
         Escaped(name),
         short(each.median),
         short(each.median),
-        ratio.median,
+        times(ratio.median),
         base = percent(base),
     )
+}
+
+/// A ratio with two decimals, as long as they say something.
+fn times(ratio: f64) -> String {
+    if ratio < 100.0 { format!("{ratio:.2}") } else { short(ratio) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ratios_have_two_decimals_unless_they_are_great() {
+        assert_eq!([0.876, 12.3, 250.4, 26_542.0].map(times), ["0.88", "12.30", "250", "26.5 k"]);
+    }
 }

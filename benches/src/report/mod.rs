@@ -2,7 +2,9 @@
 
 mod axis;
 mod bars;
+mod cast;
 mod curves;
+mod method;
 
 use std::fmt::{self, Write};
 use std::fs;
@@ -17,16 +19,6 @@ use crate::stats::Standing;
 use crate::verdict::Verdict;
 
 const STYLE: &str = include_str!("style.css");
-
-/// How it was measured.
-const METHOD: &str = "Every server runs as a process of its own on the same core, and the clients \
-    on another one; they take turns, in each round ten times and in changing order, and nothing is \
-    sent before everything sent earlier has reached everyone. What counts is the CPU time of the \
-    server’s process, with what the kernel put off meanwhile and did in <code>ksoftirqd</code> on \
-    that core, as a ratio to the floor in the same round: a bare server that sends frames \
-    made in advance over an array of descriptors, one <code>send</code> for each member. Every \
-    client checks every byte, so that whoever loses, doubles, changes or reorders a message falls \
-    out, or ends the row if it is Weir.";
 
 /// One question and what it came to.
 pub(crate) struct Section<'a> {
@@ -59,7 +51,7 @@ fn draw(page: &mut String, sections: &[Section<'_>], smoke: bool) -> fmt::Result
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <title>Weir, measured</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n\
-         <h1>Weir, measured</h1>\n<p class=\"about\">{machine}; commit {}</p>\n<p>{METHOD}</p>\n",
+         <h1>Weir, measured</h1>\n<p class=\"about\">{machine}; commit {}</p>\n",
         Escaped(&commit)
     )?;
     if smoke {
@@ -72,7 +64,9 @@ fn draw(page: &mut String, sections: &[Section<'_>], smoke: bool) -> fmt::Result
 }
 
 fn draw_section(page: &mut String, section: &Section<'_>) -> fmt::Result {
-    writeln!(page, "<section>\n<h2>{}</h2>", Escaped(section.name))?;
+    let method::Method { title, how } = method::of(section.name);
+    writeln!(page, "<section>\n<h2>{title}</h2>\n<p>{how}</p>")?;
+    cast::draw(page, section.parts)?;
     if !section.verdicts.is_empty() {
         draw_goals(page, section.verdicts)?;
     }

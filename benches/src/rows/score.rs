@@ -9,7 +9,7 @@ use crate::contest::{FLOOR, Heat};
 use crate::cost::Cost;
 use crate::json::Json;
 use crate::report::Part;
-use crate::stats::{self, Standing};
+use crate::stats::Standing;
 use crate::unit::Unit;
 use crate::verdict::Verdict;
 
@@ -170,10 +170,10 @@ impl Score {
 
 /// How much of everyone's time the kernel put off, if that is known.
 fn put_off(standings: &[Standing]) -> Option<String> {
-    let share = |it: &Standing| Some(format!("{} {}", it.name, stats::put_off(it.softirq_share?)));
+    let share = |it: &Standing| Some(format!("{} {:.1} %", it.name, it.softirq_share? * 100.0));
     let shares: Vec<_> = standings.iter().filter_map(share).collect();
     let known = !shares.is_empty();
-    known.then(|| format!("What the kernel put off is counted: {}.", shares.join(", ")))
+    known.then(|| format!("Of that in ksoftirqd: {}.", shares.join(", ")))
 }
 
 /// The peer that takes least.
@@ -226,7 +226,7 @@ mod tests {
     fn what_the_kernel_put_off_is_noted_where_it_is_known() {
         let known = Standing { softirq_share: Some(0.0213), ..standing("weir", 0.9) };
         let note = put_off(&[standing("floor", 1.0), known]).unwrap();
-        assert_eq!(note, "What the kernel put off is counted: weir 2.1 % in ksoftirqd.");
+        assert_eq!(note, "Of that in ksoftirqd: weir 2.1 %.");
         assert_eq!(put_off(&[standing("floor", 1.0)]), None);
     }
 }
