@@ -10,6 +10,12 @@ use crate::transmit::Part;
 /// What keeping one range costs, so that a million tiny ranges are not free.
 pub(crate) const ITEM_COST_BYTES: usize = 32;
 
+/// Outboxes that are kept for the next who owe: 40 KiB with their ranges.
+const OUTBOXES_KEPT: usize = 64;
+
+/// Ranges for which an outbox keeps memory when it is not used.
+const ITEMS_KEPT: usize = 32;
+
 /// A range still to be sent; it starts where a frame starts, unless it is not framed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Item {
@@ -214,6 +220,31 @@ impl Outbox {
     }
 }
 
+/// Outboxes that nobody needs now, so that who owes now and then costs no allocation each time.
+#[derive(Debug, Default)]
+pub(crate) struct Outboxes(
+    #[expect(clippy::vec_box, reason = "a connection holds eight bytes, not the outbox")]
+    Vec<Box<Outbox>>,
+);
+
+impl Outboxes {
+    /// An empty one.
+    pub(crate) fn take(&mut self) -> Box<Outbox> {
+        self.0.pop().unwrap_or_default()
+    }
+
+    /// Takes an outbox back that was [cleared](Outbox::clear).
+    pub(crate) fn give_back(&mut self, mut outbox: Box<Outbox>) {
+        if self.0.len() >= OUTBOXES_KEPT || outbox.items.capacity() > ITEMS_KEPT {
+            return;
+        }
+        assert!(outbox.is_empty() && outbox.owed == 0, "nobody else is owed this");
+        let items = std::mem::take(&mut outbox.items);
+        *outbox = Outbox { items, ..Outbox::default() };
+        self.0.push(outbox);
+    }
+}
+
 /// End of the item's first frame, or of the item if it is not framed.
 fn first_end(item: &Item, chunks: &Chunks) -> u32 {
     if item.framed { chunks.get(item.chunk).frame_end(item.span.start) } else { item.span.end }
@@ -224,6 +255,23 @@ mod tests {
     use super::*;
     use crate::chunks::Account;
     use crate::frame::Opcode;
+
+    #[test]
+    fn few_outboxes_are_kept_and_none_that_was_long() {
+        let mut outboxes = Outboxes::default();
+        let mut chunks = Chunks::new(0);
+        let long = VecDeque::with_capacity(2 * ITEMS_KEPT);
+        outboxes.give_back(Box::new(Outbox { items: long, ..Outbox::default() }));
+        assert_eq!(outboxes.0.len(), 0);
+        for _ in 0..2 * OUTBOXES_KEPT {
+            let mut outbox = Box::new(Outbox { missed: 3, ranked: 7, ..Outbox::default() });
+            outbox.clear(&mut chunks);
+            outboxes.give_back(outbox);
+        }
+        assert_eq!(outboxes.0.len(), OUTBOXES_KEPT);
+        let next = outboxes.take();
+        assert_eq!((next.missed(), next.ranked, next.owed()), (0, 0, 0), "as good as new");
+    }
 
     struct Owing {
         chunks: Chunks,

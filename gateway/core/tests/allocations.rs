@@ -2,8 +2,11 @@
 
 mod world;
 
+use std::cell::RefCell;
+
 use gateway_core::event::Event;
 use gateway_core::session::{Input, Session};
+use gateway_core::slot::Slot;
 use world::{World, masked};
 
 /// Allocations of `turns` turns of `turn`, after as many that warm up.
@@ -24,7 +27,7 @@ fn broadcasting_allocates_nothing() {
     let slots: [_; 50] = world.connect_all("/ws/lobby");
     let frame = masked(0x81, &[b'x'; 500]);
     let mut bytes = frame.clone();
-    let bytes = std::cell::RefCell::new(&mut bytes);
+    let bytes = RefCell::new(&mut bytes);
     let count = allocations(&mut world, 100, |world, n| {
         // Several authors a turn, so that ranges are split too.
         for author in 0..3 {
@@ -38,6 +41,101 @@ fn broadcasting_allocates_nothing() {
     assert_eq!(count, 0);
 }
 
+/// What is said again and again, and the buffer in which it arrives.
+struct Saying {
+    said: Vec<u8>,
+    arrives: RefCell<Vec<u8>>,
+}
+
+impl Saying {
+    /// So many messages of 500 bytes in one read.
+    fn burst(messages: usize) -> Self {
+        let said = masked(0x82, &[b'x'; 500]).repeat(messages);
+        Self { arrives: RefCell::new(said.clone()), said }
+    }
+
+    /// Nothing is flushed yet.
+    fn by(&self, world: &mut World, slot: Slot) {
+        let bytes = &mut *self.arrives.borrow_mut();
+        bytes.copy_from_slice(&self.said);
+        world.hub.handle(world.now, Event::Received { slot, bytes });
+    }
+}
+
+/// Bytes of the frame in which a member gets one of these messages.
+const SENT_BYTES: usize = 504;
+
+#[test]
+fn one_message_at_a_time_allocates_nothing_and_neither_do_bursts() {
+    for messages in [1, 16] {
+        let mut world = World::new();
+        let slots: [_; 50] = world.connect_all("/ws/lobby");
+        let saying = Saying::burst(messages);
+        let count = allocations(&mut world, 100, |world, _| {
+            saying.by(world, slots[0]);
+            world.settle();
+        });
+        assert_eq!(count, 0, "{messages} messages in a read");
+        let got = world.wire(slots[49]).got.len();
+        assert_eq!(got, 100 * messages * SENT_BYTES, "and all of them were heard");
+    }
+}
+
+#[test]
+fn bursts_that_are_echoed_allocate_nothing() {
+    let mut world = World::new();
+    let slots: [_; 10] = world.connect_all("/ws/simple");
+    let saying = Saying::burst(16);
+    let count = allocations(&mut world, 100, |world, _| {
+        slots.iter().for_each(|&slot| saying.by(world, slot));
+        world.settle();
+    });
+    assert_eq!(count, 0);
+}
+
+/// Once an outbox, a queue in it and a list of pieces were allocated each time.
+#[test]
+fn who_is_refused_and_then_takes_everything_allocates_nothing() {
+    for (messages, turns, window) in [(1, 1, 0), (1, 1, 100), (16, 1, 0), (16, 1, 700), (1, 16, 0)]
+    {
+        let mut world = World::new();
+        let [author, _healthy, stuck] = world.connect_all("/ws/lobby");
+        let saying = Saying::burst(messages);
+        let count = allocations(&mut world, 100, |world, _| {
+            world.wire(stuck).window = window;
+            for _ in 0..turns {
+                saying.by(world, author);
+                world.settle();
+            }
+            assert!(world.wire(stuck).writes, "it owes");
+            world.read_more(stuck, messages * turns * SENT_BYTES - window);
+            assert!(!world.wire(stuck).writes, "it owes nothing");
+        });
+        assert_eq!(count, 0, "{messages} messages in {turns} turns, of which {window} bytes fit");
+        let got = world.wire(stuck).got.len();
+        assert_eq!(got, 100 * messages * turns * SENT_BYTES, "nothing is missing");
+    }
+}
+
+#[test]
+fn members_that_always_owe_allocate_nothing() {
+    let mut world = World::new();
+    let [author, slow @ ..]: [_; 9] = world.connect_all("/ws/lobby");
+    let saying = Saying::burst(1);
+    slow.iter().for_each(|&slot| world.wire(slot).window = 0);
+    for _ in 0..2 {
+        saying.by(&mut world, author);
+        world.settle();
+    }
+    let count = allocations(&mut world, 100, |world, _| {
+        saying.by(world, author);
+        slow.iter().for_each(|&slot| world.read_more(slot, SENT_BYTES));
+        assert!(slow.iter().all(|&slot| world.wire(slot).writes), "all of them owe");
+    });
+    assert_eq!(count, 0);
+    assert_eq!(world.wire(slow[7]).got.len(), 100 * SENT_BYTES, "one message a turn was taken");
+}
+
 #[test]
 fn many_small_rooms_allocate_nothing() {
     let mut world = World::new();
@@ -45,7 +143,7 @@ fn many_small_rooms_allocate_nothing() {
         std::array::from_fn(|n| world.connect_all::<2>(&format!("/ws/room-{n}")));
     let frame = masked(0x81, b"to the other one");
     let mut bytes = frame.clone();
-    let bytes = std::cell::RefCell::new(&mut bytes);
+    let bytes = RefCell::new(&mut bytes);
     let count = allocations(&mut world, 100, |world, _| {
         for [slot, _] in rooms {
             let bytes = &mut **bytes.borrow_mut();
@@ -64,7 +162,7 @@ fn echoing_and_pinging_allocate_nothing() {
     let mut frames = masked(0x82, &[7; 64]);
     frames.extend(masked(0x89, b"ping"));
     let mut bytes = frames.clone();
-    let bytes = std::cell::RefCell::new(&mut bytes);
+    let bytes = RefCell::new(&mut bytes);
     let count = allocations(&mut world, 100, |world, _| {
         for slot in slots {
             let bytes = &mut **bytes.borrow_mut();

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::offer::{PIECES_MAX, offer, send_corked};
+use super::offer::{PIECES_MAX, emptied, offer, send_corked};
 use super::owing::Kept;
 use super::rounds::{Airborne, Mail, Missed};
 use super::{Conn, Hub, Stage, places};
@@ -381,22 +381,10 @@ impl Hub {
         if !self.queue_pong(now, slot) {
             return;
         }
-        loop {
-            let outbox = self.conns[slot.index()].outbox.as_mut().expect("it owes");
-            let mut parts = Vec::new();
-            outbox.parts(&self.chunks, PIECES_MAX, &mut parts);
-            if parts.is_empty() {
-                if self.tell_missed(slot, 0) {
-                    continue;
-                }
-                return self.debt_paid(slot);
-            }
-            let offered = parts.iter().map(Part::len).sum::<usize>();
-            let cork = (&mut self.scratch.cork, self.config.limits.cork_bytes_max);
-            let sent = send_corked(slot, &parts, offered, cork, out);
-            drop(parts);
+        while let Some((offered, sent)) = self.offer_owed(slot, out) {
             match sent {
                 Sent::Wrote(bytes) => {
+                    let outbox = self.conns[slot.index()].outbox.as_mut().expect("it owes");
                     outbox.advance(bytes, &mut self.chunks);
                     self.progress(now, slot);
                     self.tell_missed(slot, self.config.limits.outbox_bytes_max / 2);
@@ -408,6 +396,25 @@ impl Hub {
                 Sent::Broken => return self.scratch.broken.push(slot),
             }
         }
+        self.debt_paid(slot);
+    }
+
+    /// Offers what an outbox begins with: how many bytes, and what became of them. None if there is
+    /// nothing more.
+    fn offer_owed(&mut self, slot: Slot, out: &mut impl Transmit) -> Option<(usize, Sent)> {
+        while self.conns[slot.index()].outbox.as_ref().expect("it owes").is_empty() {
+            if !self.tell_missed(slot, 0) {
+                return None;
+            }
+        }
+        let outbox = self.conns[slot.index()].outbox.as_ref().expect("it owes");
+        let mut parts = emptied(std::mem::take(&mut self.scratch.parts));
+        outbox.parts(&self.chunks, PIECES_MAX, &mut parts);
+        let offered = parts.iter().map(Part::len).sum::<usize>();
+        let cork = (&mut self.scratch.cork, self.config.limits.cork_bytes_max);
+        let sent = send_corked(slot, &parts, offered, cork, out);
+        self.scratch.parts = emptied(parts);
+        Some((offered, sent))
     }
 
     fn bury_broken(&mut self) {

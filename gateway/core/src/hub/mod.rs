@@ -51,9 +51,11 @@ use crate::lanes::Lanes;
 use crate::limits::Limits;
 use crate::middleware::Rate;
 use crate::mutant::{Mutant, Mutants};
+use crate::outbox::Outboxes;
 use crate::route::{Kind, Route, Routes};
 use crate::slot::Slot;
 use crate::time::{Now, Tick};
+use crate::transmit::Part;
 
 #[cfg(feature = "probe")]
 use probing as adapter;
@@ -242,6 +244,8 @@ struct Scratch {
     cork: Vec<u8>,
     json: Vec<u8>,
     spans: Vec<Span>,
+    parts: Vec<Part<'static>>,
+    outboxes: Outboxes,
     skips: Vec<Vec<Skip>>,
     due: Vec<Slot>,
     broken: Vec<Slot>,

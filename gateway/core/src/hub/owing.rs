@@ -128,7 +128,7 @@ impl Hub {
         if conn.owes() {
             return;
         }
-        conn.outbox = Some(Box::default());
+        conn.outbox = Some(self.scratch.outboxes.take());
         self.chunks.charge(conn.account(), OUTBOX_COST_BYTES);
         self.mark_owing(slot, true);
     }
@@ -152,6 +152,7 @@ impl Hub {
         self.mark_owing(slot, false);
         self.debts.remove(&(outbox.ranked, Reverse(slot)));
         outbox.clear(&mut self.chunks);
+        self.scratch.outboxes.give_back(outbox);
     }
 
     /// Notes how much a connection owes to rooms. What it pays later is noted when it matters.
