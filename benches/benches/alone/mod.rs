@@ -30,13 +30,8 @@ impl Alone {
 
     /// A client comes into a free slot and is upgraded at `path`.
     pub(crate) fn join(&mut self, slot: Slot, path: &str) {
-        let request = format!(
-            "GET {path} HTTP/1.1\r\nHost: weir\r\nUpgrade: websocket\r\n\
-             Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        );
         self.hear(Event::Accepted { slot });
-        self.receive(slot, &mut request.into_bytes());
+        self.receive(slot, &mut request(path));
         assert!(self.finish() > 0, "it hears an answer");
     }
 
@@ -59,6 +54,16 @@ impl Alone {
         }
         self.wires.sent
     }
+}
+
+/// A client asks to be upgraded at `path`.
+pub(crate) fn request(path: &str) -> Vec<u8> {
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: weir\r\nUpgrade: websocket\r\n\
+         Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    request.into_bytes()
 }
 
 /// A client's binary message.
