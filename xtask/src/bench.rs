@@ -11,11 +11,37 @@ use crate::invocation::Invocation;
 use crate::peers::{self, Wanted};
 use crate::{packages, workspace};
 
+/// What `micro` runs, since Criterion's own help does not know.
+const MICRO_HELP: &str = "\
+Criterion's benches of single ideas, without a kernel, each beside what it is compared with:
+
+  frame     messages read and headers written, beside other libraries
+  mask      payloads unmasked, beside other libraries
+  hub       somebody joins and leaves, echo, publish to 1,000 and in 1,000 rooms of two, a tick over
+            10,000 who are idle
+  outbox    what a refused tail costs: refused and drained at once, over 16 turns, and a member that
+            is always a message behind
+  envelope  what passes between shards for a message: built, cloned, read, and there and back
+  ring      items from worker to worker, on one thread and between two, beside std's sync_channel
+  registry  a room looked up, attached to, come and gone, among 1 and 100,000, beside a map behind
+            one mutex
+
+After hub, outbox, envelope, ring and registry stands how often each operation allocates.
+
+cargo xtask bench micro [FILTER] [ARGS]
+  FILTER    only what has this in its name, such as `outbox` or `hub/publish`
+  ARGS      flags of Criterion's, such as --quick, --measurement-time 10, --save-baseline NAME
+";
+
 pub(crate) fn bench(flags: &Bench) -> Result<ExitCode> {
     let Some(measure) = flags.name else {
         print!("{}", names());
         return Ok(ExitCode::SUCCESS);
     };
+    if measure == Measure::Micro && flags.args.iter().any(|arg| arg == "--help" || arg == "-h") {
+        print!("{MICRO_HELP}");
+        return Ok(ExitCode::SUCCESS);
+    }
     measure_all(measure, &flags.args)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -53,7 +79,7 @@ pub(crate) fn measure_all(measure: Measure, args: &[OsString]) -> Result<()> {
 /// Benches of functions, which need no server; their flags are to follow.
 fn of_the_core(measure: Measure) -> Option<Invocation> {
     let benches: &[&str] = match measure {
-        Measure::Micro => &["micro"],
+        Measure::Micro => &["frame", "mask", "micro"],
         Measure::Parser => &["frame", "mask", "utf8"],
         Measure::Deflate => &["deflate"],
         Measure::Instructions => &["instructions"],
@@ -148,7 +174,19 @@ mod tests {
         assert_eq!(line(Measure::Instructions).as_deref(), Some(told));
         let told = "cargo bench -p benches --bench frame --bench mask --bench utf8 -- --rounds";
         assert_eq!(line(Measure::Parser).as_deref(), Some(told));
+        let told = "cargo bench -p benches --bench frame --bench mask --bench micro -- --rounds";
+        assert_eq!(line(Measure::Micro).as_deref(), Some(told));
         assert_eq!(line(Measure::Echo), None);
+    }
+
+    #[test]
+    fn help_for_micro_names_each_group_and_builds_nothing() {
+        let name = Some(Measure::Micro);
+        let asked = bench(&Bench { name, args: vec!["--help".into()] });
+        assert!(asked.is_ok());
+        for group in ["frame", "mask", "hub", "outbox", "envelope", "ring", "registry"] {
+            assert!(MICRO_HELP.contains(&format!("\n  {group} ")), "{group}");
+        }
     }
 
     #[test]

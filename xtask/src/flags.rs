@@ -122,7 +122,8 @@ pub(crate) enum Measure {
     Growth,
     /// How many instructions does the core spend on a delivery, and on an echo? (needs valgrind)
     Instructions,
-    /// Criterion's benches of single functions
+    /// What do single ideas cost, and how often do they allocate? (frame, mask, hub, outbox,
+    /// envelope, ring and registry; `micro --help` tells more)
     Micro,
     /// What do frames, masks and UTF-8 cost, beside other libraries?
     Parser,
