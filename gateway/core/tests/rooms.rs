@@ -83,6 +83,18 @@ fn a_newcomer_hears_nothing_said_before_its_response() {
 }
 
 #[test]
+fn whoever_comes_to_a_room_that_is_heard_is_read_from_all_the_time() {
+    let mut world = World::new();
+    world.connect("/ws/lobby");
+    let slot = world.accept();
+    world.raw(slot, &request("/ws/lobby"));
+    while world.flush_once() == Flush::More {}
+    assert!(world.wire(slot).got.starts_with(b"HTTP/1.1 101 "));
+    // To have the kernel look away and look again would be two system calls.
+    assert!(world.hub.poll_effect().is_none());
+}
+
+#[test]
 fn frames_may_follow_the_request_in_the_same_bytes() {
     let mut world = World::new();
     let [ann] = world.connect_all("/ws/lobby");

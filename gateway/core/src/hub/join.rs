@@ -42,6 +42,10 @@ impl Hub {
         let (room, ready) = self.dispatch.enter(namespace, name);
         let conn = &mut self.conns[slot.index()];
         conn.role = Role::Waiting { room };
+        if ready && joining.since.is_none() {
+            // It waits for nothing, so that nobody stops reading from it to go on at once.
+            return self.sit_down(now, slot, joining, &Recovered::nothing());
+        }
         if joining.response.is_some() {
             conn.stage = Stage::Joining;
             let patience = now.tick().after_secs(self.config.limits.handshake_secs.max(1));
@@ -51,7 +55,7 @@ impl Hub {
         conn.transit = Some(Box::new(Transit::Joining(joining)));
         self.update_interest(slot);
         if ready {
-            self.enter_room(now, slot);
+            self.queue_for_past(slot, room);
         } else {
             let who = self.who(slot);
             self.joining.entry(room).or_default().push(who);
@@ -104,7 +108,7 @@ impl Hub {
         let Role::Waiting { room } = conn.role else { return };
         let joining = conn.joining().expect("who waits is joining");
         match joining.since {
-            None => self.sit_down(now, slot, &Recovered::nothing()),
+            None => self.sit_down_at_last(now, slot, &Recovered::nothing()),
             Some(_) => self.queue_for_past(slot, room),
         }
     }
@@ -130,7 +134,8 @@ impl Hub {
         let before = self.pending.missed.len();
         let waits = self.present(who).is_some_and(|conn| conn.role == Role::Waiting { room });
         if waits {
-            self.sit_down(now, who.slot, &Recovered { batch: Some(Arc::clone(batch)), complete });
+            let recovered = Recovered { batch: Some(Arc::clone(batch)), complete };
+            self.sit_down_at_last(now, who.slot, &recovered);
         } else if self.present(who).is_some()
             && let Some(since) = self.asks_from(who.slot, room)
         {
@@ -148,12 +153,19 @@ impl Hub {
         u64::from(self.conns[slot.index()].generation) << 32 | u64::from(slot.0)
     }
 
-    /// The connection is a member from now on.
-    fn sit_down(&mut self, now: Now, slot: Slot, recovered: &Recovered) {
-        let conn = &mut self.conns[slot.index()];
-        let Role::Waiting { room } = conn.role else { unreachable!("who sits down has waited") };
-        let Some(Transit::Joining(joining)) = conn.transit.take().map(|transit| *transit) else {
+    /// What the connection has waited for is there.
+    fn sit_down_at_last(&mut self, now: Now, slot: Slot, recovered: &Recovered) {
+        let transit = self.conns[slot.index()].transit.take();
+        let Some(Transit::Joining(joining)) = transit.map(|transit| *transit) else {
             unreachable!("who waits is joining")
+        };
+        self.sit_down(now, slot, joining, recovered);
+    }
+
+    /// The connection is a member from now on.
+    fn sit_down(&mut self, now: Now, slot: Slot, joining: Joining, recovered: &Recovered) {
+        let Role::Waiting { room } = self.conns[slot.index()].role else {
+            unreachable!("who sits down has waited")
         };
         let Joining { encoding, response, since, .. } = joining;
         let lane = self.lanes.enter(room, encoding, self.reach(slot));
