@@ -43,6 +43,8 @@ over_every_net! {
     a_blocked_slot_is_writable_when_its_peer_reads_again
     many_parts_arrive_as_one_run
     without_interest_a_slot_is_silent_until_it_is_back
+    of_interest_that_changes_to_and_fro_the_last_counts
+    whoever_comes_into_a_slot_has_no_interest_of_the_one_before
     bytes_before_a_half_close_arrive_and_the_peer_can_still_write
     an_end_of_stream_is_told_as_long_as_it_is_not_taken
     a_released_connection_is_closed
@@ -163,6 +165,36 @@ fn without_interest_a_slot_is_silent_until_it_is_back<N: Testable>() {
     shard.net.interest(slot, true, false);
     shard.until(Ready::Readable(slot));
     assert_eq!(shard.drain(slot), b"wait");
+}
+
+fn of_interest_that_changes_to_and_fro_the_last_counts<N: Testable>() {
+    let mut shard = Shard::<N>::new();
+    let (slot, mut client) = shard.accept();
+    client.write_all(b"here").unwrap();
+    shard.net.interest(slot, false, false);
+    shard.net.interest(slot, true, false);
+    shard.until(Ready::Readable(slot));
+    shard.net.interest(slot, true, true);
+    shard.net.interest(slot, false, false);
+    assert_eq!(shard.of_slot(slot), []);
+    shard.net.interest(slot, false, true);
+    shard.net.interest(slot, true, false);
+    shard.until(Ready::Readable(slot));
+    assert!(!shard.of_slot(slot).contains(&Ready::Writable(slot)));
+    assert_eq!(shard.drain(slot), b"here");
+}
+
+fn whoever_comes_into_a_slot_has_no_interest_of_the_one_before<N: Testable>() {
+    let mut shard = Shard::<N>::new();
+    let (slot, _gone) = shard.accept();
+    shard.net.interest(slot, false, true);
+    drop(shard.net.release(slot));
+    let (again, mut client) = shard.accept();
+    assert_eq!(again, slot);
+    client.write_all(b"here").unwrap();
+    shard.until(Ready::Readable(slot));
+    assert!(!shard.of_slot(slot).contains(&Ready::Writable(slot)));
+    assert_eq!(shard.drain(slot), b"here");
 }
 
 fn bytes_before_a_half_close_arrive_and_the_peer_can_still_write<N: Testable>() {

@@ -43,9 +43,14 @@ const PIECES_MAX: usize = 64;
 /// What the listeners' events carry instead of a slot: this and the one after, which no slot is.
 const LISTENERS: u64 = 1 << 32;
 
-/// Bits of a slot's interest.
+/// Bits of a slot's interest: what it is to be.
 const READ: u8 = 1;
 const WRITE: u8 = 2;
+const ASKED: u8 = READ | WRITE;
+/// How many bits to the left of these is what the kernel knows.
+const KNOWN: u8 = 2;
+/// Whether the slot is among those whose interest may have changed.
+const CHANGED: u8 = 16;
 
 const ACCEPT: SocketFlags = SocketFlags::NONBLOCK.union(SocketFlags::CLOEXEC);
 const SEND: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
@@ -72,6 +77,8 @@ pub struct EpollNet {
     places: Places,
     sockets: Vec<Option<OwnedFd>>,
     interests: Vec<u8>,
+    /// Slots whose interest the kernel may have to be told.
+    changed: Vec<Slot>,
     events: Vec<epoll::Event>,
     extents: Option<Arc<dyn Extents>>,
 }
@@ -103,6 +110,7 @@ impl EpollNet {
             places: Places::default(),
             sockets: Vec::new(),
             interests: Vec::new(),
+            changed: Vec::new(),
             events: Vec::with_capacity(EVENTS_MAX),
             extents: None,
         })
@@ -141,6 +149,23 @@ impl EpollNet {
                 modify(&self.epoll, listener.as_fd(), data, interest);
             }
         }
+    }
+
+    /// Makes the registrations follow what is asked for. What was off and on again in a turn, as
+    /// for who waited for its room no longer, costs nothing.
+    fn tell_interests(&mut self) {
+        let mut changed = std::mem::take(&mut self.changed);
+        for slot in changed.drain(..) {
+            let Some(&known) = self.interests.get(slot.index()) else { continue };
+            let asked = known & ASKED;
+            self.interests[slot.index()] = asked << KNOWN | asked;
+            if let Some(socket) = self.socket(slot)
+                && known >> KNOWN & ASKED != asked
+            {
+                modify(&self.epoll, socket, slot.0.into(), asked);
+            }
+        }
+        self.changed = changed;
     }
 
     /// Turns the kernel's events into what the turn understands.
@@ -219,7 +244,7 @@ impl EpollNet {
             self.sockets.resize_with(index + 1, || None);
             self.interests.resize(index + 1, 0);
         }
-        self.interests[index] = READ;
+        self.interests[index] = READ << KNOWN | READ;
     }
 
     /// Puts a socket into a slot prepared for it; on error it is closed.
@@ -242,6 +267,7 @@ impl Net for EpollNet {
 
     fn poll(&mut self, cx: &mut Context<'_>, out: &mut Batch) -> Poll<io::Result<()>> {
         let before = out.ready.len();
+        self.tell_interests();
         self.places.turn();
         if self.gate.poll_open(cx) != self.armed {
             self.arm();
@@ -287,12 +313,11 @@ impl Net for EpollNet {
 
     fn interest(&mut self, slot: Slot, read: bool, write: bool) {
         let Some(known) = self.interests.get_mut(slot.index()) else { return };
-        let interest = if read { READ } else { 0 } | if write { WRITE } else { 0 };
-        if *known != interest {
-            *known = interest;
-            if let Some(socket) = self.socket(slot) {
-                modify(&self.epoll, socket, slot.0.into(), interest);
-            }
+        let asked = if read { READ } else { 0 } | if write { WRITE } else { 0 };
+        *known = *known & !ASKED | asked;
+        if *known >> KNOWN & ASKED != asked && *known & CHANGED == 0 {
+            *known |= CHANGED;
+            self.changed.push(slot);
         }
     }
 
