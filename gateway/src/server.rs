@@ -50,10 +50,11 @@ const PAGE: Page =
     Page { media_type: "text/html; charset=utf-8", body: include_str!("../web/index.html") };
 /// Shards that can be added while a node runs, as long as there are ids.
 const SHARDS_SPARE: usize = 64;
-/// Descriptors of a shard that are not connections: a listener, a poller, and three of a worker's
-/// runtime, if it has one of its own. As many are kept for shards that are added: all can be
-/// replaced by new ones before the old ones leave. With a base port there is one listener more.
-const SHARD_DESCRIPTORS: u64 = 5;
+/// Descriptors of a shard that are not connections: a listener, a poller, three of a worker's
+/// runtime, if it has one of its own, and four of pipes. As many are kept for shards that are
+/// added: all can be replaced by new ones before the old ones leave. With a base port there is one
+/// listener more.
+const SHARD_DESCRIPTORS: u64 = 9;
 /// Connections that the table of descriptors is made for at the start, unless more are asked for:
 /// 576 KiB of the kernel's memory.
 const EXPECTED_CONNECTIONS: u32 = 65_536;

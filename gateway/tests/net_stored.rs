@@ -33,6 +33,46 @@ fn stored_parts_arrive_in_their_place() {
 }
 
 #[test]
+fn a_whole_extent_reaches_many_each_as_fast_as_it_reads() {
+    let store = Arc::new(MemfdStore::new().unwrap());
+    let mut shard = with_store(&store);
+    let members: Vec<_> = (0..4).map(|_| shard.accept()).collect();
+    let bytes: Vec<u8> = (0..100_000_usize).map(|i| (i * 13 + i / 255) as u8).collect();
+    let (first, second) = (store.put(b"head", &bytes).unwrap(), store.put(&[], b"small").unwrap());
+    let whole = [Part::Stored { id: first, range: 0..100_004 }];
+    // The kernel takes the first ones at once, and not all of the tenth.
+    let mut sent = [0; 4];
+    for (n, (slot, _)) in members.iter().enumerate() {
+        for _ in 0..if n == 1 { 100 } else { 1 } {
+            match shard.net.send_parts(*slot, &whole) {
+                Sent::Wrote(count) => sent[n] += count,
+                Sent::Blocked => break,
+                Sent::Broken => panic!("everyone is there"),
+            }
+        }
+    }
+    assert_eq!([sent[0], sent[2], sent[3]], [100_004; 3], "nobody pays for who does not read");
+    assert!(sent[1] < 100 * 100_004, "the kernel is full");
+    // Another one in between, and what is freed while sockets hold it.
+    let small = [Part::Stored { id: second, range: 0..5 }];
+    assert_eq!(shard.net.send_parts(members[0].0, &small), Sent::Wrote(5));
+    assert_eq!(shard.net.send_parts(members[0].0, &whole), Sent::Wrote(100_004));
+    store.free(first).unwrap();
+    let message = [b"head", &bytes[..]].concat();
+    for (n, (_, client)) in members.into_iter().enumerate() {
+        let expected = match n {
+            0 => [&message[..], b"small", &message].concat(),
+            1 => message.repeat(100)[..sent[1]].to_vec(),
+            _ => message.clone(),
+        };
+        let mut seen = vec![0; expected.len()];
+        let mut client = client;
+        client.read_exact(&mut seen).unwrap();
+        assert!(seen == expected, "member {n}");
+    }
+}
+
+#[test]
 fn a_stored_part_goes_on_where_the_kernel_was_full() {
     let store = Arc::new(MemfdStore::new().unwrap());
     let mut shard = with_store(&store);

@@ -110,7 +110,10 @@ impl Homes for Weir {
 }
 
 /// What anybody would begin with.
-struct Plain(Mutex<HashMap<Box<[u8]>, (ShardId, u64)>>);
+struct Plain(Mutex<HashMap<Box<[u8]>, Entry>>);
+
+/// A room's home, and how many hold it.
+type Entry = (ShardId, u64);
 
 impl Homes for Plain {
     fn with(rooms: usize) -> Self {

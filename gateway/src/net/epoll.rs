@@ -32,6 +32,7 @@ use super::listen::{
 };
 use super::memfd::Extents;
 use super::places::Places;
+use super::tee::Tee;
 use super::{Batch, Net, Ready};
 
 /// Events taken from the kernel in one poll; the kernel reports the rest first next time.
@@ -81,6 +82,7 @@ pub struct EpollNet {
     changed: Vec<Slot>,
     events: Vec<epoll::Event>,
     extents: Option<Arc<dyn Extents>>,
+    tee: Tee,
 }
 
 impl EpollNet {
@@ -113,6 +115,7 @@ impl EpollNet {
             changed: Vec::new(),
             events: Vec::with_capacity(EVENTS_MAX),
             extents: None,
+            tee: Tee::default(),
         })
     }
 
@@ -268,6 +271,7 @@ impl Net for EpollNet {
     fn poll(&mut self, cx: &mut Context<'_>, out: &mut Batch) -> Poll<io::Result<()>> {
         let before = out.ready.len();
         self.tell_interests();
+        self.tee.clear();
         self.places.turn();
         if self.gate.poll_open(cx) != self.armed {
             self.arm();
@@ -396,7 +400,8 @@ impl Transmit for EpollNet {
     }
 
     fn send_parts(&mut self, slot: Slot, parts: &[Part<'_>]) -> Sent {
-        let Some(socket) = self.socket(slot) else { return Sent::Broken };
+        let socket = self.sockets.get(slot.index()).and_then(Option::as_ref);
+        let Some(socket) = socket.map(AsFd::as_fd) else { return Sent::Broken };
         let mut rest = parts;
         let mut total = 0;
         // Until the kernel is full: only that is what `Wrote` of less than offered may mean.
@@ -406,7 +411,11 @@ impl Transmit for EpollNet {
                 [Part::Stored { id, range }] => {
                     let extents = self.extents.as_ref();
                     let extents = extents.expect("a shard that sends stored parts has a store");
-                    let result = extents.send_range(*id, range.clone(), socket);
+                    // What was begun goes on alone; a beginning is most often everybody's.
+                    let whole = (range.start == 0).then_some((*id, range.end));
+                    let teed = whole.and_then(|it| self.tee.send(&**extents, it, socket));
+                    let result =
+                        teed.unwrap_or_else(|| extents.send_range(*id, range.clone(), socket));
                     sent(result.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO)))
                 }
                 // What follows from the store shall not find its header gone ahead in a packet.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{self, IoSlice};
 use std::ops::Range;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard};
 
 use gateway_core::body::Store;
@@ -19,6 +19,12 @@ pub trait Extents: Send + Sync {
     /// # Errors
     /// `WouldBlock` if the socket takes nothing now; anything else means that it is broken.
     fn send_range(&self, id: StoredId, range: Range<u64>, to: BorrowedFd<'_>) -> io::Result<usize>;
+
+    /// Lets a non-blocking pipe share the pages of a range of a live extent; the count may be less.
+    ///
+    /// # Errors
+    /// `WouldBlock` if the pipe is full; anything else means that this system cannot.
+    fn fill(&self, id: StoredId, range: Range<u64>, pipe: BorrowedFd<'_>) -> io::Result<usize>;
 }
 
 /// Distance between the starts of extents, in bytes of the file: 2 MiB, a huge page.
@@ -146,6 +152,11 @@ impl Extents for MemfdStore {
         let count = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
         Ok(retry_on_intr(|| sendfile(to, &self.file, Some(&mut offset), count))?)
     }
+
+    fn fill(&self, id: StoredId, range: Range<u64>, pipe: BorrowedFd<'_>) -> io::Result<usize> {
+        let count = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+        Ok(super::tee::lay(self.file.as_fd(), start(id) + range.start, count, pipe)?)
+    }
 }
 
 fn start(id: StoredId) -> u64 {
@@ -182,7 +193,6 @@ impl Store for MemfdStore {
 mod tests {
     use std::io::Read;
     use std::net::{TcpListener, TcpStream};
-    use std::os::fd::AsFd;
     use std::thread;
 
     use super::*;

@@ -9,6 +9,8 @@ pub mod listen;
 #[cfg(all(target_os = "linux", not(weir_portable)))]
 mod memfd;
 mod places;
+#[cfg(all(target_os = "linux", not(weir_portable)))]
+mod tee;
 mod tokio;
 
 use std::io;
