@@ -38,8 +38,8 @@ pub(super) fn head(out: &mut impl Write, script: Script, tries: usize) -> io::Re
          keeps to work with is no attack's.\n\
          A row that is red for its latency is played up to {tries} times: other programs on \
          this machine make noise, and not each time.\n\
-         Attackers run at a lower priority than honest clients, and share their cores with the \
-         gateway.\n",
+         Attackers have what honest clients and the gateway leave of the cores they share, as if \
+         they had a machine of their own.\n",
         rooms * ROOM_MEMBERS,
         RESIDENT_PART_MAX * 100.0,
         RESIDENT_BYTES_MAX >> 20,
