@@ -36,6 +36,8 @@ pub struct Counters {
     pub moved_out: u64,
     /// Times that a room's members here missed messages that nobody remembers.
     pub gaps: u64,
+    /// Times that what a room's members here were sent had waited for more.
+    pub coalesced: u64,
 }
 
 impl Counters {
@@ -73,5 +75,6 @@ impl Counters {
         self.moved_in += other.moved_in;
         self.moved_out += other.moved_out;
         self.gaps += other.gaps;
+        self.coalesced += other.coalesced;
     }
 }

@@ -10,6 +10,7 @@ use crate::dispatch::RoomKey;
 use crate::encoding::Encoding;
 use crate::position::Offset;
 use crate::slot::Slot;
+use crate::time::Now;
 
 /// A member's entry: all that a send needs to know, eight bytes in a dense array.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -81,8 +82,25 @@ pub(crate) struct Lane {
     pub(crate) departed: u32,
     /// In the list of lanes that have something to say.
     pub(crate) queued: bool,
+    /// Whether what is said waits for more.
+    pub(crate) window: Window,
+    /// Members that owe.
+    owing: u32,
     flying: bool,
     odd: bool,
+}
+
+/// What a lane does with its words until its window ends.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Window {
+    /// When the window ends that was opened last.
+    pub(crate) ends: Now,
+    /// The words wait for that, which is noted elsewhere, and are in no list of what is to be said.
+    pub(crate) waits: bool,
+    /// Bytes of the words that have waited.
+    pub(crate) waited: u32,
+    /// Somebody cannot wait for them any longer.
+    pub(crate) hurries: bool,
 }
 
 impl Lane {
@@ -99,6 +117,8 @@ impl Lane {
             hushed: BTreeMap::new(),
             departed: 0,
             queued: false,
+            window: Window::default(),
+            owing: 0,
             flying: false,
             odd: false,
         }
@@ -111,7 +131,12 @@ impl Lane {
 
     /// Whether nothing is being said, or waits to be.
     pub(crate) fn is_idle(&self) -> bool {
-        !self.flying && !self.queued
+        !self.flying && !self.queued && !self.window.waits
+    }
+
+    /// Whether any member owes.
+    pub(crate) fn owes(&self) -> bool {
+        self.owing > 0
     }
 
     /// Adds a member, which hears what is said from now on, and gives its seat.
@@ -132,6 +157,7 @@ impl Lane {
             // Whoever gets the slot next must not be hushed in its place.
             self.hushed.remove(&Slot(member.slot));
         }
+        self.owing -= u32::from(member.marks & OWES != 0);
         if self.flying {
             self.members[seat as usize] = Member::HOLE;
             self.holes += 1;
@@ -157,6 +183,8 @@ impl Lane {
 
     pub(crate) fn mark_owing(&mut self, seat: u32, owes: bool) {
         let marks = &mut self.members[seat as usize].marks;
+        self.owing -= u32::from(*marks & OWES != 0);
+        self.owing += u32::from(owes);
         *marks = if owes { *marks | OWES } else { *marks & !OWES };
     }
 
@@ -196,6 +224,23 @@ impl Lane {
             missed.span.end = span.end;
             missed.frames += 1;
         }
+    }
+
+    /// Nobody is further on than the room any more; what they missed so far they still do.
+    pub(crate) fn forget_floors(&mut self) {
+        self.skips.extend(self.floors.drain(..).filter_map(|floor| floor.missed));
+    }
+
+    /// The spans of what was said so far, up to `end`, that a member gets.
+    pub(crate) fn spans_up_to(&self, end: u32, slot: Slot, out: &mut Vec<Span>) {
+        let floors = self.floors.iter().filter_map(|floor| floor.missed);
+        let skips = self.skips.iter().copied().chain(floors);
+        let mut skips: Vec<Skip> =
+            skips.filter(|skip| skip.slot == slot && skip.span.start < end).collect();
+        skips.iter_mut().for_each(|skip| skip.span.end = skip.span.end.min(end));
+        skips.sort_unstable_by_key(|skip| (skip.span.start, Reverse(skip.span.end)));
+        let flight = Flight { skips, odd: self.odd, next: 0, end: 0 };
+        flight.spans(slot, Span { start: 0, end }, out);
     }
 
     /// Starts a flight: what was filled goes out, what comes now waits for the next one.

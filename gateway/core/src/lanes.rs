@@ -13,7 +13,7 @@ use crate::thrift::Thrift;
 use crate::time::Tick;
 
 /// Names a lane of this shard while it has members, or something left to say.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct LaneId(NonZeroU32);
 
 impl LaneId {

@@ -1,5 +1,6 @@
 //! Every bound in one place, each with its unit and the reason for its number.
 
+use crate::hub::GATHERED_BYTES_MAX;
 use crate::log::Retention;
 
 /// What [`Limits::empty_fragments_max`] is if nobody says otherwise.
@@ -208,8 +209,9 @@ impl Limits {
         // The message that reaches the bound may be as long as any.
         let bounds = bounds.chain([self.inflated_turn_bytes_max, self.message_bytes_max]);
         let says = bounds.map(|bytes| bytes as u64).fold(0, u64::saturating_add);
-        // Headers of the smallest frames double what is read.
-        if says.saturating_add(self.turn_bytes_max as u64) >= TURN_SAYS_BYTES_MAX {
+        // Headers of the smallest frames double what is read, and what was said before may wait.
+        let waited = u64::from(GATHERED_BYTES_MAX);
+        if says.saturating_add(self.turn_bytes_max as u64 + waited) >= TURN_SAYS_BYTES_MAX {
             return Err("inbound_bytes_max, message_bytes_max, turn_bytes_max, read_bytes_max, \
                  handler_bytes_max and inflated_turn_bytes_max must stay below 4 GiB together");
         }

@@ -65,6 +65,7 @@ impl Hub {
         match self.conns[slot.index()].role {
             Role::Member { lane, seat } if !self.lanes.lane(lane).is_idle() => {
                 self.lanes.lane_mut(lane).hush(seat, slot);
+                self.hurry(lane);
             }
             Role::Handled => {}
             Role::Member { .. } | Role::Waiting { .. } | Role::Echo | Role::Nothing => {

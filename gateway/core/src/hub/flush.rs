@@ -51,7 +51,7 @@ impl Hub {
             }
         }
         loop {
-            while self.round.active || !self.pending.is_empty() {
+            while self.has_more_to_say(now) {
                 if !self.flush_round(now, &mut left, out) {
                     return Flush::More;
                 }
@@ -71,10 +71,19 @@ impl Hub {
         Flush::Done
     }
 
+    /// Whether a round is under way, or there is anything for one.
+    fn has_more_to_say(&mut self, now: Now) -> bool {
+        if self.round.active {
+            return true;
+        }
+        self.hold_back(now);
+        !self.pending.is_empty()
+    }
+
     /// Goes on with the round, or begins one; whether it is done.
     fn flush_round(&mut self, now: Now, left: &mut usize, out: &mut impl Transmit) -> bool {
         if !self.round.active {
-            self.begin_round();
+            self.begin_round(now);
         }
         let done = self.flush_retries(now, left, out)
             && self.flush_direct(now, left, out)
@@ -87,7 +96,7 @@ impl Hub {
         done
     }
 
-    fn begin_round(&mut self) {
+    fn begin_round(&mut self, now: Now) {
         self.round.begin(&mut self.pending);
         self.handler_bytes = 0;
         self.deflation.next_round();
@@ -98,12 +107,16 @@ impl Hub {
         if !self.pending.orders.is_empty() {
             let orders = std::mem::take(&mut self.pending.orders);
             self.round.orders = Some(self.chunks.hold(orders, Account::Rooms));
+            self.forget_copies();
         }
         for index in 0..self.pending.lanes.len() {
             let lane = self.pending.lanes[index];
             let (chunk, flight) = self.lanes.lane_mut(lane).take_off();
             let chunk = self.chunks.hold(chunk, Account::Rooms);
             self.round.flights.push_back(Airborne { lane, chunk, flight });
+            if self.gathering.is_on() {
+                self.open_window(now, lane);
+            }
         }
         self.pending.lanes.clear();
     }

@@ -140,7 +140,7 @@ impl Hub {
         self.tell_reset(room, position);
         for lane in self.lanes.of(room) {
             // Where anyone was is of no meaning any more.
-            self.lanes.lane_mut(lane).floors.clear();
+            self.lanes.lane_mut(lane).forget_floors();
         }
         self.close_raw(now, room, None);
     }

@@ -12,6 +12,7 @@ mod controls;
 mod deflation;
 mod edge;
 mod flush;
+mod gathering;
 mod hear;
 mod inflation;
 mod join;
@@ -68,6 +69,7 @@ use conn::{Conn, Role, Stage};
 use conns::Conns;
 use deflation::Deflation;
 use edge::{Edges, Gone};
+use gathering::Gathering;
 use inflation::{Inflating, Inflation};
 use moving::Evacuation;
 use places::Extra;
@@ -76,6 +78,8 @@ use waiting::Slowed;
 
 pub use crate::dispatch::Sequencing;
 pub use flush::Flush;
+pub use gathering::COALESCE_MICROS_MAX;
+pub(crate) use gathering::GATHERED_BYTES_MAX;
 pub(crate) use places::Known;
 
 /// What becomes of a member that does not read as fast as its room speaks.
@@ -141,6 +145,9 @@ pub struct Config {
     /// What is kept of rooms, by [`Namespace`](crate::route::Namespace); of those beyond the end
     /// nothing is.
     pub rooms: Vec<RoomPolicy>,
+    /// Microseconds that what is said to a room may wait for more, 0 to [`COALESCE_MICROS_MAX`];
+    /// what comes after a longer pause leaves at once. 0, the default, has nothing wait.
+    pub coalesce_micros: u32,
 }
 
 /// A shard's connections and rooms.
@@ -205,6 +212,8 @@ pub struct Hub {
     terms: u64,
     /// What has been said since the round began.
     pending: Pending,
+    /// What is said later, with more.
+    gathering: Gathering,
     /// What the flush is saying.
     round: Round,
     /// Who owes to rooms, by how much they owed when they were last ranked.
@@ -274,7 +283,8 @@ impl Hub {
     /// An empty hub.
     ///
     /// # Panics
-    /// If the bounds make no sense together, which [`Limits::check`] tells beforehand.
+    /// If the bounds make no sense together, which [`Limits::check`] tells beforehand, or
+    /// `coalesce_micros` is beyond its own.
     #[must_use]
     pub fn new(config: Config) -> Self {
         if let Err(why) = config.limits.check() {
@@ -328,6 +338,7 @@ impl Hub {
             terms: 0,
             chunks: Chunks::new(config.limits.turn_bytes_max),
             pending: Pending::default(),
+            gathering: Gathering::new(config.coalesce_micros),
             round: Round::default(),
             debts: BTreeSet::new(),
             echoes_paused: false,
@@ -394,6 +405,7 @@ impl Hub {
         let next = next.min(self.drain_resumes()).min(self.slowed_until);
         let next = next.min(self.inflating.resumes()).min(self.chunks.looks_at());
         let next = next.start().min(self.deadlines.next()).min(self.messages_due.next());
+        let next = next.min(self.gathering.next());
         (next != Tick::NEVER.start()).then_some(next)
     }
 

@@ -128,6 +128,10 @@ impl Hub {
         if is_member && !leaving.pinned || unanswered || !self.places_may_leave(who.slot) {
             return false;
         }
+        // Its position counts what waits as heard.
+        if self.hurry_rooms_of(who.slot) {
+            return false;
+        }
         self.ship(now, who.slot, to);
         true
     }

@@ -223,6 +223,9 @@ impl Hub {
         let Some(extra) = self.extras.get_mut(&slot) else { return };
         let Some(at) = extra.places.iter().position(|place| place.room == room) else { return };
         let place = extra.places.remove(at);
+        if let Stands::Seated { lane, .. } = place.stands {
+            self.send_what_waited(slot, lane);
+        }
         self.vacate_place(slot, place);
     }
 
@@ -282,10 +285,11 @@ impl Hub {
     pub(super) fn hush_places(&mut self, slot: Slot) {
         let Self { extras, lanes, .. } = self;
         let Some(extra) = extras.get_mut(&slot) else { return };
-        let mut gone = Vec::new();
+        let (mut gone, mut hushed) = (Vec::new(), Vec::new());
         extra.places.retain(|&place| match place.stands {
             Stands::Seated { lane, seat, .. } if !lanes.lane(lane).is_idle() => {
                 lanes.lane_mut(lane).hush(seat, slot);
+                hushed.push(lane);
                 true
             }
             Stands::Seated { .. } | Stands::Waiting { .. } | Stands::Asking { .. } => {
@@ -293,6 +297,7 @@ impl Hub {
                 false
             }
         });
+        hushed.into_iter().for_each(|lane| self.hurry(lane));
         gone.into_iter().for_each(|place| self.vacate_place(slot, place));
     }
 

@@ -338,6 +338,9 @@ impl Hub {
         let lane = self.lanes.lane_mut(id);
         if !lane.queued {
             lane.queued = true;
+            if lane.window.waits {
+                self.stop_waiting_for_more(id);
+            }
             self.pending.lanes.push(id);
         }
     }
