@@ -109,6 +109,12 @@ pub struct Serve {
     /// costs fewer looks; fewer lets a wide room hold up other shards for less time.
     #[arg(long, env = "WEIR_BATCH", value_name = "N", default_value_t = BATCH_DEFAULT)]
     pub batch: usize,
+    /// Microseconds that what is said to a room may wait for more, 0 to 10000, so that each member
+    /// gets several messages in one send; what comes after a longer pause leaves at once. More
+    /// saves sends where rooms speak steadily and the machine is idle; 0 has nothing wait, and a
+    /// busy shard still sends together what it read together.
+    #[arg(long, env = "WEIR_COALESCE_MICROS", value_name = "MICROS", default_value_t = 0)]
+    pub coalesce_micros: u32,
     /// Connections served at a time, over all shards, 1 or more; clients beyond it are answered
     /// 503. Default, and at most: what the descriptor limit (ulimit -n) allows. Fewer bound memory.
     #[arg(long, env = "WEIR_MAX_CONNECTIONS", value_name = "N",
@@ -190,6 +196,7 @@ impl Serve {
             numa: self.numa.clone(),
             ring: self.ring,
             batch: self.batch,
+            coalesce_micros: self.coalesce_micros,
             max_connections: self.max_connections,
             ..Config::default()
         };

@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use gateway_core::handshake::Secret;
-use gateway_core::hub::MemberPolicy;
+use gateway_core::hub::{COALESCE_MICROS_MAX, MemberPolicy};
 use gateway_core::limits::Limits;
 use gateway_core::route::{RouteConfig, RouteError, Routes};
 use thiserror::Error;
@@ -67,6 +67,12 @@ pub struct Config {
     /// Default 64. More costs fewer looks; fewer lets a wide room hold up other shards for less
     /// time.
     pub batch: usize,
+    /// Microseconds that what is said to a room may wait for more, so that each member gets several
+    /// messages in one send: 0 to 10,000. What comes after a longer pause leaves at once, and so
+    /// does what fills 64 KiB. 0, the default, has nothing wait: a busy shard sends together what
+    /// it read together anyway. More saves sends in rooms that speak steadily on an idle machine,
+    /// and delays all but the first of what they say by as much.
+    pub coalesce_micros: u32,
     /// Connections of the whole node, on whichever shards; clients beyond it hear 503. Default,
     /// and at most: what the process's descriptor limit allows, which is raised as far as it may
     /// be.
@@ -125,6 +131,8 @@ pub const RING: RangeInclusive<usize> = 2..=65_536;
 pub const BATCH_DEFAULT: usize = crate::turn::SLICE_DEFAULT;
 /// Bounds of [`Config::batch`]: at 65,536 sends a slice lasts a good part of a second.
 pub const BATCH: RangeInclusive<usize> = 1..=65_536;
+/// Bounds of [`Config::coalesce_micros`]: 10 ms more are seen by people who type together.
+pub const COALESCE_MICROS: RangeInclusive<u32> = 0..=COALESCE_MICROS_MAX;
 
 /// Bytes of [`Config::token`]: no request may show a longer one.
 pub const TOKEN_BYTES_MAX: usize = 4096;
@@ -144,6 +152,13 @@ pub enum ConfigError {
     /// The slice of a flush is out of bounds.
     #[error("--batch {0}: give {low} to {high} members", low = BATCH.start(), high = BATCH.end())]
     Batch(usize),
+    /// Words would wait for more for too long.
+    #[error(
+        "--coalesce-micros {0}: give {low} to {high} microseconds; 0 has nothing wait",
+        low = COALESCE_MICROS.start(),
+        high = COALESCE_MICROS.end()
+    )]
+    Coalesce(u32),
     /// The ports of shards are not to be had.
     #[error(transparent)]
     Port(#[from] PortError),
@@ -182,6 +197,9 @@ impl Config {
         }
         if !BATCH.contains(&self.batch) {
             return Err(ConfigError::Batch(self.batch));
+        }
+        if !COALESCE_MICROS.contains(&self.coalesce_micros) {
+            return Err(ConfigError::Coalesce(self.coalesce_micros));
         }
         self.check_ports()?;
         self.check_words()?;
@@ -229,6 +247,7 @@ impl Default for Config {
             numa: Numa::Auto,
             ring: RING_DEFAULT,
             batch: BATCH_DEFAULT,
+            coalesce_micros: 0,
             max_connections: None,
             limits: Limits::default(),
             sources: SourceConfig::default(),
@@ -277,6 +296,11 @@ mod tests {
             let text = format!("--batch {bad}: give 1 to 65536 members");
             assert_eq!(wrong(|config| config.batch = bad), text);
         }
+        assert_eq!(wrong(|config| config.coalesce_micros = 10_000), "nothing");
+        assert_eq!(
+            wrong(|config| config.coalesce_micros = 10_001),
+            "--coalesce-micros 10001: give 0 to 10000 microseconds; 0 has nothing wait"
+        );
         let rest = "give 1 to 1024, or leave it out for one per physical core";
         for bad in [0, 1025] {
             let text = format!("--shards {bad}: {rest}");

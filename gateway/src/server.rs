@@ -328,6 +328,7 @@ fn prepare(
                 None => Sequencing::Local,
             },
             seed,
+            coalesce_micros: config.coalesce_micros,
             ..hub::Config::default()
         },
         auth: config.auth.clone().unwrap_or_else(|| Arc::new(OneToken::new(config.token.clone()))),

@@ -123,7 +123,7 @@ const fn counter(
     PerShard { name, help, kind: Kind::Counter, value }
 }
 
-const PER_SHARD: [PerShard; 22] = [
+const PER_SHARD: [PerShard; 23] = [
     gauge("weir_shard_connections", "Connections with a place on the shard.", |shard| {
         shard.connections.into()
     }),
@@ -178,6 +178,11 @@ const PER_SHARD: [PerShard; 22] = [
     counter("weir_gaps_total", "Times that members missed what nobody remembers.", |shard| {
         shard.counters.gaps
     }),
+    counter(
+        "weir_coalesced_total",
+        "Times that what a room's members were sent had waited for more, on a shard.",
+        |shard| shard.counters.coalesced,
+    ),
 ];
 
 /// The text, family by family.

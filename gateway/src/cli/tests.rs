@@ -19,6 +19,7 @@ fn weir_alone_means_weir_serve() {
         assert_eq!(config.addr, ADDR_DEFAULT);
         assert_eq!((config.shards, config.workers, config.numa), (None, None, Numa::Auto));
         assert_eq!((config.ring, config.batch), (RING_DEFAULT, BATCH_DEFAULT));
+        assert_eq!(config.coalesce_micros, 0, "nothing waits unless that is asked for");
     }
     for line in ["weir --shards 3", "weir serve --shards 3"] {
         assert_eq!(parse(line).unwrap().shards, Some(3));
@@ -33,6 +34,8 @@ fn flags_become_fields() {
     assert_eq!(config.numa, Numa::Nodes([0, 2].into()));
     assert_eq!((config.ring, config.batch, config.max_connections), (99, 7, Some(5)));
     assert_eq!(parse("weir --numa off").unwrap().numa, Numa::Off);
+    let coalescing = parse("weir -coalesce-micros=200").unwrap().config(nothing).unwrap();
+    assert_eq!(coalescing.coalesce_micros, 200);
 }
 
 #[test]
@@ -56,6 +59,7 @@ fn a_value_out_of_bounds_is_told_what_would_be_right() {
         ("weir --shards 2 --workers 3", "give --shards 3 or more, or --workers 2 or fewer"),
         ("weir --ring 1", "--ring 1: give 2 to 65536 envelopes"),
         ("weir --batch 0", "--batch 0: give 1 to 65536 members"),
+        ("weir --coalesce-micros 10001", "--coalesce-micros 10001: give 0 to 10000 microseconds"),
         ("weir --base-port 0", "--base-port 0: give 1 to 65535"),
         ("weir --base-port 65535 --shards 2", "give 1 to 65534"),
         ("weir --base-port 9000 --shards 3", "shard 2 would listen on port 9002 like --addr"),
@@ -111,6 +115,7 @@ fn every_long_flag_has_a_single_dash_and_a_variable_of_its_name() {
         "shards",
         "workers",
         "batch",
+        "coalesce-micros",
         "ring",
         "numa",
         "max-connections",
