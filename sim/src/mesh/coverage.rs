@@ -60,6 +60,8 @@ coverage! {
     slow_closes = "slow closes",
     /// Messages that lossy members missed.
     lossy = "lossy drops",
+    /// Times that what a room's members were sent had waited for more.
+    coalesced = "coalesced flights",
     /// Shards that were added.
     added = "added shards",
     /// Shards that became vacant.

@@ -49,6 +49,7 @@ impl World {
         }
         self.ears.coverage.lossy = sum.dropped;
         self.ears.coverage.moves = sum.moved_in;
+        self.ears.coverage.coalesced = sum.coalesced;
     }
 
     /// Whether presence is what it is: what members were told, and what they were not told since.

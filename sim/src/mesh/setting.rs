@@ -16,6 +16,8 @@ pub(super) struct Setting {
     pub(super) limits: Limits,
     pub(super) member_policy: MemberPolicy,
     pub(super) sequencing: Sequencing,
+    /// How long what is said to rooms may wait for more; a step takes a millisecond.
+    pub(super) coalesce_micros: u32,
     /// Of the room at `/`, and of those below `/ws/`.
     pub(super) policies: Vec<RoomPolicy>,
     /// Whether large payloads are kept in a store that all shards share.
@@ -102,6 +104,7 @@ impl Setting {
                 choppy: *pick(rng, &[0, 0, 0, 5, 40]),
                 refuse: if engine { *pick(rng, &[0, 10, 50]) } else { 0 },
             },
+            coalesce_micros: *pick(rng, &[0, 0, 1_500, 10_000]),
         }
     }
 

@@ -67,6 +67,7 @@ impl Shard {
             sequencing: setting.sequencing,
             mutants,
             rooms: setting.policies.clone(),
+            coalesce_micros: setting.coalesce_micros,
         });
         Self {
             hub,

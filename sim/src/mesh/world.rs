@@ -306,6 +306,9 @@ impl World {
             let (ears, extents, scratch) = (&mut self.ears, &self.extents, &mut self.scratch);
             let mut sockets = Sockets { seats, ears, extents, scratch };
             if hub.flush(self.now, self.setting.pace.slice, &mut sockets) == Flush::Done {
+                if hub.has_words_waiting() {
+                    self.stirred = Some("something said that waits for more");
+                }
                 return;
             }
             if self.rng.one_in(8) {
