@@ -388,6 +388,27 @@ fn who_moves_in_the_window_hears_everything_once() {
     assert_eq!(node.heard(eve), ["first", "second", "third", "fourth"].map(text));
 }
 
+/// Seed 15000138 of the mesh: the second one went while the words that the first one had hurried
+/// were still to be said.
+#[test]
+fn all_who_move_in_the_same_window_hear_everything_once() {
+    let mut node = node(2);
+    let ann = node.connect(0, "/ws/lobby");
+    let members = [0, 1, 2].map(|_| node.connect(0, "/ws/lobby"));
+    for said in ["first", "second"] {
+        node.say(ann, said);
+        node.settle();
+    }
+    for member in members {
+        node.event(member, |slot| Event::Move { slot, to: ShardId(1) });
+    }
+    node.settle();
+    for member in members {
+        assert_eq!(node.shard_of(member), 1);
+        assert_eq!(node.heard(member), ["first", "second"].map(text));
+    }
+}
+
 #[test]
 fn a_shard_that_is_emptied_has_nothing_wait() {
     let mut node = node(2);

@@ -140,13 +140,14 @@ impl Hub {
         }
     }
 
-    /// Hurries what waits in the rooms of a connection; whether anything does.
+    /// Hurries what waits in the rooms of a connection; whether anything is still to be said there,
+    /// be it that somebody else has hurried it.
     pub(super) fn hurry_rooms_of(&mut self, slot: Slot) -> bool {
-        if self.gathering.waiting.is_empty() {
+        if !self.gathering.is_on() {
             return false;
         }
         let Self { conns, extras, lanes, .. } = self;
-        let waits = |id: &LaneId| lanes.lane(*id).window.waits;
+        let waits = |id: &LaneId| lanes.lane(*id).queued || lanes.lane(*id).window.waits;
         let places = extras.get(&slot).into_iter().flat_map(Extra::seats).map(|(id, _)| id);
         let rooms = own_lane(&conns[slot.index()]).into_iter().chain(places);
         let waiting: Vec<LaneId> = rooms.filter(waits).collect();
