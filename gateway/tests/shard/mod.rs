@@ -259,7 +259,7 @@ impl<N: Testable> Shard<N> {
 }
 
 /// A listener on a port that the system chose, and where that is.
-fn listener() -> (TcpListener, SocketAddr) {
+pub(crate) fn listener() -> (TcpListener, SocketAddr) {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let listener = listen::bind(any, &listen::Options::default()).unwrap();
     let addr = listener.local_addr().unwrap();
