@@ -333,7 +333,9 @@ impl<'a> Checker<'a> {
             && self.reference.members.values().all(|member| member.left_at.is_none());
         let certain = self.closed(CloseReason::Slow) == 0;
         // Whoever reads at once and answers a close frame ends in time.
-        let late = self.plan.clients.iter().filter(|client| client.may_be_late()).count() as u64;
+        let reads = self.plan.limits.read_bytes_max;
+        let late = self.plan.clients.iter().filter(|client| client.may_be_late(reads));
+        let late = late.count() as u64;
         let shed = self.plan.limits.shard_outbox_bytes_max < SHARD_OUTBOX_AMPLE;
         vec![
             ("cut and late", shed || counters.cut <= late),

@@ -41,13 +41,20 @@ pub struct ClientPlan {
 }
 
 impl ClientPlan {
-    /// Whether it may take longer to read its last word than it has time.
+    /// Whether it may take longer to read its last word than it has time, or its own last word
+    /// longer to be read, behind long messages of which so few bytes are read at a time.
     #[must_use]
-    pub(super) fn may_be_late(&self) -> bool {
+    pub(super) fn may_be_late(&self, read_bytes_max: usize) -> bool {
         let slow = |step: &Step| {
             matches!(step.action, Action::Stall | Action::Leave(Leave::Reset | Leave::HalfClose))
         };
-        self.window < WINDOW || self.steps.iter().any(slow)
+        let said = |step: &Step| {
+            let Action::Say(say) = &step.action else { return 0 };
+            say.fragments.iter().sum()
+        };
+        let said: usize = self.steps.iter().map(said).sum();
+        let is_heard_slowly = said / read_bytes_max > READS_BEFORE_LATE;
+        self.window < WINDOW || is_heard_slowly || self.steps.iter().any(slow)
     }
 }
 
@@ -98,6 +105,8 @@ pub enum Leave {
 }
 
 const WINDOW: usize = 16 * 1024;
+/// Reads of what one client says that fit into the shortest time to say goodbye.
+const READS_BEFORE_LATE: usize = 100;
 /// A stuck reader's window: less than a small frame, up to a few of them.
 const TINY: [usize; 4] = [1, 7, 60, 300];
 
