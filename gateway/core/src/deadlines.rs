@@ -26,12 +26,15 @@ pub(crate) struct Deadlines {
     /// When it goes on, and how many it then finds at most.
     resumes: Now,
     step: usize,
+    /// The tick whose crowd the step is for.
+    counted: Tick,
 }
 
 impl Deadlines {
     pub(crate) fn new() -> Self {
         let never = Tick::NEVER;
-        Self { at: Vec::new(), next: never, cursor: 0, passed: never, resumes: Now(0), step: 0 }
+        let (at, resumes) = (Vec::new(), Now(0));
+        Self { at, next: never, cursor: 0, passed: never, resumes, step: 0, counted: never }
     }
 
     /// Sets the slot's deadline, instead of the one it had.
@@ -67,9 +70,13 @@ impl Deadlines {
         let tick = now.tick();
         if self.cursor == 0 {
             // What was set before is in the array.
-            self.passed = Tick::NEVER;
-            let crowd = self.at.iter().filter(|at| **at <= tick).count();
-            self.step = crowd.div_ceil(STEPS).max(STEP_MIN);
+            (self.passed, self.step, self.counted) = (Tick::NEVER, STEP_MIN, Tick::NEVER);
+        }
+        if self.counted != tick {
+            // Who has become due since then is not to wait in the steps of a smaller crowd.
+            let ahead = self.at.iter().skip(self.cursor);
+            let crowd = ahead.filter(|at| **at <= tick).count();
+            (self.counted, self.step) = (tick, self.step.max(crowd.div_ceil(STEPS)));
         }
         for (index, at) in self.at.iter_mut().enumerate().skip(self.cursor) {
             if *at <= tick {
@@ -158,5 +165,22 @@ mod tests {
             }
             assert_eq!((done, largest), (crowd as usize, crowd.div_ceil(32) as usize));
         }
+    }
+
+    #[test]
+    fn a_crowd_that_comes_during_a_sweep_does_not_wait_in_the_steps_of_a_smaller_one() {
+        let mut deadlines = Deadlines::new();
+        (0..250).for_each(|slot| deadlines.set(Slot(slot), Tick(5)));
+        (250..10_000).for_each(|slot| deadlines.set(Slot(slot), Tick(6)));
+        let (mut now, mut done) = (Tick(5).start(), 0);
+        while deadlines.next() != NEVER {
+            assert!(now < Tick(9).start(), "{done} of 10,000");
+            let mut due = Vec::new();
+            deadlines.sweep(now, &mut due);
+            done += due.len();
+            // Turns take 10 ms here.
+            now = deadlines.next().max(Now(now.0 + 10_000_000));
+        }
+        assert_eq!(done, 10_000);
     }
 }

@@ -10,6 +10,7 @@ use gateway_core::body::Store;
 use gateway_core::transmit::StoredId;
 use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, memfd_create, sendfile};
 use rustix::io::{pread, pwritev, retry_on_intr};
+use rustix::param::page_size;
 use rustix::process::{Resource, getrlimit};
 
 /// Where [`Part::Stored`](gateway_core::transmit::Part::Stored) is sent from.
@@ -57,14 +58,22 @@ impl MemfdStore {
     /// An empty store.
     ///
     /// # Errors
-    /// If the system has no descriptor or memory left, or bounds the size of files: the store's
-    /// grows for ever, though not its memory, and a write beyond that bound would be fatal.
+    /// If the system has no descriptor or memory left, has huge pages for shared memory, or bounds
+    /// the size of files: the store's grows for ever, though not its memory, and a write beyond
+    /// that bound would be fatal.
     pub fn new() -> io::Result<Self> {
         if getrlimit(Resource::Fsize).current.is_some() {
             return Err(io::Error::other("the size of files is limited (ulimit -f)"));
         }
         let file = memfd_create("weir-store", MemfdFlags::CLOEXEC)?;
-        Ok(Self { file, extents: Mutex::default() })
+        let store = Self { file, extents: Mutex::default() };
+        let probe = store.put(&[], b"?")?;
+        if store.memory_bytes()? > page_size() as u64 {
+            // Each extent would take one of them, and a punch might cut one that sockets hold.
+            return Err(io::Error::other("shared memory has huge pages (shmem_enabled)"));
+        }
+        store.free(probe)?;
+        Ok(store)
     }
 
     /// Keeps a copy of `head` and `rest`, one behind the other, until [`free`](Self::free); its

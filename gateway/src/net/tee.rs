@@ -19,6 +19,11 @@ const TEE_BYTES_MAX: u64 = 1 << 20;
 /// Two pipes, made when they are needed: one holds an extent, through the other it goes.
 #[derive(Debug, Default)]
 pub(super) struct Tee {
+    /// What was asked for last: only who comes again is laid into a pipe, so that extents which
+    /// take turns are not.
+    last: Option<StoredId>,
+    /// For what the system gave no pipes.
+    refused: Option<StoredId>,
     held: Option<Held>,
     /// Empty between two sockets; thrown away if one did not take everything.
     passage: Option<Pipe>,
@@ -45,17 +50,22 @@ impl Tee {
         (id, len): (StoredId, u64),
         to: BorrowedFd<'_>,
     ) -> Option<io::Result<usize>> {
-        if len > TEE_BYTES_MAX {
+        let comes_again = self.last.replace(id) == Some(id);
+        if len > TEE_BYTES_MAX || !comes_again || self.refused == Some(id) {
             return None;
         }
         let count = usize::try_from(len).ok()?;
         if self.held.as_ref().is_none_or(|held| held.id != id) {
-            self.passage = Some(Pipe::of(count)?);
-            self.held = Some(Held { id, pipe: Pipe::filled(extents, id, count)? });
+            (self.held, self.passage) = (None, None);
+            let Some(pipe) = Pipe::filled(extents, id, count) else {
+                self.refused = Some(id);
+                return None;
+            };
+            self.held = Some(Held { id, pipe });
         }
         let held = &self.held.as_ref()?.pipe;
         if self.passage.is_none() {
-            self.passage = Some(Pipe::of(count)?);
+            self.passage = Pipe::of(count);
         }
         let passage = self.passage.as_ref()?;
         let flags = SpliceFlags::NONBLOCK;
@@ -73,8 +83,8 @@ impl Tee {
 
     /// Lets go of what is held: its sender has finished, or goes on later.
     pub(super) fn clear(&mut self) {
-        if self.held.is_some() {
-            (self.held, self.passage) = (None, None);
+        if self.last.is_some() {
+            *self = Self::default();
         }
     }
 }
