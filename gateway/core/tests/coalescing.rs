@@ -11,7 +11,7 @@ use gateway_core::event::Event;
 use gateway_core::hub::{COALESCE_MICROS_MAX, Config, Hub, MemberPolicy};
 use gateway_core::id::ShardId;
 use gateway_core::limits::Limits;
-use gateway_core::order::{Order, To};
+use gateway_core::order::{Content, Order, To};
 use gateway_core::slot::Slot;
 use gateway_core::time::Now;
 use nodes::Node;
@@ -443,4 +443,63 @@ fn a_response_comes_before_what_the_room_says_although_that_waits() {
     assert!(got.starts_with(b"HTTP/1.1 101 ") && got.ends_with(b"\r\n\r\n"));
     meet_deadline(&mut world);
     assert_eq!(world.heard(eve), [text("after")]);
+}
+
+/// One who came within the window has nothing to be sent when it leaves; who leaves after it, and
+/// after more was said, still hears all that waited.
+#[test]
+fn who_leaves_after_one_who_missed_all_that_waited_hears_the_rest() {
+    let mut node = node(1);
+    let namespace = node.shards[0].hub.routes().namespace("ws").unwrap();
+    let lobby = RoomName { namespace, name: "lobby".into() };
+    let ann = node.connect(0, "/ws/lobby");
+    let (eve, gus) = (node.connect(0, "/ws/attic"), node.connect(0, "/ws/attic"));
+    let order = |node: &mut Node, order: Order| {
+        node.shards[0].hub.handle(node.now, Event::Order(order));
+        node.settle();
+    };
+    let [hers, his] = [eve, gus]
+        .map(|it| To::Connection(node.shards[0].hub.connection(node.slot_of(it)).unwrap()));
+    order(&mut node, Order::Join(hers.clone(), lobby.clone()));
+    for said in ["first", "second"] {
+        node.say(ann, said);
+        node.settle();
+    }
+    order(&mut node, Order::Join(his.clone(), lobby.clone()));
+    order(&mut node, Order::Leave(his, lobby.clone()));
+    node.say(ann, "third");
+    node.settle();
+    order(&mut node, Order::Leave(hers, lobby));
+    assert_eq!(node.heard(eve), ["first", "second", "third"].map(text));
+    assert_eq!(node.heard(gus), []);
+}
+
+#[test]
+fn who_leaves_never_hears_what_another_was_sent_alone() {
+    let mut node = node(1);
+    let namespace = node.shards[0].hub.routes().namespace("ws").unwrap();
+    let lobby = RoomName { namespace, name: "lobby".into() };
+    let ann = node.connect(0, "/ws/lobby");
+    let [eve, gus, dan] = [0; 3].map(|_| node.connect(0, "/ws/attic"));
+    let only = |node: &mut Node, order: Order| {
+        node.shards[0].hub.handle(node.now, Event::Order(order));
+    };
+    let [hers, his, dans] = [eve, gus, dan]
+        .map(|it| To::Connection(node.shards[0].hub.connection(node.slot_of(it)).unwrap()));
+    only(&mut node, Order::Join(hers.clone(), lobby.clone()));
+    node.settle();
+    for said in ["first", "second"] {
+        node.say(ann, said);
+        node.settle();
+    }
+    only(&mut node, Order::Join(his.clone(), lobby.clone()));
+    only(&mut node, Order::Leave(his, lobby.clone()));
+    node.settle();
+    node.say(ann, "third");
+    node.settle();
+    let secret = Content::text("47110");
+    only(&mut node, Order::Send(dans, secret));
+    only(&mut node, Order::Leave(hers, lobby));
+    node.settle();
+    assert_eq!(node.heard(eve), ["first", "second", "third"].map(text));
 }

@@ -162,11 +162,16 @@ impl Hub {
         if waited == 0 {
             return;
         }
-        let start = self.copy_what_waited(id);
         let mut spans = std::mem::take(&mut self.scratch.spans);
         spans.clear();
+        self.lanes.lane(id).spans_up_to(waited, slot, &mut spans);
+        // A copy that nobody is sent would begin no round, and be another's when more has waited.
+        if spans.is_empty() {
+            self.scratch.spans = spans;
+            return;
+        }
+        let start = self.copy_what_waited(id);
         let lane = self.lanes.lane(id);
-        lane.spans_up_to(waited, slot, &mut spans);
         let generation = self.conns[slot.index()].generation;
         for Span { start: from, end } in spans.drain(..) {
             self.counters.deliveries += frames_in(&lane.filling, from, end);
