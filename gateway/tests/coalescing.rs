@@ -46,6 +46,7 @@ impl<N: Testable> Desk<N> {
     }
 
     /// Turns until this is so, while no time passes for the shard.
+    #[expect(clippy::disallowed_methods, reason = "how long a test waits is the machine's time")]
     fn until(&mut self, is_so: impl Fn(&Hub) -> bool) {
         let begun = Instant::now();
         while !is_so(self.turn.hub()) {
