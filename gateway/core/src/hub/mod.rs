@@ -133,7 +133,7 @@ pub struct Config {
     /// Keys the hash of room names and the epochs of rooms: random in production, fixed in
     /// simulation, the same for all shards of a node.
     pub seed: u64,
-    /// Where payloads of at least `share_bytes_min` are kept, if not on the heap.
+    /// Where payloads of at least `store_bytes_min` are kept, if not on the heap.
     pub store: Option<Arc<dyn Store>>,
     /// Which shard it is, or nothing for a hub that is alone: it is the home of all its rooms and
     /// asks nobody.
