@@ -67,7 +67,10 @@ impl Tee {
         if self.passage.is_none() {
             self.passage = Pipe::of(count);
         }
-        let passage = self.passage.as_ref()?;
+        let Some(passage) = &self.passage else {
+            self.refused = Some(id);
+            return None;
+        };
         let flags = SpliceFlags::NONBLOCK;
         let shared = retry_on_intr(|| tee(&held.out, &passage.into, count, flags));
         if shared != Ok(count) {
@@ -122,4 +125,26 @@ pub(super) fn lay(
     pipe: BorrowedFd<'_>,
 ) -> Result<usize, Errno> {
     retry_on_intr(|| splice(file, Some(&mut offset), pipe, None, count, SpliceFlags::NONBLOCK))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::net::MemfdStore;
+
+    #[test]
+    fn only_an_extent_that_is_asked_for_again_goes_through_a_pipe() {
+        let store = MemfdStore::new().unwrap();
+        let (a, b) = (store.put(b"one ", b"a").unwrap(), store.put(b"one ", b"b").unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let to = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut tee = Tee::default();
+        let mut send = |id| tee.send(&store, (id, 5), to.as_fd()).map(Result::unwrap);
+        assert_eq!([a, b, a, b].map(&mut send), [None; 4], "they take turns");
+        assert_eq!([b, b, a, a].map(&mut send), [Some(5), Some(5), None, Some(5)]);
+        tee.clear();
+        assert!(tee.held.is_none() && tee.passage.is_none(), "nothing is held between turns");
+    }
 }
