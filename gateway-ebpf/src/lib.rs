@@ -1,10 +1,10 @@
 //! What Weir's kernel programs and the host share: the same source runs in both.
 //!
-//! Here now: the packet parser, a pure function of a frame's bytes that the host tests without
-//! privilege, the address form that keys of shared maps will use, who counts as one source, and
-//! the token bucket that says how often a source may come. To come: the records both sides
-//! exchange, the verdict over a parsed [`Segment`], and the programs themselves, which stay thin
-//! glue around these functions.
+//! Here are the packet parser, a pure function of a frame's bytes that the host tests without
+//! privilege; the address form that keys of shared maps use, and who counts as one source; the
+//! token bucket that says how often a source may come, and the [verdict](judge) on whoever asks
+//! for a connection; the [records](abi) both sides share, and the [choice](choose) of a shard over
+//! them. The programs themselves, in `src/bpf`, are thin glue around these functions.
 //!
 //! Rules that the kernel's verifier sets for everything here:
 //!
@@ -18,16 +18,23 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod abi;
 mod address;
 mod bucket;
+mod choose;
+pub mod hash;
 mod network;
 mod packet;
+pub mod slots;
 mod source;
+mod verdict;
 
 pub use address::Address;
 pub use bucket::{Bucket, Rate};
+pub use choose::{Ask, Choice, How, Rules, SLACK_MIN, Strategy, Tables, UNLIMITED, choose};
 pub use network::{Network, NetworkError};
 pub use packet::{
     Flags, HEADERS_BYTES_MAX, IPV6_EXTENSIONS_MAX, Packet, Segment, Skip, VLAN_TAGS_MAX, parse,
 };
 pub use source::Source;
+pub use verdict::{Verdict, is_opening, judge};
