@@ -8,6 +8,8 @@ const LISTED: &[&str] = &[
     "gateway/registry/src/ring.rs",
     "gateway/src/malloc.rs",
     "gateway/src/net/epoll.rs",
+    "gateway-ebpf/src/bpf/frame.rs",
+    "gateway-ebpf/src/bpf/main.rs",
 ];
 
 /// `unsafe` outside of the listed files.
