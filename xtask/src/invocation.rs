@@ -152,6 +152,14 @@ fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_./:=,@%+".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()
+    } else if word.contains(char::is_control) {
+        // POSIX.1-2024 §2.2.4, and many shells before it: escapes as in C.
+        let escaped = word.chars().map(|c| match c {
+            '\'' | '\\' => format!("\\{c}"),
+            c if c.is_ascii_control() => format!("\\{:03o}", u32::from(c)),
+            c => c.to_string(),
+        });
+        format!("$'{}'", escaped.collect::<String>())
     } else {
         format!("'{}'", word.replace('\'', r"'\''"))
     }
@@ -167,6 +175,7 @@ mod tests {
         assert_eq!(loom.to_string(), "RUSTFLAGS='--cfg weir_loom' cargo test --test '*'");
         assert_eq!(quoted("it's"), r"'it'\''s'");
         assert_eq!(quoted(""), "''");
+        assert_eq!(quoted("-a\x1f-b='c'"), r"$'-a\037-b=\'c\''");
     }
 
     #[cfg(unix)]
