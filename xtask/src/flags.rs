@@ -29,6 +29,8 @@ pub(crate) enum Command {
     Attack(Trial),
     /// Searches for inputs that break a promise: `cargo xtask fuzz session --seconds 600`
     Fuzz(Fuzz),
+    /// Builds the programs for the kernel, or verifies the object that is committed
+    Ebpf(Ebpf),
     /// Checks the sources against the rules that a compiler does not know
     Tidy,
 }
@@ -84,6 +86,8 @@ pub(crate) enum Step {
     Loom,
     /// The instructions that the core spends, beside their budget
     Instructions,
+    /// The committed object for the kernel: its checksum, its age, and its bytes once more
+    Ebpf,
     /// Ten thousand seeds of the mesh that nobody has seen (with --full)
     Seeds,
     /// The benchmarks, too short to measure, long enough to break (with --full)
@@ -164,6 +168,29 @@ pub(crate) struct Fuzz {
     pub(crate) replay: Option<PathBuf>,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct Ebpf {
+    /// Build the object once more and compare it with the committed one; needs the compiler that
+    /// built it, and says so where there is another one or none
+    #[arg(long)]
+    pub(crate) verify: bool,
+    /// The compiler; without it, the first of these that is there
+    #[arg(long, value_enum, conflicts_with = "verify", value_name = "COMPILER")]
+    pub(crate) with: Option<Compiler>,
+    /// Only tell which system packages are missing, and how to install them
+    #[arg(long, conflicts_with = "verify")]
+    pub(crate) no_install: bool,
+}
+
+/// What can build programs for the kernel.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Compiler {
+    /// Rustup's nightly compiler with rust-src
+    Nightly,
+    /// The distribution's compiler, with its standard library for BPF
+    Distribution,
+}
+
 /// What `cargo xtask fuzz` can search: the binaries of the package `fuzz`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
 #[value(rename_all = "snake_case")]
@@ -230,6 +257,20 @@ mod tests {
         assert_eq!((fuzz.target, fuzz.all, fuzz.seconds), (None, true, 60));
         for bad in ["xtask fuzz", "xtask fuzz session --all", "xtask fuzz --all --replay x"] {
             assert!(Flags::try_parse_from(bad.split(' ')).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_object_is_built_by_a_compiler_that_is_asked_for_or_verified() {
+        let Command::Ebpf(ebpf) = parse("xtask ebpf --with distribution --no-install") else {
+            panic!("`ebpf` is a command");
+        };
+        assert_eq!((ebpf.with, ebpf.verify), (Some(Compiler::Distribution), false));
+        assert!(ebpf.no_install);
+        // The provenance says which compiler verifies, and nothing is installed for it.
+        for bad in ["--verify --with nightly", "--verify --no-install", "--with shed"] {
+            let line = format!("xtask ebpf {bad}");
+            assert!(Flags::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
     }
 

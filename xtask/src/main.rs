@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, reason = "a command line tool speaks on its standard output")]
 
 mod bench;
+mod ebpf;
 mod flags;
 mod fuzz;
 mod invocation;
@@ -42,6 +43,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Conform(flags) => trials::trial("weir-conform", flags),
         Command::Attack(flags) => trials::trial("weir-attack", flags),
         Command::Fuzz(flags) => fuzz::fuzz(&flags),
+        Command::Ebpf(flags) => ebpf::ebpf(&flags),
         Command::Tidy => tidy::tidy(),
     }
 }

@@ -15,6 +15,14 @@ const NCHAN_MODULE: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
 /// Asks the loader, which not everyone's path names.
 const FIND_UV: &str = "PATH=$PATH:/usr/sbin:/sbin ldconfig -p | grep -qF libuv.so.1";
 
+/// What the distribution's compiler finds when it builds for BPF.
+const FIND_BPF_CORE: &str =
+    "ls $(/usr/bin/rustc --print target-libdir --target bpfel-unknown-none)/libcore-*.rlib";
+
+/// The headers and libraries, and the two that linking with them asks for.
+const FIND_BPF_LLVM: &str = "llvm-strip-22 --version && cd $(llvm-config-22 --libdir) && \
+     test -f libPolly.a && test -f /usr/include/zstd.h";
+
 /// What can be built here.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Build {
@@ -45,13 +53,17 @@ pub(crate) enum Need {
     NatsServer,
     Nchan,
     Uv,
+    /// A compiler with a standard library for the kernel's BPF.
+    BpfCompiler,
+    /// What bpf-linker is built with, and what strips objects.
+    BpfLlvm,
 }
 
 impl Need {
     /// What the build needs.
     const ALL: [Self; 4] = [Self::PkgConfig, Self::Hwloc, Self::Udev, Self::Make];
 
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::PkgConfig => "pkg-config",
             Self::Hwloc => "hwloc 2.8 or later",
@@ -60,6 +72,8 @@ impl Need {
             Self::NatsServer => "nats-server",
             Self::Nchan => "nginx with nchan",
             Self::Uv => "libuv",
+            Self::BpfCompiler => "a packaged Rust compiler with a standard library for BPF",
+            Self::BpfLlvm => "LLVM 22",
         }
     }
 
@@ -73,10 +87,12 @@ impl Need {
             Self::NatsServer => Invocation::new("nats-server", ["--version"]),
             Self::Nchan => Invocation::new("test", ["-f", NCHAN_MODULE]),
             Self::Uv => Invocation::new("sh", ["-c", FIND_UV]),
+            Self::BpfCompiler => Invocation::new("sh", ["-c", FIND_BPF_CORE]),
+            Self::BpfLlvm => Invocation::new("sh", ["-c", FIND_BPF_LLVM]),
         }
     }
 
-    fn is_met(self) -> bool {
+    pub(crate) fn is_met(self) -> bool {
         self.probe().succeeds()
     }
 }
@@ -108,12 +124,22 @@ pub(crate) fn ensure(may_install: bool) -> Result<Build> {
 /// # Errors
 /// If it is missing after all; says what to type.
 pub(crate) fn ensure_one(need: Need) -> Result<()> {
-    if need.is_met() {
+    ensure_these(&[need], true)
+}
+
+/// Installs those that are missing, if it may.
+///
+/// # Errors
+/// If one is missing after all; says what to type.
+pub(crate) fn ensure_these(needs: &[Need], may_install: bool) -> Result<()> {
+    let missing = || needs.iter().copied().filter(|need| !need.is_met()).collect::<Vec<_>>();
+    if missing().is_empty() {
         return Ok(());
     }
-    install(&[need], true)?;
-    if !need.is_met() {
-        bail!("this system's packages do not provide {}", need.name());
+    install(&missing(), may_install)?;
+    let still = missing();
+    if !still.is_empty() {
+        bail!("this system's packages do not provide {}", names(&still));
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ pub(crate) enum Outcome {
 }
 
 /// Why a step was skipped. There is no other way to skip one, so that none goes unexplained.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Reason {
     /// The toolchain was installed without this component.
     ComponentAbsent(&'static str),
@@ -23,6 +23,8 @@ pub(crate) enum Reason {
     ProgramAbsent(&'static str),
     /// The step is about another processor.
     OtherProcessor(&'static str),
+    /// The object for the kernel was checked, but not built once more.
+    NotRebuilt(String),
     /// The workspace has nothing of this kind.
     NothingToRun,
 }
@@ -36,6 +38,7 @@ impl fmt::Display for Reason {
             Self::PackagesMissing => f.write_str("system packages are missing"),
             Self::ProgramAbsent(name) => write!(f, "{name} is not installed"),
             Self::OtherProcessor(name) => write!(f, "only {name} is asked"),
+            Self::NotRebuilt(reason) => write!(f, "not rebuilt: {reason}"),
             Self::NothingToRun => f.write_str("the workspace has no such tests"),
         }
     }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use clap::ValueEnum;
 
+use crate::ebpf::{self, Verified};
 use crate::flags::{Measure, Step, Test};
 use crate::invocation::Invocation;
 use crate::packages::{self, Build};
@@ -57,7 +58,7 @@ fn is_long(step: Step) -> bool {
 
 /// Whether a step does without building Weir.
 fn is_plain(step: Step) -> bool {
-    matches!(step, Step::Packages | Step::Tidy | Step::Format)
+    matches!(step, Step::Packages | Step::Tidy | Step::Format | Step::Ebpf)
 }
 
 struct Run {
@@ -82,6 +83,8 @@ impl Run {
         }
         if step == Step::Tidy {
             passed(tidy::check())
+        } else if step == Step::Ebpf {
+            verified(ebpf::verify())
         } else if step == Step::Bench {
             passed(bench::measure_all(Measure::All, &["--smoke".into()]))
         } else {
@@ -117,6 +120,14 @@ impl Run {
 
 fn passed(result: Result<()>) -> Outcome {
     result.map_or_else(failed, |()| Outcome::Passed)
+}
+
+fn verified(result: Result<Verified>) -> Outcome {
+    match result {
+        Ok(Verified::Rebuilt) => Outcome::Passed,
+        Ok(Verified::Skipped(reason)) => Outcome::Skipped(Reason::NotRebuilt(reason)),
+        Err(error) => failed(error),
+    }
 }
 
 fn failed(error: anyhow::Error) -> Outcome {

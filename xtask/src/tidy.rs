@@ -18,6 +18,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+use manifest::Manifest;
 use source::{Finding, Source};
 
 /// A rule over one file at a time.
@@ -65,6 +66,13 @@ pub(crate) fn check() -> Result<()> {
 /// The files of the checkout, relative to its top and sorted: those that git tracks or would.
 pub(crate) fn tracked_files(root: &Path) -> Result<Vec<String>> {
     files::list(root)
+}
+
+/// What the package of this manifest is built from, by name; not what its tests use.
+pub(crate) fn dependencies(manifest: &str) -> Vec<&str> {
+    let read = Manifest::parse(manifest).expect("a package of the workspace has a name");
+    let built = read.dependencies.into_iter().filter(|dependency| !dependency.is_dev);
+    built.map(|dependency| dependency.name).collect()
 }
 
 /// What the rules say about these files, each a path and, if it is text, what it holds.

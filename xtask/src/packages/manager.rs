@@ -19,6 +19,9 @@ pub(super) struct Manager {
     nats_server: &'static [&'static str],
     nchan: &'static [&'static str],
     uv: &'static str,
+    /// A compiler for the kernel's BPF, and the LLVM that it is made with; as above.
+    bpf_compiler: &'static [&'static str],
+    bpf_llvm: &'static [&'static str],
 }
 
 const MANAGERS: [Manager; 5] = [
@@ -34,6 +37,8 @@ const MANAGERS: [Manager; 5] = [
         nats_server: &["nats-server"],
         nchan: &["nginx", "libnginx-mod-nchan"],
         uv: "libuv1",
+        bpf_compiler: &["rustc-web", "libstd-rust-web-dev-bpf"],
+        bpf_llvm: &["llvm-22-dev", "libpolly-22-dev", "libzstd-dev"],
     },
     Manager {
         program: "dnf",
@@ -46,6 +51,8 @@ const MANAGERS: [Manager; 5] = [
         nats_server: &[],
         nchan: &[],
         uv: "libuv",
+        bpf_compiler: &[],
+        bpf_llvm: &[],
     },
     Manager {
         program: "pacman",
@@ -58,6 +65,8 @@ const MANAGERS: [Manager; 5] = [
         nats_server: &[],
         nchan: &[],
         uv: "libuv",
+        bpf_compiler: &[],
+        bpf_llvm: &[],
     },
     Manager {
         program: "zypper",
@@ -70,6 +79,8 @@ const MANAGERS: [Manager; 5] = [
         nats_server: &[],
         nchan: &[],
         uv: "libuv1",
+        bpf_compiler: &[],
+        bpf_llvm: &[],
     },
     Manager {
         program: "apk",
@@ -82,6 +93,8 @@ const MANAGERS: [Manager; 5] = [
         nats_server: &[],
         nchan: &[],
         uv: "libuv",
+        bpf_compiler: &[],
+        bpf_llvm: &[],
     },
 ];
 
@@ -156,6 +169,8 @@ impl Manager {
             Need::NatsServer => self.nats_server,
             Need::Nchan => self.nchan,
             Need::Uv => slice::from_ref(&self.uv),
+            Need::BpfCompiler => self.bpf_compiler,
+            Need::BpfLlvm => self.bpf_llvm,
         }
     }
 

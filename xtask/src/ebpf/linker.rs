@@ -1,0 +1,100 @@
+//! bpf-linker, which makes an object of what the compiler says: found or installed.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::invocation::Invocation;
+use crate::workspace;
+
+/// The version that is taken: another one may generate other code.
+pub(super) const VERSION: &str = "0.13.0";
+
+/// The LLVM that the distribution's compiler is made with.
+pub(super) const LLVM: &str = "22";
+
+const NAME: &str = "bpf-linker";
+
+/// A linker of the right version.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Linker {
+    pub(super) path: PathBuf,
+    /// The library that it has its LLVM from, such as `libLLVM.so.22.1`; none if it is built in.
+    pub(super) llvm: Option<String>,
+}
+
+impl Linker {
+    /// The first that will do: those on the path, then the one that [`install`] installs.
+    pub(super) fn find(will_do: impl Fn(&Self) -> bool) -> Option<Self> {
+        let path = env::var_os("PATH").unwrap_or_default();
+        let there = env::split_paths(&path).map(|folder| folder.join(NAME));
+        let mut all = there.chain(root().ok().map(|root| root.join("bin").join(NAME)));
+        all.find_map(|path| Self::at(path).filter(&will_do))
+    }
+
+    /// Whether it generates code with the distribution's LLVM.
+    pub(super) fn is_of_distribution(&self) -> bool {
+        let library = format!("libLLVM.so.{LLVM}");
+        self.llvm.as_ref().is_some_and(|llvm| llvm.starts_with(&library))
+    }
+
+    fn at(path: PathBuf) -> Option<Self> {
+        let said = Invocation::new(&path, ["--version"]).output()?;
+        let llvm = Invocation::new("ldd", [&path]).output().and_then(|said| library(&said));
+        (said.trim() == format!("{NAME} {VERSION}")).then_some(Self { path, llvm })
+    }
+}
+
+/// Builds the linker against the distribution's LLVM, below the target folder. Takes minutes.
+///
+/// # Errors
+/// If cargo fails.
+pub(super) fn install() -> Result<()> {
+    let root = root()?;
+    Invocation::cargo(["install", NAME, "--version", VERSION, "--locked", "--no-default-features"])
+        .args(["--features", &format!("llvm-{LLVM}"), "--root"])
+        .arg(&root)
+        // Another place than its root, so that what it was built from can be thrown away.
+        .arg("--target-dir")
+        .arg(root.join("build"))
+        .run()
+}
+
+/// Where the linker is installed: apart from other tools, by its LLVM.
+fn root() -> Result<PathBuf> {
+    let name = format!("{NAME}-{VERSION}-llvm-{LLVM}");
+    Ok(workspace::target_dir()?.join("tools").join(name))
+}
+
+/// The LLVM library among those that `ldd` names.
+fn library(ldd: &str) -> Option<String> {
+    let names = ldd.lines().filter_map(|line| line.split_whitespace().next());
+    let mut names = names.filter_map(|name| Path::new(name).file_name()?.to_str());
+    names.find(|name| name.starts_with("libLLVM")).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_library_that_llvm_comes_from_is_found() {
+        let ldd = "\tlinux-vdso.so.1 (0x00007f5b)\n\
+                   \tlibLLVM.so.22.1 => /usr/lib/llvm-22/lib/libLLVM.so.22.1 (0x00007f5b)\n\
+                   \tlibc.so.6 => /lib/libc.so.6 (0x00007f5b)\n";
+        assert_eq!(library(ldd).as_deref(), Some("libLLVM.so.22.1"));
+        assert_eq!(library("\tlibc.so.6 => /lib/libc.so.6 (0x0)\n"), None);
+    }
+
+    #[test]
+    fn only_the_distributions_llvm_is_the_distributions() {
+        let linker = |llvm: Option<&str>| Linker {
+            path: PathBuf::from(NAME),
+            llvm: llvm.map(str::to_owned),
+        };
+        assert!(linker(Some("libLLVM.so.22.1")).is_of_distribution());
+        assert!(!linker(Some("libLLVM.so.21.1")).is_of_distribution());
+        assert!(!linker(None).is_of_distribution());
+    }
+}
