@@ -1,14 +1,83 @@
 //! The records that kernel and host share: tables of who serves, in the form of map values.
 //!
 //! The host writes them with plain stores into maps that it has mapped into its memory, and the
-//! programs read them; only a [`Total`]'s turn is written by both. So every field is an atomic, is
-//! read alone, and may be newer or older than its neighbour: whoever chooses a shard looks at that
+//! programs read them; only a few say that both write. So every field is a [`Word`], is read alone,
+//! and may be newer or older than its neighbour: whoever chooses a shard looks at that
 //! shard's own record before it goes there, so that a table read in the middle of a change gives a
 //! choice that was right before or is right now.
 
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+#[cfg(not(target_arch = "bpf"))]
+use core::sync::atomic::{AtomicU64, Ordering};
 
-/// Shards that tables have records for.
+use crate::Address;
+
+/// A number that one side writes while the other reads it: 8 bytes in the machine's byte order.
+///
+/// The compiler for the kernel has no atomic of any kind, but loads and stores 8 aligned bytes in
+/// one instruction. So programs cannot add to a word in one step.
+#[derive(Debug, Default)]
+#[repr(transparent)]
+pub struct Word(
+    #[cfg(not(target_arch = "bpf"))] AtomicU64,
+    #[cfg(target_arch = "bpf")] core::cell::Cell<u64>,
+);
+
+const _: () = assert!(size_of::<Word>() == 8 && align_of::<Word>() == 8);
+
+#[cfg(not(target_arch = "bpf"))]
+impl Word {
+    /// A word that says so.
+    #[must_use]
+    pub const fn new(value: u64) -> Self {
+        Self(AtomicU64::new(value))
+    }
+
+    /// What it says.
+    #[inline(always)]
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Has it say something else.
+    #[inline(always)]
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// The word itself, for who needs more than to read and write it.
+    #[must_use]
+    pub const fn atomic(&self) -> &AtomicU64 {
+        &self.0
+    }
+}
+
+#[cfg(target_arch = "bpf")]
+impl Word {
+    /// What it says.
+    #[inline(always)]
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.get()
+    }
+
+    /// Has it say something else.
+    #[inline(always)]
+    pub fn set(&self, value: u64) {
+        self.0.set(value);
+    }
+}
+
+impl Word {
+    /// What it says, where that is the number of a shard, CPU or group, or a count of such.
+    #[inline(always)]
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.get() as u32
+    }
+}
+
+/// Shards that tables have records for, a power of two.
 pub const SHARDS_MAX: usize = 1024;
 
 /// CPUs that tables have records for; packets of others have no shard of their own.
@@ -27,9 +96,9 @@ pub const GROUPS: usize = NODES_MAX + 1;
 /// Slots of the table that hashes are looked up in; see [`crate::slots`].
 pub const SLOTS: usize = 1024;
 
-/// Shards that a CPU's record has room for; a CPU that turns more gives the others connections
+/// Shards that a CPU's record has room for, a power of two; a CPU that turns more gives the others connections
 /// only when these are full.
-pub const CPU_SHARDS_MAX: usize = 14;
+pub const CPU_SHARDS_MAX: usize = 16;
 
 /// One shard: how much it holds, and whether it takes more.
 ///
@@ -39,15 +108,15 @@ pub const CPU_SHARDS_MAX: usize = 14;
 #[repr(C, align(64))]
 pub struct Shard {
     /// Connections that it has.
-    pub live: AtomicU64,
+    pub live: Word,
     /// Connections that it may have.
-    pub capacity: AtomicU32,
+    pub capacity: Word,
     /// 1 if it takes connections; 0 if it is not there, or leaving.
-    pub serving: AtomicU32,
+    pub serving: Word,
     /// The CPU that it is turned on; [`u32::MAX`] if it is not always the same.
-    pub cpu: AtomicU32,
+    pub cpu: Word,
     /// The group of that CPU's NUMA node.
-    pub group: AtomicU32,
+    pub group: Word,
 }
 
 const _: () = assert!(size_of::<Shard>() == 64 && align_of::<Shard>() == 64);
@@ -57,8 +126,7 @@ impl Shard {
     #[inline(always)]
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.serving.load(Ordering::Relaxed) != 0
-            && self.live.load(Ordering::Relaxed) < u64::from(self.capacity.load(Ordering::Relaxed))
+        self.serving.get() != 0 && self.live.get() < self.capacity.get()
     }
 }
 
@@ -67,53 +135,53 @@ impl Shard {
 #[repr(C, align(64))]
 pub struct Total {
     /// Connections of all shards.
-    pub live: AtomicU64,
+    pub live: Word,
     /// Whose turn it is, by [`Strategy::RoundRobin`](crate::Strategy::RoundRobin): written by
-    /// whoever chooses.
-    pub turn: AtomicU64,
+    /// whoever chooses; two that choose at the same moment may take the same turn.
+    pub turn: Word,
     /// Shards that serve.
-    pub serving: AtomicU32,
+    pub serving: Word,
     /// Whether some flow is served elsewhere than its slot says, so that flows are looked up one
     /// by one: 0 or 1. Written by the programs, and never set back.
-    pub flows: AtomicU32,
+    pub flows: Word,
     /// Which of the two guard tables counts: 0 or 1.
-    pub guard: AtomicU32,
+    pub guard: Word,
 }
 
 const _: () = assert!(size_of::<Total>() == 64 && align_of::<Total>() == 64);
 
 /// What a CPU is nearest to: the shards that are turned on it, or, where none is, those that it
-/// was given. 64 bytes.
+/// was given. 192 bytes.
 #[derive(Debug, Default)]
 #[repr(C, align(64))]
 pub struct Cpu {
     /// How many of `shards` count.
-    pub count: AtomicU32,
+    pub count: Word,
     /// The group of the CPU's NUMA node.
-    pub group: AtomicU32,
+    pub group: Word,
     /// Their numbers.
-    pub shards: [AtomicU32; CPU_SHARDS_MAX],
+    pub shards: [Word; CPU_SHARDS_MAX],
 }
 
-const _: () = assert!(size_of::<Cpu>() == 64 && align_of::<Cpu>() == 64);
+const _: () = assert!(size_of::<Cpu>() == 192 && align_of::<Cpu>() == 64);
 
-/// Shards that one looks among when a connection cannot go where it should. 4,160 bytes.
+/// Shards that one looks among when a connection cannot go where it should. 8,256 bytes.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub struct Group {
     /// How many of `shards` count.
-    pub count: AtomicU32,
-    unused: [u32; 15],
+    pub count: Word,
+    unused: [u64; 7],
     /// Their numbers.
-    pub shards: [AtomicU32; SHARDS_MAX],
+    pub shards: [Word; SHARDS_MAX],
 }
 
-const _: () = assert!(size_of::<Group>() == 64 + 4 * SHARDS_MAX && align_of::<Group>() == 64);
+const _: () = assert!(size_of::<Group>() == 64 + 8 * SHARDS_MAX && align_of::<Group>() == 64);
 
 impl Default for Group {
     fn default() -> Self {
-        let shards = [const { AtomicU32::new(0) }; SHARDS_MAX];
-        Self { count: AtomicU32::new(0), unused: [0; 15], shards }
+        let shards = core::array::from_fn(|_| Word::default());
+        Self { count: Word::default(), unused: [0; 7], shards }
     }
 }
 
@@ -134,25 +202,24 @@ pub struct Flow {
 
 const _: () = assert!(size_of::<Flow>() == 40 && align_of::<Flow>() == 4);
 
-/// Where the gateway listens: the value of a map whose key is the port, in host order, as a `u32`.
-/// 16 bytes.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[repr(C)]
+/// Where the gateway listens: load-time constants of the programs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Door {
-    /// The address, or the unspecified one (all 0, or mapped 0.0.0.0) for all of the machine's.
-    pub address: [u8; 16],
+    /// The address, or the unspecified one of either family for all of the machine's.
+    pub address: Address,
+    /// The port, in host order.
+    pub port: u16,
 }
 
-const _: () = assert!(size_of::<Door>() == 16 && align_of::<Door>() == 1);
-
 impl Door {
-    /// Whether what is sent to this address comes in here.
+    /// Whether what is sent to this address and port comes in here.
     #[inline(always)]
     #[must_use]
-    pub fn is_at(&self, address: [u8; 16]) -> bool {
-        const V4: [u8; 16] = crate::Address::v4([0; 4]).octets();
-        let own = u128::from_ne_bytes(self.address);
-        own == 0 || own == u128::from_ne_bytes(V4) || own == u128::from_ne_bytes(address)
+    pub const fn is_at(self, address: Address, port: u16) -> bool {
+        const V4: u128 = u128::from_ne_bytes(Address::v4([0; 4]).octets());
+        let own = u128::from_ne_bytes(self.address.octets());
+        let any = own == 0 || own == V4;
+        port == self.port && (any || own == u128::from_ne_bytes(address.octets()))
     }
 }
 
@@ -221,7 +288,7 @@ pub enum Counter {
     Unlisted = 9,
     /// Connections of a closed listener that were given to another.
     Migrated = 10,
-    /// Packets that are not ours or not TCP, by [`Skip`](crate::Skip): five places from here.
+    /// Packets in which no TCP segment was found, by [`Skip`](crate::Skip): five places from here.
     Skipped = 11,
 }
 
@@ -253,8 +320,6 @@ pub mod names {
     pub const LISTENERS: &str = "LISTENERS";
     /// Queues of CPUs to redirect to, by CPU.
     pub const QUEUES: &str = "QUEUES";
-    /// [`Door`](super::Door) by port.
-    pub const DOORS: &str = "DOORS";
     /// [`Listed`](super::Listed) by prefix: the two tables, of which one counts.
     pub const GUARDS: [&str; 2] = ["GUARD_A", "GUARD_B"];
     /// Buckets by source.
@@ -273,6 +338,10 @@ pub mod names {
     /// The program that chooses a listener.
     pub const SELECT: &str = "select";
 
+    /// The [`Door`](super::Door)'s address, in network order.
+    pub const ADDRESS: &str = "ADDRESS";
+    /// The [`Door`](super::Door)'s port, in host order, as a `u32`.
+    pub const PORT: &str = "PORT";
     /// A [`Strategy`](crate::Strategy).
     pub const STRATEGY: &str = "STRATEGY";
     /// Per mille, or [`UNLIMITED`](crate::UNLIMITED).
@@ -293,5 +362,3 @@ pub const GUARD_MAX: u32 = 65_536;
 pub const SOURCES_MAX: u32 = 65_536;
 /// Flows that are remembered; the least recently seen is forgotten first.
 pub const FLOWS_MAX: u32 = 65_536;
-/// Ports that the gateway can listen on.
-pub const DOORS_MAX: u32 = 64;

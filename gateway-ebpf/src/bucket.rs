@@ -33,6 +33,17 @@ impl Rate {
         Some(Self { interval_nanos, burst_nanos: interval_nanos * burst as u64 })
     }
 
+    /// The rate of these two times, as [`interval_nanos`](Self::interval_nanos) and
+    /// [`burst_nanos`](Self::burst_nanos) give them; `None` if they are no rate's.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of_nanos(interval_nanos: u64, burst_nanos: u64) -> Option<Self> {
+        if interval_nanos == 0 || burst_nanos < interval_nanos {
+            return None;
+        }
+        Some(Self { interval_nanos, burst_nanos })
+    }
+
     /// Nanoseconds in which one token comes back.
     #[inline(always)]
     #[must_use]
@@ -70,6 +81,20 @@ const _: () = assert!(size_of::<Bucket>() == 8 && align_of::<Bucket>() == 8);
 impl Bucket {
     /// A full one.
     pub const FULL: Self = Self { full_at_nanos: 0 };
+
+    /// The bucket of a shared map's value.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of_word(word: u64) -> Self {
+        Self { full_at_nanos: word }
+    }
+
+    /// What a shared map's value is to be.
+    #[inline(always)]
+    #[must_use]
+    pub const fn word(self) -> u64 {
+        self.full_at_nanos
+    }
 
     /// The bucket without one token; `None` if there is none.
     ///

@@ -1,12 +1,16 @@
 //! Which shard a new connection goes to: one function for the kernel and for every rung below.
 
-use core::sync::atomic::Ordering;
-
 use crate::abi::{CPU_SHARDS_MAX, Cpu, EVERYONE, Group, SHARDS_MAX, SLOTS, Shard, Total};
 use crate::hash::{below, mix};
 
 /// Slack that no shard ever exceeds: see [`Rules::slack_permille`].
 pub const UNLIMITED: u32 = u32::MAX;
+
+/// Shards that are looked at one by one for a connection. Where there are more, the fewest
+/// connections are those of so many shards next to each other, anywhere, and [`How::Full`] says
+/// that so many are full: the host then looks at the others. The kernel's verifier walks through
+/// each of these steps when a program is loaded, which costs some microseconds a step.
+pub const SCAN_MAX: u32 = 128;
 
 /// Connections that a shard may have beyond its share, however small that is.
 pub const SLACK_MIN: u64 = 64;
@@ -87,7 +91,7 @@ pub struct Ask {
 /// Where a connection goes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Choice {
-    /// The shard.
+    /// The shard; [`NOBODY`] if there is none.
     pub shard: u32,
     /// Why this one.
     pub how: How,
@@ -100,9 +104,14 @@ pub enum How {
     Placed,
     /// The one that comes first is full, leaving or beyond its bound.
     Spilled,
-    /// All are full or leaving: it is as good as any to say so.
+    /// All are full or leaving, as far as one looks ([`SCAN_MAX`]): it is as good as any to say
+    /// so.
     Full,
 }
+
+/// No shard. An `Option` would do on the host; in the kernel's programs its unused half becomes a
+/// register that is moved though nothing was ever put into it, which the verifier refuses.
+pub const NOBODY: u32 = u32::MAX;
 
 /// Where the records are: maps in the kernel, memory on the host.
 pub trait Tables {
@@ -112,61 +121,54 @@ pub trait Tables {
     fn cpu(&self, number: u32) -> Option<&Cpu>;
     /// A group of shards.
     fn group(&self, number: u32) -> Option<&Group>;
-    /// The shard of a slot.
-    fn slot(&self, number: u32) -> Option<u32>;
+    /// The shard of a slot; [`NOBODY`] if there are none.
+    fn slot(&self, number: u32) -> u32;
     /// The node.
     fn total(&self) -> Option<&Total>;
 }
 
-/// Chooses the shard of a new connection; `None` only if there is no shard at all.
+/// Chooses the shard of a new connection; [`NOBODY`], as if all were full, only if there is no
+/// shard at all.
 ///
 /// Asked twice for one connection, as the kernel does when it answers with a cookie, it gives the
 /// same shard as long as the tables are the same; under round robin, the next one.
 #[inline(always)]
 #[must_use]
-pub fn choose(tables: &impl Tables, rules: Rules, ask: Ask) -> Option<Choice> {
+pub fn choose(tables: &impl Tables, rules: Rules, ask: Ask) -> Choice {
     let seed = if rules.strategy.is(Strategy::Hash) { ask.source_hash } else { ask.hash };
     let first = first(tables, rules.strategy, ask);
-    if let Some(shard) = first
-        && takes(tables, rules, shard)
-    {
-        return Some(Choice { shard, how: How::Placed });
+    if takes(tables, rules, first) {
+        return Choice { shard: first, how: How::Placed };
     }
-    // Who goes by no CPU prefers no node either.
-    let near = if rules.strategy.is(Strategy::Affinity) { ask.cpu } else { u32::MAX };
-    let spilled = spill(tables, rules, near, seed);
-    let spilled = match spilled {
-        Some(shard) => Some(shard),
-        None => any_open(tables, seed),
+    let spilled = if rules.strategy.is(Strategy::Affinity) {
+        spill(tables, rules, ask.cpu, seed)
+    } else {
+        // Who goes by no CPU prefers no node either.
+        drawn(tables, EVERYONE, seed)
     };
-    if let Some(shard) = spilled {
-        return Some(Choice { shard, how: How::Spilled });
+    if spilled != NOBODY {
+        return Choice { shard: spilled, how: How::Spilled };
     }
-    let shard = match first {
-        Some(shard) => shard,
-        None => member(tables.group(EVERYONE)?, 0)?,
-    };
-    Some(Choice { shard, how: How::Full })
+    // Who looked for the fewest has looked at all.
+    if !rules.strategy.is(Strategy::LeastConnections) {
+        let spilled = any_open(tables, seed);
+        if spilled != NOBODY {
+            return Choice { shard: spilled, how: How::Spilled };
+        }
+    }
+    let shard = if first == NOBODY { member(tables, EVERYONE, 0) } else { first };
+    Choice { shard, how: How::Full }
 }
 
 #[inline(always)]
-fn first(tables: &impl Tables, strategy: Strategy, ask: Ask) -> Option<u32> {
-    let everyone = || tables.group(EVERYONE);
+fn first(tables: &impl Tables, strategy: Strategy, ask: Ask) -> u32 {
     match strategy {
         Strategy::Affinity => near(tables, ask),
         Strategy::LeastConnections => least(tables, ask.hash),
         Strategy::Weighted => tables.slot(below(mix(ask.hash), SLOTS as u32)),
         Strategy::Hash => tables.slot(below(ask.source_hash, SLOTS as u32)),
-        Strategy::Random => {
-            let everyone = everyone()?;
-            member(everyone, below(mix(ask.hash), everyone.count.load(Ordering::Relaxed)))
-        }
-        Strategy::RoundRobin => {
-            let turn = tables.total()?.turn.fetch_add(1, Ordering::Relaxed) as u32;
-            let everyone = everyone()?;
-            let count = everyone.count.load(Ordering::Relaxed);
-            if count == 0 { None } else { member(everyone, turn % count) }
-        }
+        Strategy::Random => member(tables, EVERYONE, below(mix(ask.hash), count(tables, EVERYONE))),
+        Strategy::RoundRobin => next(tables),
     }
 }
 
@@ -185,116 +187,141 @@ fn is_within(tables: &impl Tables, rules: Rules, shard: &Shard) -> bool {
         return true;
     }
     let Some(total) = tables.total() else { return true };
-    let serving = u64::from(total.serving.load(Ordering::Relaxed));
-    let all = total.live.load(Ordering::Relaxed) + 1;
-    let here = (shard.live.load(Ordering::Relaxed) + 1) * serving;
+    let serving = total.serving.get();
+    let all = total.live.get() + 1;
+    let here = (shard.live.get() + 1) * serving;
     here <= all + SLACK_MIN * serving
         || here * 1000 <= all * (1000 + u64::from(rules.slack_permille))
 }
 
 /// The shard of the CPU, or, of several, the less loaded of two drawn.
 #[inline(always)]
-fn near(tables: &impl Tables, ask: Ask) -> Option<u32> {
-    let cpu = tables.cpu(ask.cpu)?;
-    let count = cpu.count.load(Ordering::Relaxed);
-    if count <= 1 {
-        return if count == 0 { None } else { Some(cpu.shards[0].load(Ordering::Relaxed)) };
+fn near(tables: &impl Tables, ask: Ask) -> u32 {
+    let Some(cpu) = tables.cpu(ask.cpu) else { return NOBODY };
+    let count = cpu.count.number();
+    if count == 0 {
+        return NOBODY;
     }
-    let at = |number: u32| {
-        let index = below(number, count) as usize;
-        let shard = cpu.shards.get(if index < CPU_SHARDS_MAX { index } else { 0 })?;
-        Some(shard.load(Ordering::Relaxed))
-    };
-    Some(less_loaded(tables, at(mix(ask.hash))?, at(mix(!ask.hash))?))
+    if count == 1 {
+        return cpu.shards[0].number();
+    }
+    // A mask that the verifier understands; no record counts more than it has.
+    let at =
+        |number: u32| cpu.shards[below(number, count) as usize & (CPU_SHARDS_MAX - 1)].number();
+    less_loaded(tables, at(mix(ask.hash)), at(mix(!ask.hash)))
 }
 
 /// The less loaded of two drawn from the CPU's NUMA node, if that one is within its bound, or from
 /// all.
 #[inline(always)]
-fn spill(tables: &impl Tables, rules: Rules, cpu: u32, seed: u32) -> Option<u32> {
-    if let Some(cpu) = tables.cpu(cpu)
-        && let Some(number) = drawn(tables, cpu.group.load(Ordering::Relaxed), seed)
-        && let Some(shard) = tables.shard(number)
-        && is_within(tables, rules, shard)
-    {
-        return Some(number);
+fn spill(tables: &impl Tables, rules: Rules, cpu: u32, seed: u32) -> u32 {
+    if let Some(cpu) = tables.cpu(cpu) {
+        let number = drawn(tables, cpu.group.number(), seed);
+        if let Some(shard) = tables.shard(number)
+            && is_within(tables, rules, shard)
+        {
+            return number;
+        }
     }
     drawn(tables, EVERYONE, seed)
 }
 
 /// The less loaded of two drawn, if it takes one more.
 #[inline(always)]
-fn drawn(tables: &impl Tables, group: u32, seed: u32) -> Option<u32> {
-    let group = tables.group(group)?;
-    let count = group.count.load(Ordering::Relaxed);
-    let one = member(group, below(mix(seed ^ 0x5BD1_E995), count))?;
-    let other = member(group, below(mix(seed ^ 0x1B87_3593), count))?;
+fn drawn(tables: &impl Tables, group: u32, seed: u32) -> u32 {
+    let count = count(tables, group);
+    let one = member(tables, group, below(mix(seed ^ 0x5BD1_E995), count));
+    let other = member(tables, group, below(mix(seed ^ 0x1B87_3593), count));
     let less = less_loaded(tables, one, other);
-    if tables.shard(less)?.is_open() { Some(less) } else { None }
+    match tables.shard(less) {
+        Some(shard) if shard.is_open() => less,
+        _ => NOBODY,
+    }
 }
 
 /// The one with fewer connections, if both take more; else the one that does.
 #[inline(always)]
 fn less_loaded(tables: &impl Tables, one: u32, other: u32) -> u32 {
     let load = |number: u32| match tables.shard(number) {
-        Some(shard) if shard.is_open() => shard.live.load(Ordering::Relaxed),
+        Some(shard) if shard.is_open() => shard.live.get(),
         _ => u64::MAX,
     };
     if load(other) < load(one) { other } else { one }
 }
 
-/// The next shard that takes one more, from anywhere on.
+/// The shard whose turn it is.
 #[inline(always)]
-fn any_open(tables: &impl Tables, seed: u32) -> Option<u32> {
-    let everyone = tables.group(EVERYONE)?;
-    let count = everyone.count.load(Ordering::Relaxed);
-    let from = below(mix(seed), count);
-    for step in 0..SHARDS_MAX as u32 {
-        if step >= count {
-            break;
-        }
-        let number = member(everyone, wrapped(from + step, count))?;
-        if tables.shard(number)?.is_open() {
-            return Some(number);
-        }
-    }
-    None
+fn next(tables: &impl Tables) -> u32 {
+    let (Some(total), count) = (tables.total(), count(tables, EVERYONE)) else { return NOBODY };
+    let turn = total.turn.get();
+    let (turn, after) = if turn >= u64::from(count) { (0, 1) } else { (turn, turn + 1) };
+    total.turn.set(after);
+    member(tables, EVERYONE, turn as u32)
 }
 
-/// The shard with the fewest connections of those that take more; of equals the next one, from
-/// anywhere on.
+/// The next shard that takes one more, of [`SCAN_MAX`] from anywhere on.
 #[inline(always)]
-fn least(tables: &impl Tables, seed: u32) -> Option<u32> {
-    let everyone = tables.group(EVERYONE)?;
-    let count = everyone.count.load(Ordering::Relaxed);
+fn any_open(tables: &impl Tables, seed: u32) -> u32 {
+    let Some(everyone) = tables.group(EVERYONE) else { return NOBODY };
+    let count = everyone.count.number();
     let from = below(mix(seed), count);
-    let mut least = None;
-    let mut fewest = u64::MAX;
-    for step in 0..SHARDS_MAX as u32 {
+    for step in 0..SCAN_MAX {
         if step >= count {
             break;
         }
-        let number = member(everyone, wrapped(from + step, count))?;
-        let shard = tables.shard(number)?;
-        let live = shard.live.load(Ordering::Relaxed);
-        if shard.is_open() && live < fewest {
-            (least, fewest) = (Some(number), live);
+        let number = at(everyone, (from + step) % count);
+        if let Some(shard) = tables.shard(number)
+            && shard.is_open()
+        {
+            return number;
+        }
+    }
+    NOBODY
+}
+
+/// The shard with the fewest connections of those that take more, of [`SCAN_MAX`] from anywhere
+/// on; of equals the next one.
+#[inline(always)]
+fn least(tables: &impl Tables, seed: u32) -> u32 {
+    let Some(everyone) = tables.group(EVERYONE) else { return NOBODY };
+    let count = everyone.count.number();
+    let from = below(mix(seed), count);
+    let mut least = NOBODY;
+    let mut fewest = u64::MAX;
+    for step in 0..SCAN_MAX {
+        if step >= count {
+            break;
+        }
+        let number = at(everyone, (from + step) % count);
+        if let Some(shard) = tables.shard(number)
+            && shard.is_open()
+            && shard.live.get() < fewest
+        {
+            fewest = shard.live.get();
+            least = number;
         }
     }
     least
 }
 
-/// `number` less `count`, if it is not below: there is no division in a loop.
 #[inline(always)]
-const fn wrapped(number: u32, count: u32) -> u32 {
-    if number >= count { number - count } else { number }
+fn count(tables: &impl Tables, group: u32) -> u32 {
+    match tables.group(group) {
+        Some(group) => group.count.number(),
+        None => 0,
+    }
 }
 
 #[inline(always)]
-fn member(group: &Group, index: u32) -> Option<u32> {
-    if index >= group.count.load(Ordering::Relaxed) {
-        return None;
+fn member(tables: &impl Tables, group: u32, index: u32) -> u32 {
+    match tables.group(group) {
+        Some(group) if index < group.count.number() => at(group, index),
+        _ => NOBODY,
     }
-    // A mask that the verifier understands; the tables never count more than there are.
-    Some(group.shards[index as usize & (SHARDS_MAX - 1)].load(Ordering::Relaxed))
+}
+
+/// A mask that the verifier understands; no table counts more than there are.
+#[inline(always)]
+fn at(group: &Group, index: u32) -> u32 {
+    group.shards[index as usize & (SHARDS_MAX - 1)].number()
 }

@@ -31,7 +31,9 @@ mod verdict;
 
 pub use address::Address;
 pub use bucket::{Bucket, Rate};
-pub use choose::{Ask, Choice, How, Rules, SLACK_MIN, Strategy, Tables, UNLIMITED, choose};
+pub use choose::{
+    Ask, Choice, How, NOBODY, Rules, SCAN_MAX, SLACK_MIN, Strategy, Tables, UNLIMITED, choose,
+};
 pub use network::{Network, NetworkError};
 pub use packet::{
     Flags, HEADERS_BYTES_MAX, IPV6_EXTENSIONS_MAX, Packet, Segment, Skip, VLAN_TAGS_MAX, parse,

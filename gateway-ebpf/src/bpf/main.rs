@@ -7,6 +7,10 @@
 #[cfg(target_arch = "bpf")]
 mod frame;
 #[cfg(target_arch = "bpf")]
+mod maps;
+#[cfg(target_arch = "bpf")]
+mod select;
+#[cfg(target_arch = "bpf")]
 mod steer;
 
 /// The kernel lets only programs under the GPL use all of its helpers.

@@ -1,9 +1,7 @@
 //! Tables in memory, filled as a host fills the kernel's.
 
-use std::sync::atomic::Ordering::Relaxed;
-
-use gateway_ebpf::abi::{Cpu, EVERYONE, Group, Shard, Total};
-use gateway_ebpf::{Ask, Choice, Rules, Strategy, Tables, choose, slots};
+use gateway_ebpf::abi::{Cpu, EVERYONE, Group, Shard, Total, Word};
+use gateway_ebpf::{Ask, Choice, NOBODY, Rules, Strategy, Tables, choose, slots};
 
 pub(crate) struct Memory {
     pub(crate) shards: Vec<Shard>,
@@ -26,8 +24,8 @@ impl Tables for Memory {
         self.groups.get(number as usize)
     }
 
-    fn slot(&self, number: u32) -> Option<u32> {
-        self.slots.get(number as usize).copied()
+    fn slot(&self, number: u32) -> u32 {
+        self.slots.get(number as usize).copied().unwrap_or(NOBODY)
     }
 
     fn total(&self) -> Option<&Total> {
@@ -49,43 +47,45 @@ impl Memory {
         };
         for shard in 0..shards {
             let node = shard * nodes / shards + 1;
-            memory.shards[shard as usize].capacity = capacity.into();
-            memory.shards[shard as usize].serving = 1.into();
-            memory.cpus[shard as usize].count = 1.into();
-            memory.cpus[shard as usize].group = node.into();
-            memory.cpus[shard as usize].shards[0] = shard.into();
+            memory.shards[shard as usize].capacity = Word::new((capacity).into());
+            memory.shards[shard as usize].serving = Word::new(1);
+            memory.cpus[shard as usize].count = Word::new(1);
+            memory.cpus[shard as usize].group = Word::new((node).into());
+            memory.cpus[shard as usize].shards[0] = Word::new((shard).into());
             memory.join(node, shard);
             memory.join(EVERYONE, shard);
         }
-        memory.total.serving = shards.into();
+        memory.total.serving = Word::new((shards).into());
         memory
     }
 
     fn join(&self, group: u32, shard: u32) {
         let group = &self.groups[group as usize];
-        let at = group.count.fetch_add(1, Relaxed);
-        group.shards[at as usize].store(shard, Relaxed);
+        let at = group.count.get();
+        group.count.set(at + 1);
+        group.shards[at as usize].set(shard.into());
     }
 
     /// From now on the shard takes nobody, though tables still name it.
     pub(crate) fn leave(&self, shard: u32) {
-        self.shards[shard as usize].serving.store(0, Relaxed);
-        self.total.serving.fetch_sub(1, Relaxed);
+        self.shards[shard as usize].serving.set(0);
+        self.total.serving.set(self.total.serving.get() - 1);
     }
 
     /// Somebody is served there.
     pub(crate) fn seat(&self, shard: u32, connections: u64) {
-        self.shards[shard as usize].live.fetch_add(connections, Relaxed);
-        self.total.live.fetch_add(connections, Relaxed);
+        let more = |word: &Word| word.set(word.get() + connections);
+        more(&self.shards[shard as usize].live);
+        more(&self.total.live);
     }
 
     pub(crate) fn live(&self) -> Vec<u64> {
-        self.shards.iter().map(|shard| shard.live.load(Relaxed)).collect()
+        self.shards.iter().map(|shard| shard.live.get()).collect()
     }
 
     /// Chooses, and has the one chosen serve whoever came.
     pub(crate) fn come(&self, rules: Rules, ask: Ask) -> Choice {
-        let choice = choose(self, rules, ask).expect("there are shards");
+        let choice = choose(self, rules, ask);
         self.seat(choice.shard, 1);
         choice
     }

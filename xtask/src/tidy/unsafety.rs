@@ -10,6 +10,9 @@ const LISTED: &[&str] = &[
     "gateway/src/net/epoll.rs",
     "gateway-ebpf/src/bpf/frame.rs",
     "gateway-ebpf/src/bpf/main.rs",
+    "gateway-ebpf/src/bpf/maps.rs",
+    "gateway-ebpf/src/bpf/select.rs",
+    "gateway-ebpf/src/bpf/steer.rs",
 ];
 
 /// `unsafe` outside of the listed files.
