@@ -96,8 +96,8 @@ pub const GROUPS: usize = NODES_MAX + 1;
 /// Slots of the table that hashes are looked up in; see [`crate::slots`].
 pub const SLOTS: usize = 1024;
 
-/// Shards that a CPU's record has room for, a power of two; a CPU that turns more gives the others connections
-/// only when these are full.
+/// Shards that a CPU's record has room for, a power of two; a CPU that turns more gives the others
+/// connections only when these are full.
 pub const CPU_SHARDS_MAX: usize = 16;
 
 /// One shard: how much it holds, and whether it takes more.
