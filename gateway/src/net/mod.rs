@@ -5,10 +5,14 @@
 
 #[cfg(all(target_os = "linux", not(weir_portable)))]
 mod epoll;
+#[cfg(all(target_os = "linux", not(weir_portable)))]
+pub mod ethtool;
 pub mod listen;
 #[cfg(all(target_os = "linux", not(weir_portable)))]
 mod memfd;
 mod places;
+#[cfg(all(target_os = "linux", not(weir_portable)))]
+pub mod rtnetlink;
 #[cfg(all(target_os = "linux", not(weir_portable)))]
 mod tee;
 mod tokio;

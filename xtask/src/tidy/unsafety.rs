@@ -8,6 +8,7 @@ const LISTED: &[&str] = &[
     "gateway/registry/src/ring.rs",
     "gateway/src/malloc.rs",
     "gateway/src/net/epoll.rs",
+    "gateway/src/net/ethtool.rs",
     "gateway-ebpf/src/bpf/frame.rs",
     "gateway-ebpf/src/bpf/main.rs",
     "gateway-ebpf/src/bpf/maps.rs",
