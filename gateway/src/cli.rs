@@ -2,6 +2,7 @@
 
 mod addr;
 mod dashes;
+mod doctor;
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -20,6 +21,8 @@ use crate::plan::Numa;
 
 use dashes::{Names, doubled};
 
+pub use doctor::Doctor;
+
 /// Weir, a WebSocket gateway: rooms on the kernel's floor.
 ///
 /// Without a command it serves. Each flag may also be an environment variable, which flags beat;
@@ -37,6 +40,14 @@ pub struct Cli {
 enum Command {
     /// Serve clients until SIGINT or SIGTERM.
     Serve(Serve),
+    /// Tell which fast paths there would be with the same flags, and what would turn on the others.
+    ///
+    /// One line for each, and below it what would turn it on: ! where something is slower than it
+    /// could be, X where something that is asked for would be refused. Nothing is started, and
+    /// nothing changed without --fix. The exit code is 0 if all is fine, 1 if something is slower
+    /// than it could be, and 2 if something that is asked for would be refused, or a flag makes no
+    /// sense. All flags of serve are understood, so that its line can be checked as it is.
+    Doctor(Doctor),
 }
 
 /// Flags of `weir serve`.
@@ -165,11 +176,21 @@ impl Cli {
         Self::try_parse_from(doubled(args, &Names::of(&Self::command())))
     }
 
+    /// The flags of `doctor`, if that is the command given.
+    #[must_use]
+    pub fn doctor(&self) -> Option<&Doctor> {
+        match &self.command {
+            Some(Command::Doctor(doctor)) => Some(doctor),
+            Some(Command::Serve(_)) | None => None,
+        }
+    }
+
     /// The flags of the command given, or of `serve`.
     #[must_use]
     pub fn serve(self) -> Serve {
         match self.command {
             Some(Command::Serve(serve)) => serve,
+            Some(Command::Doctor(doctor)) => doctor.serve,
             None => self.serve,
         }
     }

@@ -42,6 +42,7 @@ pub mod auth;
 pub mod cli;
 mod clock;
 pub mod config;
+pub mod doctor;
 pub mod handle;
 pub mod logging;
 pub mod machine;

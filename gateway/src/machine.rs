@@ -8,8 +8,7 @@ use tracing::warn;
 use crate::plan::{self, Machine, Plan, PlanError, Quota, Request, cgroup};
 
 /// Descriptors of a process that are not connections: listeners, pollers, logs, libraries.
-#[cfg(all(target_os = "linux", not(weir_portable)))]
-const DESCRIPTORS_RESERVED: u64 = 64;
+pub(crate) const DESCRIPTORS_RESERVED: u64 = 64;
 
 /// A seed that an attacker cannot guess, for hashes of names that strangers choose.
 #[must_use]

@@ -3,16 +3,17 @@
 mod malloc;
 
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
 
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use gateway::admin::{Admin, AdminConfig, AdminKey, Probes, Readiness, stats, watch};
-use gateway::cli::Cli;
+use gateway::cli::{Cli, Doctor};
 use gateway::config::{AdminAddr, Config};
 use gateway::server::Server;
-use gateway::{logging, signals};
+use gateway::{doctor, logging, signals};
 use gateway_core::counters::Counters;
 use gateway_core::event::CloseReason;
 use gateway_core::hit::Hit;
@@ -25,7 +26,11 @@ const EXIT_SECOND_SIGNAL: i32 = 130;
 
 fn main() -> ExitCode {
     // Bad usage ends here with clap's message and exit code 2.
-    let flags = Cli::read(std::env::args_os()).serve();
+    let cli = Cli::read(std::env::args_os());
+    if let Some(doctor) = cli.doctor() {
+        return diagnose(doctor);
+    }
+    let flags = cli.serve();
     let config = match flags.config(|name| std::env::var_os(name)) {
         Ok(config) => config,
         Err(why) => Cli::command().error(ErrorKind::ValueValidation, why).exit(),
@@ -38,6 +43,20 @@ fn main() -> ExitCode {
             error!("{why}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Tells what there would be, and how bad that is.
+fn diagnose(flags: &Doctor) -> ExitCode {
+    let asked = match flags.asked(|name| std::env::var_os(name)) {
+        Ok(asked) => asked,
+        Err(why) => Cli::command().error(ErrorKind::ValueValidation, why).exit(),
+    };
+    let mut out = std::io::stdout().lock();
+    match doctor::run(Path::new("/"), &doctor::Live, &asked, flags.options(), &mut out) {
+        Ok(code) => code.into(),
+        // Nobody reads on; what was found is as bad as it is, but nobody was told.
+        Err(_) => ExitCode::from(doctor::Severity::Refused.exit_code()),
     }
 }
 

@@ -366,12 +366,9 @@ fn capacities(config: &Config) -> Capacities {
 
 /// What was asked for, as far as descriptors and shards allow it.
 fn max_connections(config: &Config, shards: usize) -> Result<u32, StartError> {
-    let shards = shards as u64;
-    let listeners = SHARD_DESCRIPTORS + u64::from(config.base_port.is_some());
-    let others = shards * (u64::from(config.limits.refusals_max) + 2 * listeners);
-    let others = others + admin::DESCRIPTORS_MAX;
+    let others = others(config, shards);
     let descriptors = machine::connections_allowed(others);
-    let slots = shards * u64::from(config.limits.connections_max);
+    let slots = shards as u64 * u64::from(config.limits.connections_max);
     let allowed = descriptors.min(u32::try_from(slots).unwrap_or(u32::MAX));
     if allowed == 0 {
         let why = "the descriptor limit leaves no room for connections; raise it (ulimit -n)";
@@ -390,6 +387,18 @@ fn max_connections(config: &Config, shards: usize) -> Result<u32, StartError> {
     let table = u64::from(connections.min(expected)) + others;
     machine::make_room_for_descriptors(u32::try_from(table).unwrap_or(u32::MAX));
     Ok(connections)
+}
+
+/// Descriptors of a node with so many shards that are not connections.
+pub(crate) fn descriptors_beside(config: &Config, shards: usize) -> u64 {
+    machine::DESCRIPTORS_RESERVED + others(config, shards)
+}
+
+/// Those of shards and operators: listeners, and who hears that there is no room.
+fn others(config: &Config, shards: usize) -> u64 {
+    let listeners = SHARD_DESCRIPTORS + u64::from(config.base_port.is_some());
+    let shard = u64::from(config.limits.refusals_max) + 2 * listeners;
+    shards as u64 * shard + admin::DESCRIPTORS_MAX
 }
 
 fn bind_advice(error: &io::Error) -> &'static str {

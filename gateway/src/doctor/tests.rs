@@ -1,0 +1,1 @@
+//! Made-up machines and what the doctor says of them.
