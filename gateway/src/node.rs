@@ -1,7 +1,7 @@
 //! What all workers of a node share: which shard is where and serves, and what ends them.
 
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use gateway_core::counters::Counters;
 use gateway_core::id::ShardId;
@@ -9,6 +9,8 @@ use gateway_registry::census::Census;
 use gateway_registry::doorbell::Doorbell;
 use gateway_registry::ids::{self, WorkerId};
 use gateway_registry::rooms::RoomRegistry;
+
+use crate::plan::Place;
 
 /// A shard that is not there yet, or not any more.
 const ABSENT: u16 = 0;
@@ -39,6 +41,18 @@ pub(crate) struct Node {
     late: AtomicU64,
     /// By shard: what it has counted, as it said last; nothing if it never served.
     tallies: Box<[Mutex<Option<Counters>>]>,
+    workplaces: Box<[Workplace]>,
+}
+
+/// What is known of a worker.
+#[derive(Debug, Default)]
+// On cache lines of its own: its worker writes here while it sends.
+#[repr(align(128))]
+struct Workplace {
+    /// Where it is pinned to; nothing if it is not, or not yet.
+    place: OnceLock<Place>,
+    /// Written by the worker, read by whoever looks on.
+    cross_node_bytes: AtomicU64,
 }
 
 /// Where a shard stands.
@@ -59,6 +73,7 @@ impl Node {
         shards_max: usize,
     ) -> Self {
         Self {
+            workplaces: doorbells.iter().map(|_| Workplace::default()).collect(),
             rooms: RoomRegistry::new(seed, doorbells.len() * 2, shards_max),
             census,
             shards: (0..shards_max).map(|_| Standing::default()).collect(),
@@ -255,6 +270,32 @@ impl Node {
 
     pub(crate) fn late(&self) -> u64 {
         self.late.load(Ordering::Relaxed)
+    }
+
+    /// The worker is pinned, for good.
+    ///
+    /// # Panics
+    /// If it is pinned twice.
+    pub(crate) fn pinned(&self, worker: WorkerId, place: Place) {
+        let before = self.workplaces[worker.index()].place.set(place);
+        assert!(before.is_ok(), "worker {worker} is pinned once");
+    }
+
+    /// Where a worker is pinned to, if it is.
+    pub(crate) fn place(&self, worker: WorkerId) -> Option<Place> {
+        self.workplaces[worker.index()].place.get().copied()
+    }
+
+    /// Counts bytes that a worker sends to one of another NUMA node; to be called by the sender.
+    pub(crate) fn add_cross_node(&self, worker: WorkerId, bytes: u64) {
+        let count = &self.workplaces[worker.index()].cross_node_bytes;
+        count.store(count.load(Ordering::Relaxed) + bytes, Ordering::Relaxed);
+    }
+
+    /// By worker: bytes of envelopes that it has sent to workers of other NUMA nodes.
+    pub(crate) fn cross_node_bytes(&self) -> Vec<u64> {
+        let counts = self.workplaces.iter().map(|worker| &worker.cross_node_bytes);
+        counts.map(|count| count.load(Ordering::Relaxed)).collect()
     }
 
     pub(crate) fn shards_max(&self) -> usize {

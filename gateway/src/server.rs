@@ -160,12 +160,13 @@ impl Server {
         let plans = planned.workers.into_iter().zip(ports);
         let plans = plans.map(|(planned, port)| {
             let mailbox = Mailbox::new(ORDERS_MAX, Arc::clone(port.doorbell()));
+            let place = planned.place();
             let shards = planned.shards.map(ShardId);
             worker::Plan {
                 node: Arc::clone(&server.node),
                 additions: Arc::new(mailbox),
                 orders: orders.clone(),
-                cpu: planned.cpu,
+                place,
                 shards: shards.zip(&mut listeners).collect(),
                 setup: setup.clone(),
                 port,
@@ -222,7 +223,10 @@ impl Server {
         Arc::new(move || Stats {
             ring_depths: depths.read(),
             accepted_late: node.late(),
-            ..Stats::gather(&node.census, node.tallies()).with_routes(routes.read())
+            cross_node_bytes: node.cross_node_bytes(),
+            ..Stats::gather(&node.census, node.tallies())
+                .with_routes(routes.read())
+                .with_places(|shard| node.place(node.worker_of(shard)))
         })
     }
 

@@ -32,6 +32,7 @@ use crate::net::Net;
 use crate::net::listen::Listeners;
 use crate::node::Node;
 use crate::orders::Mailboxes;
+use crate::plan::Place;
 use crate::sequencer::Sequencer;
 use crate::shard::{TURNS_MAX, report};
 use crate::sources::Sources;
@@ -85,7 +86,8 @@ pub(crate) struct Plan {
     pub(crate) port: Port,
     pub(crate) additions: Arc<Mailbox<Addition>>,
     pub(crate) orders: Mailboxes,
-    pub(crate) cpu: Option<usize>,
+    /// Where it is to be pinned to.
+    pub(crate) place: Option<Place>,
     /// The shards that it has from the beginning.
     pub(crate) shards: Vec<(ShardId, Listeners)>,
     pub(crate) setup: Setup,
@@ -159,10 +161,12 @@ impl Plan {
     pub(crate) fn work(self) -> io::Result<Counters> {
         let worker = self.port.worker();
         IS_WORKER.set(true);
-        let cpu = self.cpu.filter(|&cpu| {
+        let place = self.place.filter(|&Place { cpu, .. }| {
             let pinned = machine::pin(cpu);
             pinned.inspect_err(|error| warn!(%worker, cpu, %error, "not pinned")).is_ok()
         });
+        place.into_iter().for_each(|place| self.node.pinned(worker, place));
+        let cpu = place.map(|place| place.cpu);
         let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
         runtime.block_on(async {
             let errands = Errands::new(worker, Arc::clone(&self.node), self.orders);

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, mpsc};
 
 use gateway::admin::stats::{self, ShardStats, Source, Stats};
 use gateway::admin::{Admin, AdminConfig, AdminError, AdminKey, Probes, Readiness};
+use gateway::plan::Place;
 use gateway_core::counters::Counters;
 use gateway_core::event::CloseReason;
 use gateway_core::hit::Hit;
@@ -78,11 +79,13 @@ fn numbers() -> Stats {
         counters.closed[CloseReason::Slow.index()] = own + 8;
         let empty = ShardStats::of(ShardId(shard), census.shard(0), counters);
         let (off_cpu, accept_pauses) = (own + 3, own + 4);
-        ShardStats { homes: own + 1, outbox_bytes: own + 2, off_cpu, accept_pauses, ..empty }
+        let place = (shard == 7).then_some(Place { cpu: 3, node: 1 });
+        ShardStats { homes: own + 1, outbox_bytes: own + 2, off_cpu, accept_pauses, place, ..empty }
     });
-    let (shards, ring_depths) = (shards.into(), vec![0, 9]);
+    let (shards, ring_depths, cross_node_bytes) = (shards.into(), vec![0, 9], vec![0, 8]);
     let (connections, connections_max, accepted_late) = (12, 34, 7);
     let none = Stats::default();
+    let none = Stats { cross_node_bytes, ..none };
     Stats { connections, connections_max, shards, ring_depths, accepted_late, ..none }
 }
 
@@ -428,6 +431,11 @@ fn metrics_are_what_the_shards_say() {
     assert_eq!(value("weir_accepted_late_total"), 7.0);
     let depth = |worker| series[&format!("weir_ring_depth{{worker=\"{worker}\"}}")];
     assert_eq!((depth(0), depth(1)), (0.0, 9.0));
+    let crossed = |worker| series[&format!("weir_cross_node_bytes_total{{worker=\"{worker}\"}}")];
+    assert_eq!((crossed(0), crossed(1)), (0.0, 8.0));
+    let place = |what| series[&format!("weir_shard_{what}{{shard=\"7\"}}")];
+    assert_eq!((place("cpu"), place("node")), (3.0, 1.0));
+    assert!(!series.contains_key("weir_shard_cpu{shard=\"0\"}"), "who is not pinned has none");
     for (shard, own) in [(0, 0.0), (7, 700.0)] {
         let value = |name: &str| series[&format!("{name}{{shard=\"{shard}\"}}")];
         assert_eq!((value("weir_homes"), value("weir_outbox_bytes")), (own + 1.0, own + 2.0));

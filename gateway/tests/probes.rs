@@ -41,6 +41,9 @@ async fn rings_between_workers_are_shown_and_empty_when_all_was_heard() {
     for probe in ["off_cpu", "accepted_late", "accept_pauses"] {
         assert_eq!(shown[probe], 0, "{probe}: nobody is pinned, late or short of anything");
     }
+    assert_eq!(shown["cross_node_bytes"], serde_json::json!([0, 0]), "nobody is on any node");
+    let nowhere = |shard: usize| ["cpu", "node"].map(|of| shown["shards"][shard][of].is_null());
+    assert_eq!([nowhere(0), nowhere(1)], [[true; 2]; 2], "nor on any CPU");
     drop((ann, bob));
     end(node).await;
     assert!(stats().ring_depths.is_empty(), "nothing waits where nobody is");

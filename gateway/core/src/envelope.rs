@@ -107,6 +107,25 @@ pub enum Command {
     Ship(Box<Shipment>),
 }
 
+impl Command {
+    /// Bytes that its receiver reads beside the command itself. Names are not counted: they are
+    /// shared and mostly known.
+    #[must_use]
+    pub fn carried_bytes(&self) -> usize {
+        match self {
+            Self::Attach(attach) => size_of::<Attach>() + size_of_val(&attach.roster[..]),
+            Self::Publish { batch, .. } => batch.read_bytes(),
+            Self::Presence { changes, .. } => size_of_val(&changes[..]),
+            Self::Ship(shipment) => size_of::<Shipment>() + shipment.log.read_bytes(),
+            Self::Detach { .. }
+            | Self::Recover { .. }
+            | Self::Pin { .. }
+            | Self::Unpin { .. }
+            | Self::Fence { .. } => 0,
+        }
+    }
+}
+
 /// A shard attaches to a home.
 #[derive(Debug)]
 pub struct Attach {
@@ -261,6 +280,23 @@ pub enum Delivery {
         /// Its term.
         term: Term,
     },
+}
+
+impl Delivery {
+    /// Bytes that its receiver reads beside the delivery itself; names are not counted.
+    #[must_use]
+    pub fn carried_bytes(&self) -> usize {
+        match self {
+            Self::Said { batch, .. } | Self::Recovered { batch, .. } => batch.read_bytes(),
+            Self::Answers { answers, .. } => size_of_val(&answers[..]),
+            Self::Presence { changes, .. } => size_of_val(&changes[..]),
+            Self::Attached { .. }
+            | Self::NotHome { .. }
+            | Self::Gap { .. }
+            | Self::Pinned { .. }
+            | Self::Moved { .. } => 0,
+        }
+    }
 }
 
 /// The rings between shards, seen from one of them.

@@ -155,6 +155,13 @@ impl Batch {
         self.bytes.len() + shared.map(Body::len).sum::<usize>()
     }
 
+    /// Bytes that are read by whoever reads it all: payloads, and what is known of each message.
+    #[must_use]
+    pub fn read_bytes(&self) -> usize {
+        let payload = if self.shares { self.payload_bytes() } else { self.bytes.len() };
+        payload + self.entries.len() * size_of::<Entry>()
+    }
+
     /// Whether any payload lies outside of its buffers.
     #[must_use]
     pub(crate) fn shares(&self) -> bool {
@@ -198,6 +205,7 @@ mod tests {
         let told: Vec<_> = batch.iter().map(|(meta, words)| (meta.offset.0, words.len())).collect();
         assert_eq!(told, [(1, 3), (2, 300), (3, 0), (4, 4)]);
         assert_eq!(batch.payload_bytes(), 307);
+        assert_eq!(batch.read_bytes(), 307 + 4 * size_of::<Entry>());
         assert_eq!((batch.first(), batch.last()), (Some(meta(1)), Some(meta(4))));
         let Some((_, Words::Bytes(bytes))) = batch.iter().last() else { panic!("four is small") };
         assert_eq!(bytes, b"four");

@@ -8,6 +8,7 @@ use gateway_core::hit::Hit;
 use super::readiness::Standing;
 use super::stats::{ShardStats, Stats};
 use crate::middleware::RouteCount;
+use crate::plan::Place;
 
 /// What the format is called in a `Content-Type`.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -25,7 +26,8 @@ pub(super) fn render(stats: &Stats, standing: Standing) -> String {
     text.gauge("weir_connections_max", help, &[], stats.connections_max);
     let help = "Connections accepted by shards whose removal had begun.";
     text.one("weir_accepted_late_total", help, Kind::Counter, &[], stats.accepted_late);
-    rings(&mut text, stats);
+    by_worker(&mut text, stats);
+    places(&mut text, stats);
     for family in &PER_SHARD {
         text.family(family.name, family.help, family.kind);
         for shard in &stats.shards {
@@ -39,15 +41,36 @@ pub(super) fn render(stats: &Stats, standing: Standing) -> String {
     text.0
 }
 
-/// What waits in rings, by worker.
-fn rings(text: &mut Exposition, stats: &Stats) {
-    let name = "weir_ring_depth";
-    if !stats.ring_depths.is_empty() {
-        text.family(name, "Envelopes that wait in rings for the worker.", Kind::Gauge);
+/// What is counted for workers, if there are any.
+fn by_worker(text: &mut Exposition, stats: &Stats) {
+    let mut family = |name, help, kind, values: &[u64]| {
+        if !values.is_empty() {
+            text.family(name, help, kind);
+        }
+        for (worker, &value) in values.iter().enumerate() {
+            text.sample(name, &[("worker", &worker.to_string())], value);
+        }
+    };
+    let help = "Envelopes that wait in rings for the worker.";
+    family("weir_ring_depth", help, Kind::Gauge, &stats.ring_depths);
+    let help = "Bytes of envelopes that the worker has sent to workers of other NUMA nodes.";
+    family("weir_cross_node_bytes_total", help, Kind::Counter, &stats.cross_node_bytes);
+}
+
+/// Where shards are that are pinned.
+fn places(text: &mut Exposition, stats: &Stats) {
+    let pinned = || stats.shards.iter().filter_map(|shard| Some((shard.shard, shard.place?)));
+    if pinned().next().is_none() {
+        return;
     }
-    for (worker, &depth) in stats.ring_depths.iter().enumerate() {
-        text.sample(name, &[("worker", &worker.to_string())], depth);
-    }
+    let mut family = |name, help, value: fn(Place) -> usize| {
+        text.family(name, help, Kind::Gauge);
+        for (shard, place) in pinned() {
+            text.sample(name, &[("shard", &shard.0.to_string())], value(place) as u64);
+        }
+    };
+    family("weir_shard_cpu", "The CPU that the shard's worker is pinned to.", |place| place.cpu);
+    family("weir_shard_node", "The NUMA node of that CPU.", |place| place.node);
 }
 
 /// Connections ended, by shard and reason.

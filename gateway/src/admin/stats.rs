@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::probes::{ProbeError, Probes};
 use crate::middleware::RouteCount;
+use crate::plan::Place;
 
 /// Gives the stats of now. It does not wait, and nothing of a shard's turn waits for it.
 pub type Source = Arc<dyn Fn() -> Stats + Send + Sync>;
@@ -29,6 +30,9 @@ pub struct Stats {
     pub routes: Vec<RouteCount>,
     /// Envelopes that wait in rings for each worker, in the order of the workers.
     pub ring_depths: Vec<u64>,
+    /// Bytes of envelopes that each worker has sent to workers of other NUMA nodes since the
+    /// start, in the order of the workers; 0 where workers are not pinned.
+    pub cross_node_bytes: Vec<u64>,
     /// Connections accepted by shards whose removal had begun, since the start.
     pub accepted_late: u64,
 }
@@ -38,6 +42,8 @@ pub struct Stats {
 pub struct ShardStats {
     /// Which one.
     pub shard: ShardId,
+    /// Where its worker is pinned to; nothing if the system may move it.
+    pub place: Option<Place>,
     /// Connections that have a place here.
     pub connections: u32,
     /// Rooms that have members here.
@@ -69,6 +75,7 @@ impl ShardStats {
     pub fn of(shard: ShardId, cell: &Cell, counters: Counters) -> Self {
         Self {
             shard,
+            place: None,
             connections: cell.live(),
             sides: cell.rooms(),
             homes: cell.homes(),
@@ -107,6 +114,13 @@ impl Stats {
     #[must_use]
     pub fn with_routes(self, routes: Vec<RouteCount>) -> Self {
         Self { routes, ..self }
+    }
+
+    /// With where shards are.
+    #[must_use]
+    pub fn with_places(mut self, place: impl Fn(ShardId) -> Option<Place>) -> Self {
+        self.shards.iter_mut().for_each(|shard| shard.place = place(shard.shard));
+        self
     }
 
     /// Rooms of the node, each counted once, at its home.
@@ -167,13 +181,14 @@ impl Stats {
 /// A probe over stats: its name, and what it shows.
 type StatsProbe = (&'static str, fn(&Stats) -> Value);
 
-const PROBES: [StatsProbe; 21] = [
+const PROBES: [StatsProbe; 22] = [
     ("accept_pauses", |stats| stats.accept_pauses().into()),
     ("accepted_late", |stats| stats.accepted_late.into()),
     ("active_clients", |stats| stats.connections.into()),
     ("clients_max", |stats| stats.connections_max.into()),
     ("closed", |stats| closed(&stats.counters())),
     ("commands_waiting", |stats| stats.commands_waiting().into()),
+    ("cross_node_bytes", |stats| stats.cross_node_bytes.clone().into()),
     ("deliveries_total", |stats| stats.counters().deliveries.into()),
     ("dropped_total", |stats| stats.counters().dropped.into()),
     ("inbound_bytes", |stats| stats.inbound_bytes().into()),
@@ -192,8 +207,8 @@ const PROBES: [StatsProbe; 21] = [
 ];
 
 /// Registers what every node shows: `active_clients`, `rooms`, `messages_total`, `shards` with
-/// connections and bytes of each, `ring_depth` by worker, `off_cpu`, `accept_pauses`,
-/// `accepted_late`, and the like.
+/// CPU, NUMA node, connections and bytes of each, `ring_depth` and `cross_node_bytes` by worker,
+/// `off_cpu`, `accept_pauses`, `accepted_late`, and the like.
 ///
 /// # Errors
 /// If one of the names is taken, or there are too many probes; those before it stay.
@@ -239,8 +254,13 @@ fn shard(stats: &ShardStats) -> Value {
         ("messages", stats.counters.messages),
         ("deliveries", stats.counters.deliveries),
     ];
-    let members = numbers.map(|(name, number)| (name.to_owned(), Value::from(number)));
-    Value::Object(Map::from_iter(members))
+    let numbers = numbers.map(|(name, number)| (name.to_owned(), Value::from(number)));
+    let place = [
+        ("cpu", stats.place.map(|place| place.cpu)),
+        ("node", stats.place.map(|place| place.node)),
+    ];
+    let place = place.map(|(name, number)| (name.to_owned(), Value::from(number)));
+    Value::Object(Map::from_iter(numbers.into_iter().chain(place)))
 }
 
 #[cfg(test)]
@@ -270,8 +290,10 @@ mod tests {
         });
         let verdicts = [3, 0, 1, 0, 0, 2];
         let route = RouteCount { route: "/".to_owned(), messages: 6, bytes: 70, verdicts };
-        let stats = Stats::gather(&census, shards).with_routes(vec![route]);
-        Stats { ring_depths: vec![4, 0], accepted_late: 5, ..stats }
+        let place = |ShardId(shard)| (shard == 2).then_some(Place { cpu: 6, node: 1 });
+        let stats = Stats::gather(&census, shards).with_routes(vec![route]).with_places(place);
+        let (ring_depths, cross_node_bytes) = (vec![4, 0], vec![0, 8]);
+        Stats { ring_depths, cross_node_bytes, accepted_late: 5, ..stats }
     }
 
     #[test]
@@ -309,6 +331,13 @@ mod tests {
         assert_eq!(shown["accept_pauses"], 240);
         assert_eq!(shown["shards"][0]["accept_pauses"], 80);
         assert_eq!((&shown["ring_depth"], &shown["accepted_late"]), (&json!([4, 0]), &json!(5)));
+        assert_eq!(shown["cross_node_bytes"], json!([0, 8]));
+        let place = |index: usize| {
+            let shard = &shown["shards"][index];
+            (shard["cpu"].clone(), shard["node"].clone())
+        };
+        assert_eq!(place(0), (Value::Null, Value::Null), "it is not pinned");
+        assert_eq!(place(1), (json!(6), json!(1)));
         assert!(register(&probes, &source).is_err(), "names are given once");
     }
 }

@@ -76,6 +76,15 @@ pub struct Worker {
     pub shards: Range<u16>,
 }
 
+/// Where a worker is pinned to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Place {
+    /// The CPU, by the system's number.
+    pub cpu: usize,
+    /// That CPU's NUMA node, by the system's number.
+    pub node: usize,
+}
+
 /// Where a number came from.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Source {
@@ -212,6 +221,14 @@ impl Request {
             return Err(PlanError::IdleWorkers { workers, shards, shards_from: Source::Flag });
         }
         Ok(())
+    }
+}
+
+impl Worker {
+    /// Where it is to be pinned to, unless the system may move it.
+    #[must_use]
+    pub fn place(&self) -> Option<Place> {
+        self.cpu.map(|cpu| Place { cpu, node: self.node })
     }
 }
 

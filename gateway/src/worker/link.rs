@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use gateway_core::envelope::{Command, Delivery};
+use gateway_core::frozen::Frozen;
 use gateway_core::id::ShardId;
 use gateway_registry::ids::WorkerId;
 use gateway_registry::mesh::{Item, Port};
@@ -188,12 +189,14 @@ impl<S> Link<S> {
             // Connections go first, or commands could keep them waiting for ever.
             return Err(command);
         }
-        self.port.command(worker, Order { to, what: Cargo::Command(command) }).map_err(|order| {
-            match order.what {
-                Cargo::Command(command) => command,
-                Cargo::Adopt(_) => unreachable!("the command came back"),
-            }
-        })
+        let carried = self.crossing(worker, || command.carried_bytes());
+        let sent = self.port.command(worker, Order { to, what: Cargo::Command(command) });
+        sent.map_err(|order| match order.what {
+            Cargo::Command(command) => command,
+            Cargo::Adopt(_) => unreachable!("the command came back"),
+        })?;
+        self.has_crossed::<Order<S>>(carried);
+        Ok(())
     }
 
     pub(super) fn deliver(&mut self, to: ShardId, delivery: Delivery) -> Result<(), Delivery> {
@@ -210,7 +213,24 @@ impl<S> Link<S> {
         if worker == self.worker() {
             return Ok(());
         }
-        self.port.deliver(worker, Parcel { to, delivery }).map_err(|parcel| parcel.delivery)
+        let carried = self.crossing(worker, || delivery.carried_bytes());
+        self.port.deliver(worker, Parcel { to, delivery }).map_err(|parcel| parcel.delivery)?;
+        self.has_crossed::<Parcel>(carried);
+        Ok(())
+    }
+
+    /// What is to be counted beside the envelope itself, if it goes to another NUMA node: who is
+    /// not pinned is on none. Asked before the envelope goes, when it can still be read.
+    fn crossing(&self, to: WorkerId, carried: impl FnOnce() -> usize) -> Option<usize> {
+        let (here, there) = (self.node.place(self.worker())?, self.node.place(to)?);
+        (here.node != there.node).then(carried)
+    }
+
+    /// Counts an envelope that a ring took.
+    fn has_crossed<E>(&self, carried: Option<usize>) {
+        if let Some(carried) = carried {
+            self.node.add_cross_node(self.worker(), (size_of::<E>() + carried) as u64);
+        }
     }
 
     /// Hands a connection over, for which way was made.
@@ -246,13 +266,17 @@ impl<S> Link<S> {
     }
 
     fn send_parked(&mut self, worker: WorkerId) {
-        let Some(orders) = self.parked.get_mut(&worker) else { return };
+        // All of them are connections.
+        let carried = self.crossing(worker, size_of::<Frozen>);
+        let Some(mut orders) = self.parked.remove(&worker) else { return };
         while let Some(order) = orders.pop_front() {
             if let Err(order) = self.port.command(worker, order) {
-                return orders.push_front(order);
+                orders.push_front(order);
+                self.parked.insert(worker, orders);
+                return;
             }
+            self.has_crossed::<Order<S>>(carried);
         }
-        self.parked.remove(&worker);
     }
 
     /// A shard has ended after its last home moved away and everyone there was told. Only who
@@ -299,13 +323,18 @@ mod tests {
     use gateway_core::dispatch::{Answer, Inquiry};
     use gateway_core::envelope::{Attach, Post, Term};
     use gateway_core::event::{Effect, Event};
+    use gateway_core::frame::Kind;
     use gateway_core::hub::{self, Hub};
+    use gateway_core::id::Author;
+    use gateway_core::message::{Batch, Meta, Words};
+    use gateway_core::position::Offset;
     use gateway_core::slot::Slot;
     use gateway_core::time::Now;
     use gateway_registry::census::{Capacity, Census};
     use gateway_registry::mesh::{Capacities, Mesh};
 
     use super::*;
+    use crate::plan::Place;
 
     /// Shard 1 asks shard 0, of which the registry said that it is the room's home.
     fn attach() -> Box<Attach> {
@@ -339,18 +368,70 @@ mod tests {
         attach
     }
 
-    #[test]
-    fn who_asked_a_shard_that_has_ended_is_answered_before_its_worker_sleeps() {
+    /// Two workers with rings for two envelopes, each with a shard that is still to be opened.
+    fn workers() -> (Arc<Node>, [Link<()>; 2]) {
         let capacities = Capacities { commands: 2, deliveries: 2 };
         let mut ports = Mesh::<Order<()>, Parcel>::new(2, capacities).into_ports().into_iter();
-        let (mine, other) = (ports.next().unwrap(), ports.next().unwrap());
-        let doorbells = vec![Arc::clone(mine.doorbell()), Arc::clone(other.doorbell())];
+        let ports = [ports.next().unwrap(), ports.next().unwrap()];
+        let doorbells = ports.iter().map(|port| Arc::clone(port.doorbell())).collect();
         let census = Census::new(Capacity { total_max: 9, shard_max: 9 }, 4);
         let node = Arc::new(Node::new(1, Arc::new(census), doorbells, 4));
         node.serve(ShardId(0), WorkerId(0));
         node.serve(ShardId(1), WorkerId(1));
-        let mut dead = Link::new(Arc::clone(&node), mine, 2, 8);
-        let mut asker = Link::new(Arc::clone(&node), other, 2, 8);
+        let links = ports.map(|port| Link::new(Arc::clone(&node), port, 2, 8));
+        (node, links)
+    }
+
+    /// One message of ten bytes.
+    fn said() -> Arc<Batch> {
+        let (author, origin, kind) = (Author::NOBODY, ShardId(0), Kind::Text);
+        let (prev, offset, id) = (Offset::START, Offset::START, 1);
+        let mut batch = Batch::default();
+        batch.push(Meta { prev, offset, author, origin, id, kind }, Words::Bytes(&[b'a'; 10]));
+        Arc::new(batch)
+    }
+
+    /// What workers count when the first sends the second a command and a delivery, pinned so.
+    fn crossed(here: Option<usize>, there: Option<usize>) -> Vec<u64> {
+        let (node, [mut sender, _receiver]) = workers();
+        for (worker, place) in [here, there].into_iter().enumerate() {
+            let worker = WorkerId(u16::try_from(worker).unwrap());
+            place.into_iter().for_each(|on| node.pinned(worker, Place { cpu: 0, node: on }));
+        }
+        let publish = Command::Publish { term: Term(1), batch: said() };
+        sender.command(ShardId(1), publish).unwrap();
+        let said = Delivery::Said { link: attach().link, batch: said() };
+        sender.deliver(ShardId(1), said).unwrap();
+        node.cross_node_bytes()
+    }
+
+    #[test]
+    fn what_goes_to_a_worker_on_another_numa_node_is_counted_where_it_comes_from() {
+        let envelopes = size_of::<Order<()>>() + size_of::<Parcel>();
+        let bytes = (envelopes + 2 * said().read_bytes()) as u64;
+        assert!(bytes > 20, "the messages are in it");
+        assert_eq!(crossed(Some(0), Some(1)), [bytes, 0]);
+        assert_eq!(crossed(Some(1), Some(1)), [0, 0], "they are neighbours");
+        assert_eq!(crossed(Some(0), None), [0, 0], "nobody knows where the other one is");
+        assert_eq!(crossed(None, Some(1)), [0, 0]);
+    }
+
+    #[test]
+    fn what_a_ring_refuses_has_not_crossed() {
+        let (node, [mut sender, _receiver]) = workers();
+        node.pinned(WorkerId(0), Place { cpu: 0, node: 0 });
+        node.pinned(WorkerId(1), Place { cpu: 1, node: 1 });
+        let mut publish =
+            || sender.command(ShardId(1), Command::Publish { term: Term(1), batch: said() });
+        let taken = (0..3).map(|_| publish().is_ok()).collect::<Vec<_>>();
+        assert_eq!(taken, [true, true, false]);
+        let each = size_of::<Order<()>>() + said().read_bytes();
+        assert_eq!(node.cross_node_bytes(), [2 * each as u64, 0]);
+    }
+
+    #[test]
+    fn who_asked_a_shard_that_has_ended_is_answered_before_its_worker_sleeps() {
+        let (node, [mut dead, mut asker]) = workers();
         asker.open(ShardId(1));
         asker.command(ShardId(0), Command::Attach(attach())).unwrap();
         asker.ring();
