@@ -124,6 +124,27 @@ impl Bucket {
         }
     }
 
+    /// Nanoseconds until it is full again, if nothing is taken: how much is missing.
+    #[inline(always)]
+    #[must_use]
+    pub const fn missing_nanos(self, now_nanos: u64) -> u64 {
+        self.full_at_nanos.saturating_sub(now_nanos)
+    }
+
+    /// The one word that it is, for a compare-and-exchange.
+    #[inline(always)]
+    #[must_use]
+    pub const fn word(self) -> u64 {
+        self.full_at_nanos
+    }
+
+    /// The bucket that is this word; each word is one.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_word(word: u64) -> Self {
+        Self { full_at_nanos: word }
+    }
+
     /// Whether nothing is missing: then it is like any other full one, and may be forgotten.
     #[inline(always)]
     #[must_use]
@@ -139,30 +160,7 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
-
-    /// Numbers that look drawn, the same for each seed (xorshift64).
-    struct Draw(u64);
-
-    impl Draw {
-        fn new(seed: u64) -> Self {
-            Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15))
-        }
-
-        fn below(&mut self, bound: u64) -> u64 {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            self.0 % bound
-        }
-
-        fn rate(&mut self) -> (u64, u64, Rate) {
-            let (rare, small) = (self.below(2) == 0, self.below(2) == 0);
-            let per_sec = 1 + self.below(if rare { 10 } else { 1_000_000 });
-            let burst = 1 + self.below(if small { 3 } else { 10_000 });
-            let rate = Rate::new(per_sec as u32, burst as u32).expect("neither is 0");
-            (per_sec, burst, rate)
-        }
-    }
+    use crate::draw::Draw;
 
     /// Whether so many are no more than burst and rate allow in this time.
     fn is_within(taken: u64, per_sec: u64, burst: u64, nanos: u64) -> bool {

@@ -2,7 +2,8 @@
 //!
 //! Here are the packet parser, a pure function of a frame's bytes that the host tests without
 //! privilege; the address form that keys of shared maps use, and who counts as one source; the
-//! token bucket that says how often a source may come, and the [verdict](judge) on whoever asks
+//! token bucket that says how often a source may come, and the chance that decides
+//! when little of it is left; the [verdict](judge) on whoever asks
 //! for a connection; the [records](abi) both sides share, and the [choice](choose) of a shard over
 //! them. The programs themselves, in `src/bpf`, are thin glue around these functions.
 //!
@@ -20,8 +21,11 @@
 
 pub mod abi;
 mod address;
+mod admit;
 mod bucket;
 mod choose;
+#[cfg(test)]
+mod draw;
 pub mod hash;
 mod network;
 mod packet;
@@ -30,6 +34,7 @@ mod source;
 mod verdict;
 
 pub use address::Address;
+pub use admit::{Admit, admit};
 pub use bucket::{Bucket, Rate};
 pub use choose::{
     Ask, Choice, How, NOBODY, Rules, SCAN_MAX, SLACK_MIN, Strategy, Tables, UNLIMITED, choose,
