@@ -52,6 +52,21 @@ impl Network {
         Ok(Self { bits, address })
     }
 
+    /// The lowest address that belongs to it, in network order.
+    #[inline(always)]
+    #[must_use]
+    pub const fn first(self) -> Address {
+        self.address
+    }
+
+    /// The highest one.
+    #[inline(always)]
+    #[must_use]
+    pub const fn last(self) -> Address {
+        let first = u128::from_be_bytes(self.address.octets());
+        Address::v6((first | !mask(self.bits)).to_be_bytes())
+    }
+
     /// Whether an address belongs to it.
     #[inline(always)]
     #[must_use]
@@ -157,6 +172,21 @@ mod tests {
         ] {
             assert!(has(text, inside), "{text} has {inside}");
             assert_eq!(has(text, outside), text == "::/0", "{text} and {outside}");
+        }
+    }
+
+    #[test]
+    fn a_network_reaches_from_its_first_address_to_its_last() {
+        for (text, first, last) in [
+            ("10.0.0.0/8", "10.0.0.0", "10.255.255.255"),
+            ("192.0.2.7", "192.0.2.7", "192.0.2.7"),
+            ("0.0.0.0/0", "0.0.0.0", "255.255.255.255"),
+            ("2001:db8::/33", "2001:db8::", "2001:db8:7fff:ffff:ffff:ffff:ffff:ffff"),
+            ("::/0", "::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+        ] {
+            let network = network(text).expect("a network");
+            let ends = [network.first(), network.last()].map(|it| IpAddr::from(it).to_string());
+            assert_eq!(ends, [first, last], "{text}");
         }
     }
 
