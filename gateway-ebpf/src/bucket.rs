@@ -82,20 +82,6 @@ impl Bucket {
     /// A full one.
     pub const FULL: Self = Self { full_at_nanos: 0 };
 
-    /// The bucket of a shared map's value.
-    #[inline(always)]
-    #[must_use]
-    pub const fn of_word(word: u64) -> Self {
-        Self { full_at_nanos: word }
-    }
-
-    /// What a shared map's value is to be.
-    #[inline(always)]
-    #[must_use]
-    pub const fn word(self) -> u64 {
-        self.full_at_nanos
-    }
-
     /// The bucket without one token; `None` if there is none.
     ///
     /// At the end of the clock, after 584 years, a bucket is empty for ever.

@@ -43,6 +43,7 @@ pub mod cli;
 mod clock;
 pub mod config;
 pub mod doctor;
+mod draw;
 pub mod handle;
 pub mod logging;
 pub mod machine;

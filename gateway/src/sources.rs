@@ -1,5 +1,9 @@
 //! What one source may have of a node: connections at a time, and new ones a second.
 //!
+//! A source that nears its rate is told so by chance before it is told surely: see
+//! [`admit`]. So of a crowd behind one address those get in whom chance lets in, and
+//! not those who come again at the right moment; and nobody beyond the rate does.
+//!
 //! The bounds are the node's, since the kernel spreads a source's connections over all shards, and
 //! connections move between them. So one table serves all of them, behind striped locks that are
 //! taken when a connection comes and when it has gone, and never in between. Both together were
@@ -18,7 +22,7 @@ use std::num::NonZeroU32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use gateway_core::time::Now;
-use gateway_ebpf::{Address, Bucket, Network, Rate, Source};
+use gateway_ebpf::{Address, Admit, Bucket, Network, Rate, Source, admit};
 
 use crate::config::SourceConfig;
 
@@ -57,7 +61,7 @@ pub struct Seat(NonZeroU32);
 pub enum Over {
     /// Connections at a time.
     Connections,
-    /// New connections in the last moments.
+    /// New connections in the last moments, or nearly too many, and chance was against this one.
     Rate,
 }
 
@@ -97,14 +101,15 @@ impl Sources {
     }
 
     /// Counts a connection that has come from this address; nothing is to be given back for one
-    /// that is exempt.
+    /// that is exempt. `random` is drawn for this one, uniform over all `u32`; 0 has it shed where
+    /// chance decides at all.
     ///
     /// Clocks of a node's workers may differ by some milliseconds, which admits nobody more: see
     /// [`Bucket`].
     ///
     /// # Errors
     /// What its source has too many of: it is not counted then.
-    pub fn admit(&self, now: Now, ip: IpAddr) -> Result<Option<Seat>, Over> {
+    pub fn admit(&self, now: Now, ip: IpAddr, random: u32) -> Result<Option<Seat>, Over> {
         let address = Address::from(ip);
         if self.is_exempt(address) {
             return Ok(None);
@@ -114,8 +119,11 @@ impl Sources {
         let mut stripe = self.lock(which);
         let at = stripe.entry(source, self.stripe_max, now);
         let entry = &mut stripe.entries[at];
-        if self.rate.is_some_and(|rate| !entry.bucket.take(rate, now.0)) {
-            return Err(Over::Rate);
+        if let Some(rate) = self.rate {
+            let Admit::Pass(less) = admit(entry.bucket, rate, now.0, random) else {
+                return Err(Over::Rate);
+            };
+            entry.bucket = less;
         }
         if self.connections_max.is_some_and(|max| entry.connections >= max.get()) {
             return Err(Over::Connections);
@@ -226,18 +234,23 @@ mod tests {
         std::net::Ipv4Addr::from(0x0A00_0000 + n).into()
     }
 
+    /// Somebody comes whom chance is never against.
+    fn come(sources: &Sources, now: Now, ip: IpAddr) -> Result<Option<Seat>, Over> {
+        sources.admit(now, ip, u32::MAX)
+    }
+
     /// Admits somebody who is counted.
     #[track_caller]
     fn seat(sources: &Sources, now: Now, ip: IpAddr) -> Seat {
-        sources.admit(now, ip).expect("within its bounds").expect("not exempt")
+        come(sources, now, ip).expect("within its bounds").expect("not exempt")
     }
 
     #[test]
     fn a_source_has_its_connections_and_no_more_until_one_has_gone() {
         let sources = sources(|config| config.rate = 0);
         let mut seats: Vec<_> = (0..3).map(|_| seat(&sources, Now(0), ip("192.0.2.7"))).collect();
-        assert_eq!(sources.admit(Now(0), ip("192.0.2.7")), Err(Over::Connections));
-        assert_eq!(sources.admit(Now(0), ip("::ffff:192.0.2.7")), Err(Over::Connections));
+        assert_eq!(come(&sources, Now(0), ip("192.0.2.7")), Err(Over::Connections));
+        assert_eq!(come(&sources, Now(0), ip("::ffff:192.0.2.7")), Err(Over::Connections));
         let other = seat(&sources, Now(0), ip("192.0.2.8"));
         sources.release(seats.pop().expect("there are three"));
         seats.push(seat(&sources, Now(0), ip("192.0.2.7")));
@@ -251,7 +264,7 @@ mod tests {
     fn a_network_of_64_bits_is_one_source() {
         let sources = sources(|config| config.connections_max = 1);
         let _seat = seat(&sources, Now(0), ip("2001:db8::1"));
-        assert_eq!(sources.admit(Now(0), ip("2001:db8::2")), Err(Over::Connections));
+        assert_eq!(come(&sources, Now(0), ip("2001:db8::2")), Err(Over::Connections));
         let _seat = seat(&sources, Now(0), ip("2001:db8:0:1::1"));
     }
 
@@ -261,9 +274,22 @@ mod tests {
         for _ in 0..5 {
             sources.release(seat(&sources, Now(0), ip("192.0.2.7")));
         }
-        assert_eq!(sources.admit(Now(99 * MILLI), ip("192.0.2.7")), Err(Over::Rate));
+        assert_eq!(come(&sources, Now(99 * MILLI), ip("192.0.2.7")), Err(Over::Rate));
         sources.release(seat(&sources, Now(100 * MILLI), ip("192.0.2.7")));
-        assert_eq!(sources.admit(Now(100 * MILLI), ip("192.0.2.7")), Err(Over::Rate));
+        assert_eq!(come(&sources, Now(100 * MILLI), ip("192.0.2.7")), Err(Over::Rate));
+    }
+
+    #[test]
+    fn chance_turns_some_away_before_the_rate_does_and_takes_nothing_from_others() {
+        let sources = sources(|config| (config.rate, config.burst) = (1, 8));
+        let mut passed = 0;
+        while let Ok(Some(seat)) = sources.admit(Now(0), ip("192.0.2.7"), 0) {
+            sources.release(seat);
+            passed += 1;
+        }
+        assert_eq!(passed, 7, "the last one has less than a quarter before it");
+        sources.release(seat(&sources, Now(0), ip("192.0.2.7")));
+        assert_eq!(come(&sources, Now(0), ip("192.0.2.7")), Err(Over::Rate));
     }
 
     #[test]
@@ -278,21 +304,21 @@ mod tests {
         let exempt = few(false);
         for one in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "10.1.2.3"] {
             for _ in 0..9 {
-                assert_eq!(exempt.admit(Now(0), ip(one)), Ok(None), "{one}");
+                assert_eq!(come(&exempt, Now(0), ip(one)), Ok(None), "{one}");
             }
         }
         assert_eq!((exempt.connections(), exempt.known()), (0, 0));
         let strict = few(true);
         for one in ["127.0.0.1", "::1"] {
             let _seat = seat(&strict, Now(0), ip(one));
-            assert_eq!(strict.admit(Now(0), ip(one)), Err(Over::Connections), "{one}");
+            assert_eq!(come(&strict, Now(0), ip(one)), Err(Over::Connections), "{one}");
         }
     }
 
     #[test]
     fn without_bounds_nothing_is_counted() {
         let sources = sources(|config| (config.connections_max, config.rate) = (0, 0));
-        assert!((0..99).all(|_| sources.admit(Now(0), ip("192.0.2.7")) == Ok(None)));
+        assert!((0..99).all(|_| come(&sources, Now(0), ip("192.0.2.7")) == Ok(None)));
         assert_eq!(sources.known(), 0);
     }
 
@@ -301,17 +327,17 @@ mod tests {
         let sources = sources(|config| config.known_max = 8);
         let held = seat(&sources, Now(0), ip("192.0.2.7"));
         let hasty = ip("192.0.2.8");
-        while let Ok(seat) = sources.admit(Now(0), hasty) {
+        while let Ok(seat) = come(&sources, Now(0), hasty) {
             seat.into_iter().for_each(|seat| sources.release(seat));
         }
         // Each of them leaves at once, but was here just now.
         for n in 0..1_000 {
-            if let Ok(Some(seat)) = sources.admit(Now(1), nth(n)) {
+            if let Ok(Some(seat)) = come(&sources, Now(1), nth(n)) {
                 sources.release(seat);
             }
             assert!(sources.known() <= 8);
         }
-        assert_eq!(sources.admit(Now(1), hasty), Err(Over::Rate));
+        assert_eq!(come(&sources, Now(1), hasty), Err(Over::Rate));
         assert_eq!(sources.connections(), 1);
         // When they are as good as strangers, others are known in their place.
         let later = Now(1_000 * MILLI);
@@ -328,7 +354,7 @@ mod tests {
         let sources = sources(|config| config.known_max = 4);
         let mut seats: Vec<_> = (0..4).map(|n| seat(&sources, Now(0), nth(n))).collect();
         seats.extend((10..13).map(|n| seat(&sources, Now(0), nth(n))));
-        assert_eq!(sources.admit(Now(0), nth(13)), Err(Over::Connections));
+        assert_eq!(come(&sources, Now(0), nth(13)), Err(Over::Connections));
         // Who is known has what is its own.
         seats.push(seat(&sources, Now(0), nth(0)));
         assert_eq!((sources.known(), sources.connections()), (4, 8));

@@ -26,6 +26,7 @@ use gateway_ebpf::Network;
 use tracing::debug;
 
 use crate::auth::{Auth, OneToken};
+use crate::draw::Draw;
 use crate::net::{Batch, Net, Ready};
 use crate::others::{Arrival, Others};
 use crate::proxy::Heralds;
@@ -59,6 +60,8 @@ pub struct Turn<N> {
     seats: Vec<Option<Seat>>,
     /// Who bounds what a source may have, if anybody does.
     sources: Option<Arc<Sources>>,
+    /// Chance for whoever comes nearly too often.
+    draw: Draw,
     heralds: Heralds,
     turned_away: TurnedAway,
     turns: u32,
@@ -108,6 +111,7 @@ impl<N: Net> Turn<N> {
             placed: Vec::new(),
             seats: Vec::new(),
             sources: None,
+            draw: Draw::new(0),
             heralds: Heralds::default(),
             turned_away: TurnedAway::default(),
             turns: 0,
@@ -143,6 +147,14 @@ impl<N: Net> Turn<N> {
     #[must_use]
     pub fn with_sources(mut self, sources: Arc<Sources>) -> Self {
         self.sources = Some(sources);
+        self
+    }
+
+    /// Draws from this seed where chance decides; without it from 0. Shards of a node are to have
+    /// different ones.
+    #[must_use]
+    pub fn drawing_from(mut self, seed: u64) -> Self {
+        self.draw = Draw::new(seed);
         self
     }
 

@@ -116,6 +116,7 @@ impl Setup {
         let config = hub::Config { shard: Some(shard), store: self.store(), ..self.hub.clone() };
         let turn = Turn::new(self.net(listeners)?, Hub::new(config), self.batch);
         let turn = turn.with_auth(Arc::clone(&self.auth)).with_sequencer(self.sequencer.clone());
+        let turn = turn.drawing_from(self.hub.seed ^ u64::from(shard.0));
         Ok(turn.with_sources(Arc::clone(&self.sources)).trusting(Arc::clone(&self.proxies)))
     }
 

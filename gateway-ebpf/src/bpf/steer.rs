@@ -7,7 +7,7 @@ use aya_ebpf::programs::XdpContext;
 use aya_log_ebpf::{debug, warn};
 use gateway_ebpf::abi::{Counter, Door, Flow, Placement, SLOTS, Word};
 use gateway_ebpf::{
-    Address, Ask, Bucket, Rate, Segment, Source, Strategy, Tables, Verdict, choose, hash,
+    Address, Admit, Ask, Bucket, Rate, Segment, Source, Strategy, Tables, Verdict, admit, choose, hash,
     is_opening, judge, parse,
 };
 
@@ -109,24 +109,18 @@ fn rate(address: Address) -> Verdict {
     // program runs, and is only ever changed as a whole. Should it be given to another source
     // meanwhile, that one has a token less.
     let word = unsafe { &*word.cast::<Word>() };
+    // SAFETY: the helper takes nothing and returns a number.
+    let random = unsafe { bpf_get_prandom_u32() };
     // CPUs that come at the same moment take one token together.
-    match Bucket::of_word(word.get()).without_one(rate, now) {
-        Some(less) => {
+    match admit(Bucket::from_word(word.get()), rate, now, random) {
+        Admit::Pass(less) => {
             word.set(less.word());
             Verdict::Pass
         }
-        None => Verdict::Rate,
+        Admit::Shed => Verdict::Shed,
+        Admit::Over => Verdict::Rate,
     }
 }
-
-/// Sends a packet to its CPU, if the placement says so.
-#[inline(always)]
-fn place(ctx: &XdpContext, segment: &Segment, opening: bool) -> u32 {
-    let placement = maps::PLACEMENT.load();
-    if placement == Placement::Observe as u32 {
-        count(Counter::Pass);
-        return XDP_PASS;
-    }
     // SAFETY: the helper takes nothing and returns a number.
     let here = unsafe { bpf_get_smp_processor_id() } as u32;
     let by_node = placement == Placement::Node as u32;

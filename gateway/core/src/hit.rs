@@ -61,7 +61,7 @@ pub enum Hit {
     CommandsWaiting,
     /// A source has as many connections as it may have: 429.
     SourceConnections,
-    /// A source connects too often: 429, or reset.
+    /// A source connects too often, or nearly so and chance was against it: 429, or reset.
     SourceRate,
     /// A trusted proxy does not say for whom it speaks: closed.
     ProxyHeader,

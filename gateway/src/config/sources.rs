@@ -14,8 +14,9 @@ pub struct SourceConfig {
     /// Default 10,000: a company behind one address has thousands, and a node a hundred times more.
     pub connections_max: u32,
     /// New connections a second; 0 for as many as come. Beyond it a client is reset unread, or
-    /// hears 429 if a proxy speaks for it. Default 500: a company that comes back when a node has
-    /// gone is in within half a minute, and costs a core less than a tenth of its time.
+    /// hears 429 if a proxy speaks for it; and by chance already when less than a quarter of
+    /// `burst` is left. Default 500: a company that comes back when a node has gone is in within
+    /// half a minute, and costs a core less than a tenth of its time.
     pub rate: u32,
     /// New connections at once, at least 1. Default 2,000: four seconds of `rate`.
     pub burst: u32,

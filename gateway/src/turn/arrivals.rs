@@ -128,7 +128,7 @@ impl<N: Net> Turn<N> {
     /// Counts somebody for its source, and whom it is not counted for.
     fn admit(&mut self, now: Now, client: IpAddr) -> Result<Option<Seat>, Over> {
         let Some(sources) = &self.sources else { return Ok(None) };
-        sources.admit(now, client).inspect_err(|over| {
+        sources.admit(now, client, self.draw.word()).inspect_err(|over| {
             self.notes.over(now, self.hub.shard(), client, *over);
         })
     }
