@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Fuzz(Fuzz),
     /// Builds the programs for the kernel, or verifies the object that is committed
     Ebpf(Ebpf),
+    /// Runs the gateway in an emulated machine of two NUMA nodes, and shows what is where
+    Vm(Vm),
     /// Checks the sources against the rules that a compiler does not know
     Tidy,
 }
@@ -147,6 +149,13 @@ pub(crate) struct Trial {
     /// Flags of the trial, such as `--help`
     #[arg(allow_hyphen_values = true, trailing_var_arg = true, value_name = "ARGS")]
     pub(crate) args: Vec<OsString>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Vm {
+    /// How the command calls itself in a network of its own
+    #[arg(long, hide = true, num_args = 2, value_names = ["KERNEL", "INITRAMFS"])]
+    pub(crate) inside: Vec<PathBuf>,
 }
 
 #[derive(Args, Debug)]
@@ -272,6 +281,15 @@ mod tests {
             let line = format!("xtask ebpf {bad}");
             assert!(Flags::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
+    }
+
+    #[test]
+    fn the_guest_is_run_from_inside_with_both_of_its_files() {
+        let Command::Vm(vm) = parse("xtask vm --inside vmlinuz initramfs") else {
+            panic!("`vm` is a command");
+        };
+        assert_eq!(vm.inside, [PathBuf::from("vmlinuz"), PathBuf::from("initramfs")]);
+        assert!(Flags::try_parse_from(["xtask", "vm", "--inside", "vmlinuz"]).is_err());
     }
 
     #[test]

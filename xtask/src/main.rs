@@ -15,6 +15,7 @@ mod steps;
 mod test;
 mod tidy;
 mod trials;
+mod vm;
 mod watch;
 mod workspace;
 
@@ -44,6 +45,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Attack(flags) => trials::trial("weir-attack", flags),
         Command::Fuzz(flags) => fuzz::fuzz(&flags),
         Command::Ebpf(flags) => ebpf::ebpf(&flags),
+        Command::Vm(flags) => vm::vm(&flags),
         Command::Tidy => tidy::tidy(),
     }
 }

@@ -57,6 +57,12 @@ pub(crate) enum Need {
     BpfCompiler,
     /// What bpf-linker is built with, and what strips objects.
     BpfLlvm,
+    /// Emulates the machine of `cargo xtask vm`.
+    Qemu,
+    /// The shell of that machine, without libraries.
+    Busybox,
+    /// Unpacks its modules.
+    Xz,
 }
 
 impl Need {
@@ -74,6 +80,9 @@ impl Need {
             Self::Uv => "libuv",
             Self::BpfCompiler => "a packaged Rust compiler with a standard library for BPF",
             Self::BpfLlvm => "LLVM 22",
+            Self::Qemu => "qemu-system-x86_64",
+            Self::Busybox => "busybox without libraries",
+            Self::Xz => "xz",
         }
     }
 
@@ -89,6 +98,9 @@ impl Need {
             Self::Uv => Invocation::new("sh", ["-c", FIND_UV]),
             Self::BpfCompiler => Invocation::new("sh", ["-c", FIND_BPF_CORE]),
             Self::BpfLlvm => Invocation::new("sh", ["-c", FIND_BPF_LLVM]),
+            Self::Qemu => Invocation::new("qemu-system-x86_64", ["--version"]),
+            Self::Busybox => Invocation::new("busybox", ["true"]),
+            Self::Xz => Invocation::new("xz", ["--version"]),
         }
     }
 
@@ -142,6 +154,11 @@ pub(crate) fn ensure_these(needs: &[Need], may_install: bool) -> Result<()> {
         bail!("this system's packages do not provide {}", names(&still));
     }
     Ok(())
+}
+
+/// Whether this user is root.
+pub(crate) fn is_root() -> bool {
+    Rights::of_this_user() == Rights::Root
 }
 
 /// Without pkg-config nothing else can be seen, so that everything counts as missing; a

@@ -22,6 +22,10 @@ pub(super) struct Manager {
     /// A compiler for the kernel's BPF, and the LLVM that it is made with; as above.
     bpf_compiler: &'static [&'static str],
     bpf_llvm: &'static [&'static str],
+    /// What the emulated machine takes; its kernel comes from Debian's packages only.
+    qemu: &'static [&'static str],
+    busybox: &'static [&'static str],
+    xz: &'static str,
 }
 
 const MANAGERS: [Manager; 5] = [
@@ -39,6 +43,9 @@ const MANAGERS: [Manager; 5] = [
         uv: "libuv1",
         bpf_compiler: &["rustc-web", "libstd-rust-web-dev-bpf"],
         bpf_llvm: &["llvm-22-dev", "libpolly-22-dev", "libzstd-dev"],
+        qemu: &["qemu-system-x86"],
+        busybox: &["busybox-static"],
+        xz: "xz-utils",
     },
     Manager {
         program: "dnf",
@@ -53,6 +60,9 @@ const MANAGERS: [Manager; 5] = [
         uv: "libuv",
         bpf_compiler: &[],
         bpf_llvm: &[],
+        qemu: &[],
+        busybox: &[],
+        xz: "xz",
     },
     Manager {
         program: "pacman",
@@ -67,6 +77,9 @@ const MANAGERS: [Manager; 5] = [
         uv: "libuv",
         bpf_compiler: &[],
         bpf_llvm: &[],
+        qemu: &[],
+        busybox: &[],
+        xz: "xz",
     },
     Manager {
         program: "zypper",
@@ -81,6 +94,9 @@ const MANAGERS: [Manager; 5] = [
         uv: "libuv1",
         bpf_compiler: &[],
         bpf_llvm: &[],
+        qemu: &[],
+        busybox: &[],
+        xz: "xz",
     },
     Manager {
         program: "apk",
@@ -95,6 +111,9 @@ const MANAGERS: [Manager; 5] = [
         uv: "libuv",
         bpf_compiler: &[],
         bpf_llvm: &[],
+        qemu: &[],
+        busybox: &[],
+        xz: "xz",
     },
 ];
 
@@ -171,6 +190,9 @@ impl Manager {
             Need::Uv => slice::from_ref(&self.uv),
             Need::BpfCompiler => self.bpf_compiler,
             Need::BpfLlvm => self.bpf_llvm,
+            Need::Qemu => self.qemu,
+            Need::Busybox => self.busybox,
+            Need::Xz => slice::from_ref(&self.xz),
         }
     }
 
