@@ -7,8 +7,8 @@ use aya_ebpf::programs::XdpContext;
 use aya_log_ebpf::{debug, warn};
 use gateway_ebpf::abi::{Counter, Door, Flow, Placement, SLOTS, Word};
 use gateway_ebpf::{
-    Address, Admit, Ask, Bucket, Rate, Segment, Source, Strategy, Tables, Verdict, admit, choose, hash,
-    is_opening, judge, parse,
+    Address, Admit, Ask, Bucket, Rate, Segment, Source, Strategy, Tables, Verdict, admit, choose,
+    hash, is_opening, judge, parse,
 };
 
 use crate::frame::Frame;
@@ -121,6 +121,15 @@ fn rate(address: Address) -> Verdict {
         Admit::Over => Verdict::Rate,
     }
 }
+
+/// Sends a packet to its CPU, if the placement says so.
+#[inline(always)]
+fn place(ctx: &XdpContext, segment: &Segment, opening: bool) -> u32 {
+    let placement = maps::PLACEMENT.load();
+    if placement == Placement::Observe as u32 {
+        count(Counter::Pass);
+        return XDP_PASS;
+    }
     // SAFETY: the helper takes nothing and returns a number.
     let here = unsafe { bpf_get_smp_processor_id() } as u32;
     let by_node = placement == Placement::Node as u32;

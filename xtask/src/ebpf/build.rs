@@ -27,10 +27,12 @@ const CARGO: [&str; 10] = [
 ];
 
 /// What the compiler is told beside the names of folders.
-const RUSTC: [&str; 2] = [
+const RUSTC: [&str; 3] = [
     // How registers are called when a probe of that processor looks at them. No program here does:
     // it is named so that the processor of whoever builds makes no difference.
     "--cfg=bpf_target_arch=\"x86_64\"",
+    // Instructions of 32 bits, which Linux 5.1 and later know: programs are a tenth shorter.
+    "-Ctarget-cpu=v3",
     // The types of maps and functions, for loaders and tools.
     "-Clink-arg=--btf",
 ];
