@@ -52,6 +52,14 @@ impl Network {
         Ok(Self { bits, address })
     }
 
+    /// How many bits of an [`Address`] all that belong to it have in common, 0 to 128: 96 more than
+    /// people count for IPv4.
+    #[inline(always)]
+    #[must_use]
+    pub const fn bits(self) -> u32 {
+        self.bits
+    }
+
     /// The lowest address that belongs to it, in network order.
     #[inline(always)]
     #[must_use]

@@ -59,5 +59,6 @@ pub mod server;
 pub mod shard;
 pub mod signals;
 pub mod sources;
+pub mod steer;
 pub mod turn;
 mod worker;

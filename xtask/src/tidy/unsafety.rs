@@ -9,6 +9,8 @@ const LISTED: &[&str] = &[
     "gateway/src/malloc.rs",
     "gateway/src/net/epoll.rs",
     "gateway/src/net/ethtool.rs",
+    "gateway/src/steer/mapped.rs",
+    "gateway/src/steer/sys.rs",
     "gateway-ebpf/src/bpf/frame.rs",
     "gateway-ebpf/src/bpf/main.rs",
     "gateway-ebpf/src/bpf/maps.rs",

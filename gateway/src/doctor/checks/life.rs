@@ -18,7 +18,7 @@ pub(super) fn check(facts: &Facts, asked: &Asked) -> Vec<Finding> {
 
 /// CPUMAP queues are served by threads that wait for their CPU like any other.
 fn kthreads(facts: &Facts, asked: &Asked) -> Finding {
-    let (placement, _) = placement::placement(facts, asked);
+    let (placement, _) = placement(facts, asked);
     if !matches!(placement, Placement::Node | Placement::Core) {
         return Finding::idle("kthreads", "no packets are moved between CPUs");
     }

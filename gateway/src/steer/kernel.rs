@@ -1,0 +1,253 @@
+//! The kernel's side of steering: maps and programs that live as long as this does.
+
+use std::net::TcpListener;
+use std::os::fd::AsRawFd;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use aya::Ebpf;
+use aya::maps::lpm_trie::Key;
+use aya::maps::{CpuMap, LpmTrie, Map, MapData, PerCpuArray, ReusePortSockArray};
+use aya::programs::xdp::XdpLinkId;
+use aya::programs::{SkReuseport, Xdp, XdpMode};
+use gateway_core::id::ShardId;
+use gateway_ebpf::Network;
+use gateway_ebpf::abi::{Counter, GUARD_MAX, Listed, names};
+use rustix::io::Errno;
+use tracing::warn;
+
+use super::config::{Iface, Modes};
+use super::error::KernelError;
+use super::memory::{Block, Memory};
+use super::object::{self, Constants};
+use super::says;
+use super::{Mode, Tally};
+
+/// Packets that wait for a CPU at most: the next ones are lost, as on a network card's own queue.
+const QUEUE_PACKETS: u32 = 2048;
+
+/// From this on a frame may not fit into one page, so that the driver needs a program for several.
+const MTU_OF_ONE_BUFFER: u32 = 3498;
+
+/// Programs and maps of a node.
+pub(crate) struct Kernel {
+    parts: Mutex<Parts>,
+    /// Whoever reads what the programs say.
+    says: Option<says::Reader>,
+}
+
+struct Parts {
+    object: Ebpf,
+    listeners: ReusePortSockArray<MapData>,
+    counters: PerCpuArray<MapData, u64>,
+    redirects: PerCpuArray<MapData, u64>,
+    guards: [LpmTrie<MapData, [u8; 16], u32>; 2],
+    total: Block<gateway_ebpf::abi::Total>,
+    links: Vec<XdpLinkId>,
+}
+
+impl Kernel {
+    /// Has the kernel make the maps.
+    ///
+    /// # Errors
+    /// What it refused.
+    pub(crate) fn load(constants: &Constants) -> Result<(Self, Memory), KernelError> {
+        let mut object = object::load(constants)?;
+        let memory = object::memory(&object)?;
+        let total = object::memory(&object)?.total;
+        let says = says::Reader::start(&mut object)?;
+        let parts = Parts {
+            listeners: take(&mut object, names::LISTENERS)?,
+            counters: take(&mut object, names::COUNTERS)?,
+            redirects: take(&mut object, names::REDIRECTS)?,
+            guards: [take(&mut object, names::GUARDS[0])?, take(&mut object, names::GUARDS[1])?],
+            total,
+            links: Vec::new(),
+            object,
+        };
+        Ok((Self { parts: Mutex::new(parts), says }, memory))
+    }
+
+    /// Puts a shard's listener where the program finds it; the kernel takes it away when it is
+    /// closed.
+    ///
+    /// # Errors
+    /// What the kernel refused: the listener is in no group, or does not listen.
+    pub(crate) fn listen(&self, shard: ShardId, on: &TcpListener) -> Result<(), KernelError> {
+        let listener = Raw(on.as_raw_fd());
+        let set = self.lock().listeners.set(shard.0.into(), &listener, 0);
+        set.map_err(|error| KernelError::map("a listener's place", error))
+    }
+
+    /// Has the program choose among the listeners of this one's group, from now on and as long as
+    /// one of them is open.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub(crate) fn select(&self, among: &TcpListener) -> Result<(), KernelError> {
+        let mut parts = self.lock();
+        let program = parts.object.program_mut(names::SELECT);
+        let program = program.ok_or(KernelError::Object(names::SELECT))?;
+        let program: &mut SkReuseport = program.try_into().map_err(KernelError::program)?;
+        program.load().map_err(KernelError::program)?;
+        program.attach(among).map_err(KernelError::program)
+    }
+
+    /// Makes a queue for each of these CPUs, and a thread that serves it; gives the map's number,
+    /// which is in the threads' names.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub(crate) fn queue(&self, cpus: impl Iterator<Item = u32>) -> Result<u32, KernelError> {
+        let mut parts = self.lock();
+        let map = parts.object.map_mut(names::QUEUES).ok_or(KernelError::Object(names::QUEUES))?;
+        let Map::CpuMap(data) = &*map else { return Err(KernelError::Object(names::QUEUES)) };
+        let number = data.info().map(|info| info.id());
+        let number = number.map_err(|error| KernelError::map(names::QUEUES, error))?;
+        let mut queues =
+            CpuMap::try_from(map).map_err(|error| KernelError::map(names::QUEUES, error))?;
+        for cpu in cpus {
+            queues.set(cpu, QUEUE_PACKETS, None, 0).map_err(KernelError::queues)?;
+        }
+        Ok(number)
+    }
+
+    /// Loads the XDP program for frames of devices with these MTUs: one of the two, since programs
+    /// of both kinds cannot share queues.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub(crate) fn load_xdp(&self, mtu_max: u32) -> Result<&'static str, KernelError> {
+        let name = match mtu_max > MTU_OF_ONE_BUFFER {
+            true => names::STEER_FRAGS,
+            false => names::STEER,
+        };
+        let mut parts = self.lock();
+        parts.xdp(name)?.load().map_err(KernelError::program)?;
+        Ok(name)
+    }
+
+    /// Attaches the program to a device, as far down as its modes allow.
+    ///
+    /// # Errors
+    /// Why the last mode tried cannot be had.
+    pub(crate) fn attach(&self, program: &str, iface: &Iface) -> Result<Mode, KernelError> {
+        if iface.modes == Modes::Generic {
+            return self.attach_as(program, iface, Mode::Generic);
+        }
+        match self.attach_as(program, iface, Mode::Native) {
+            Err(KernelError::NotNative(name)) if iface.modes == Modes::NativeOrGeneric => {
+                let device = name;
+                warn!(device, "no native XDP by its driver: trying behind it");
+                self.attach_as(program, iface, Mode::Generic)
+            }
+            other => other,
+        }
+    }
+
+    fn attach_as(&self, program: &str, iface: &Iface, mode: Mode) -> Result<Mode, KernelError> {
+        let flags = match mode {
+            Mode::Native => XdpMode::Driver,
+            Mode::Generic => XdpMode::Skb,
+        };
+        let mut parts = self.lock();
+        let attached = parts.xdp(program)?.attach(&iface.name, flags);
+        let link = attached.map_err(|error| of_device(error, iface, mode))?;
+        parts.links.push(link);
+        Ok(mode)
+    }
+
+    /// Replaces all prefixes at once: the table that does not count is filled, and then counts.
+    ///
+    /// # Errors
+    /// If there are too many, or what the kernel refused: the others still count then.
+    pub(crate) fn guard(&self, prefixes: &[(Network, Listed)]) -> Result<(), KernelError> {
+        if prefixes.len() > GUARD_MAX as usize {
+            return Err(KernelError::Other(format!(
+                "{} prefixes, and the kernel's table has room for {GUARD_MAX}",
+                prefixes.len()
+            )));
+        }
+        let mut parts = self.lock();
+        let Parts { guards, total, .. } = &mut *parts;
+        let counts = &total[0].guard;
+        let next = 1 - counts.get().min(1);
+        let table = &mut guards[next as usize];
+        let refused = |error| KernelError::map("a guard table", error);
+        let old: Vec<_> = table.keys().collect::<Result<_, _>>().map_err(refused)?;
+        old.iter().try_for_each(|key| table.remove(key)).map_err(refused)?;
+        for (network, listed) in prefixes {
+            let (bits, octets) = (network.bits(), network.first().octets());
+            table.insert(&Key::new(bits, octets), *listed as u32, 0).map_err(refused)?;
+        }
+        counts.set(next);
+        Ok(())
+    }
+
+    /// What the programs have counted, over all CPUs.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub(crate) fn tally(&self, cpus: &[u32]) -> Result<Tally, KernelError> {
+        let parts = self.lock();
+        let refused = |error| KernelError::map("counters", error);
+        let sum = |map: &PerCpuArray<MapData, u64>, place: u32| {
+            map.get(&place, 0).map(|values| values.iter().sum()).map_err(refused)
+        };
+        let places = (0..).take(Counter::COUNT);
+        let counters = places.map(|place| sum(&parts.counters, place)).collect::<Result<_, _>>()?;
+        let redirect = |&cpu: &u32| Ok((cpu, sum(&parts.redirects, cpu)?));
+        let redirects = cpus.iter().map(redirect).collect::<Result<_, _>>()?;
+        Ok(Tally { counters, redirects })
+    }
+
+    /// Nothing panics while it is locked that leaves it half changed.
+    fn lock(&self) -> MutexGuard<'_, Parts> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Parts {
+    fn xdp(&mut self, name: &str) -> Result<&mut Xdp, KernelError> {
+        let program = self.object.program_mut(name).ok_or(KernelError::Object("XDP program"))?;
+        program.try_into().map_err(KernelError::program)
+    }
+}
+
+impl Drop for Kernel {
+    fn drop(&mut self) {
+        // Before the map that it reads is closed.
+        drop(self.says.take());
+    }
+}
+
+/// A descriptor, for who asks for nothing else of a socket.
+struct Raw(std::os::fd::RawFd);
+
+impl AsRawFd for Raw {
+    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        self.0
+    }
+}
+
+fn take<T: TryFrom<Map, Error = aya::maps::MapError>>(
+    object: &mut Ebpf,
+    name: &'static str,
+) -> Result<T, KernelError> {
+    let map = object.take_map(name).ok_or(KernelError::Object(name))?;
+    T::try_from(map).map_err(|error| KernelError::map(name, error))
+}
+
+fn of_device(error: aya::programs::ProgramError, iface: &Iface, mode: Mode) -> KernelError {
+    let error = KernelError::program(error);
+    let device = iface.name.clone();
+    match error.errno() {
+        Some(Errno::BUSY | Errno::EXIST) => {
+            let occupant = says::occupant(&device);
+            KernelError::Busy { device, occupant }
+        }
+        Some(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOTSUP) if mode == Mode::Native => {
+            KernelError::NotNative(device)
+        }
+        _ => error,
+    }
+}

@@ -1,0 +1,324 @@
+//! The ladder: from the best rung down to the one that can be had, each said once.
+
+use std::net::{IpAddr, SocketAddr, TcpListener};
+
+use gateway_core::id::ShardId;
+use gateway_ebpf::abi::{self, Door, Listed};
+use gateway_ebpf::{Address, Network, Rate, Rules};
+use socket2::SockRef;
+use thiserror::Error;
+use tracing::{info, warn};
+
+#[cfg(not(all(target_os = "linux", not(weir_portable), feature = "bpf")))]
+use super::absent::{Constants, Kernel, KernelError, caps, queues, sys};
+use super::config::{Iface, Modes, Rung, Selector, Steer, SteerConfig, placement_name};
+use super::{Memory, Mode, State, Tally};
+#[cfg(all(target_os = "linux", not(weir_portable), feature = "bpf"))]
+use super::{caps, error::KernelError, kernel::Kernel, object::Constants, queues, sys};
+use crate::plan;
+
+/// Kernels from this one on obey `SO_INCOMING_CPU` among listeners of one port.
+const INCOMING_CPU_SINCE: (u32, u32) = (6, 2);
+
+/// Steering was required, and cannot be had.
+#[derive(Debug, Error)]
+#[error("{what} cannot be had: {why}")]
+pub struct SteerError {
+    what: String,
+    why: String,
+}
+
+/// What steering is prepared for.
+pub(crate) struct Request<'a> {
+    pub(crate) config: &'a SteerConfig,
+    /// Where clients come in: with the port that was bound.
+    pub(crate) addr: SocketAddr,
+    pub(crate) rules: Rules,
+    /// How often a source may come.
+    pub(crate) rate: Option<Rate>,
+    /// Whether this machine's own addresses have a rate too.
+    pub(crate) limit_loopback: bool,
+    /// Whether there is a list of who may come.
+    pub(crate) guarded: bool,
+    pub(crate) workers: &'a [plan::Worker],
+    /// Shards that there will ever be.
+    pub(crate) shards_max: usize,
+}
+
+/// One of the group's listeners, in the order in which they were bound.
+pub(crate) struct Listener<'a> {
+    pub(crate) shard: ShardId,
+    /// The CPU that it is turned on, if it is always the same.
+    pub(crate) cpu: Option<u32>,
+    pub(crate) on: &'a TcpListener,
+}
+
+/// A node's steering, as long as it serves.
+pub(crate) struct Steering {
+    config: SteerConfig,
+    kernel: Option<Kernel>,
+    state: State,
+    /// CPUs that packets may be sent to.
+    cpus: Vec<u32>,
+}
+
+impl Steering {
+    /// Loads the programs and puts XDP on its devices, as far as that is asked for and can be had.
+    /// Until records are written to the memory, all packets pass where they arrive.
+    ///
+    /// # Errors
+    /// If something that is required cannot be had.
+    pub(crate) fn prepare(request: &Request<'_>) -> Result<(Self, Memory), SteerError> {
+        let nodes = request.workers.iter().map(|worker| worker.node + 1).max().unwrap_or(1);
+        let own = || Memory::own(request.shards_max, nodes);
+        let mut steering = Self {
+            config: request.config.clone(),
+            kernel: None,
+            state: State {
+                rung: Rung::Hash,
+                devices: Vec::new(),
+                placement: abi::Placement::Observe,
+            },
+            cpus: request.cpus(),
+        };
+        let devices = request.devices();
+        if !request.asks_kernel(&devices) {
+            return Ok((steering, own()));
+        }
+        let mut placement = request.placement(&devices);
+        loop {
+            let (kernel, memory) = match Kernel::load(&request.constants(placement)) {
+                Ok(loaded) => loaded,
+                Err(why) => {
+                    steering.refuse("the kernel's programs", &why)?;
+                    return Ok((steering, own()));
+                }
+            };
+            steering.put_on(&kernel, &devices, placement)?;
+            if !devices.is_empty() && steering.state.devices.is_empty() {
+                // The chooser of listeners relies on where packets are sent.
+                if placement != abi::Placement::Observe {
+                    placement = abi::Placement::Observe;
+                    continue;
+                }
+            }
+            steering.state.placement = placement;
+            steering.kernel = Some(kernel);
+            return Ok((steering, memory));
+        }
+    }
+
+    /// Has the best rung that can be had choose among these listeners, which listen and whose
+    /// shards are in the records, and gives up what only this took.
+    ///
+    /// # Errors
+    /// If something that is required cannot be had.
+    pub(crate) fn attach(&mut self, listeners: &[Listener<'_>]) -> Result<(), SteerError> {
+        self.state.rung = self.climb(listeners)?;
+        if self.config.gives_up_capabilities
+            && let Err(error) = caps::give_up(caps::kernel())
+        {
+            warn!(%error, "capabilities for steering are kept");
+        }
+        let State { rung, placement, .. } = &self.state;
+        let (selector, xdp) = (rung.name(), self.state.xdp());
+        info!(selector, xdp, placement = placement_name(*placement), "steering");
+        Ok(())
+    }
+
+    /// A shard more listens; said before the records name it.
+    pub(crate) fn listen(&self, listener: &Listener<'_>) {
+        let put = match (self.state.rung, &self.kernel) {
+            (Rung::Program, Some(kernel)) => kernel.listen(listener.shard, listener.on),
+            (Rung::IncomingCpu, _) => follow_cpu(listener),
+            (Rung::Program | Rung::Cbpf | Rung::Hash, _) => Ok(()),
+        };
+        if let Err(error) = put {
+            let shard = listener.shard;
+            warn!(%shard, %error, "the kernel finds this shard only by its hash");
+        }
+    }
+
+    /// Whether listeners are chosen as the strategy wants it, all shards considered.
+    pub(crate) fn decides(&self) -> bool {
+        self.state.rung == Rung::Program
+    }
+
+    /// Where on the ladder the node stands.
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// What the programs have counted; nothing without them.
+    pub(crate) fn tally(&self) -> Option<Tally> {
+        self.kernel.as_ref()?.tally(&self.cpus).ok()
+    }
+
+    /// Has XDP drop whoever asks for a connection from where it is not to; without XDP, nothing.
+    ///
+    /// # Errors
+    /// What the kernel refused: the list before counts.
+    pub(crate) fn guard(&self, prefixes: &[(Network, Listed)]) -> Result<(), String> {
+        match &self.kernel {
+            Some(kernel) if !self.state.devices.is_empty() => {
+                kernel.guard(prefixes).map_err(|error| error.to_string())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn put_on(
+        &mut self,
+        kernel: &Kernel,
+        devices: &[Iface],
+        placement: abi::Placement,
+    ) -> Result<(), SteerError> {
+        if devices.is_empty() {
+            return Ok(());
+        }
+        if placement != abi::Placement::Observe
+            && let Err(why) = queues::make(kernel, &self.cpus)
+        {
+            return self.refuse("queues for CPUs", &why);
+        }
+        let mtu_max = devices.iter().map(|iface| queues::mtu(&iface.name)).max();
+        let program = match kernel.load_xdp(mtu_max.unwrap_or_default()) {
+            Ok(program) => program,
+            Err(why) => return self.refuse("XDP", &why),
+        };
+        for iface in devices {
+            match kernel.attach(program, iface) {
+                Ok(mode) => {
+                    info!(device = iface.name, mode = mode.name(), program, "XDP attached");
+                    self.state.devices.push((iface.name.clone(), mode));
+                }
+                Err(why) => self.refuse(&format!("XDP on {}", iface.name), &why)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn climb(&self, listeners: &[Listener<'_>]) -> Result<Rung, SteerError> {
+        let (highest, only) = match (self.config.steer, self.config.selector) {
+            (Steer::Off, Selector::Auto) => return Ok(Rung::Hash),
+            (_, Selector::Only(rung)) => (rung, true),
+            (Steer::Require, Selector::Auto) => (Rung::Program, true),
+            (Steer::Auto, Selector::Auto) => (Rung::Program, false),
+        };
+        for rung in Rung::ALL.into_iter().filter(|&rung| rung >= highest) {
+            match self.try_rung(rung, listeners) {
+                Ok(()) => return Ok(rung),
+                Err(why) if only => return Err(required(rung.name(), &why)),
+                Err(why) => info!(selector = rung.name(), why, "not to be had: one rung down"),
+            }
+        }
+        unreachable!("the last rung is always there")
+    }
+
+    fn try_rung(&self, rung: Rung, listeners: &[Listener<'_>]) -> Result<(), String> {
+        let Some(first) = listeners.first() else { return Ok(()) };
+        match rung {
+            Rung::Program => {
+                let kernel = self.kernel.as_ref().ok_or("the programs are not loaded")?;
+                let select = || {
+                    let mut all = listeners.iter();
+                    all.try_for_each(|one| kernel.listen(one.shard, one.on))?;
+                    kernel.select(first.on)
+                };
+                select().map_err(|error: KernelError| error.to_string())
+            }
+            Rung::IncomingCpu => {
+                let (major, minor) = caps::kernel();
+                if (major, minor) < INCOMING_CPU_SINCE {
+                    return Err(format!(
+                        "Linux {major}.{minor} does not obey it: 6.2 and later do"
+                    ));
+                }
+                let pinned = listeners.iter().all(|listener| listener.cpu.is_some());
+                pinned.then_some(()).ok_or("workers are not pinned")?;
+                let mut all = listeners.iter();
+                all.try_for_each(follow_cpu).map_err(|error| error.to_string())
+            }
+            Rung::Cbpf => {
+                let cpus = listeners.iter().map(|listener| listener.cpu.ok_or("not pinned"));
+                let cpus: Vec<_> = cpus.collect::<Result<_, _>>()?;
+                sys::attach_cbpf(first.on, &cpus).map_err(|error| error.to_string())
+            }
+            Rung::Hash => Ok(()),
+        }
+    }
+
+    /// Something cannot be had: the end, if it is required.
+    fn refuse(&self, what: &str, why: &KernelError) -> Result<(), SteerError> {
+        if self.config.steer == Steer::Require {
+            return Err(required(what, &why.to_string()));
+        }
+        warn!(%why, "{what} cannot be had; serving without");
+        Ok(())
+    }
+}
+
+fn required(what: &str, why: &str) -> SteerError {
+    SteerError { what: what.to_owned(), why: why.to_owned() }
+}
+
+fn follow_cpu(listener: &Listener<'_>) -> Result<(), KernelError> {
+    let Some(cpu) = listener.cpu else { return Ok(()) };
+    let set = SockRef::from(listener.on).set_cpu_affinity(cpu as usize);
+    set.map_err(|error| KernelError::System("SO_INCOMING_CPU", error))
+}
+
+impl Request<'_> {
+    /// Devices that XDP is for: those that were named; or loopback, if clients come from there and
+    /// there is something to do. A program that only counts would cost each packet its time.
+    fn devices(&self) -> Vec<Iface> {
+        let SteerConfig { steer, ifaces, placement, .. } = self.config;
+        let of_use = self.guarded
+            || (self.limit_loopback && self.rate.is_some())
+            || *steer == Steer::Require
+            || matches!(placement, super::Placement::Only(it) if *it != abi::Placement::Observe);
+        if *steer == Steer::Off {
+            return Vec::new();
+        }
+        if ifaces.is_empty() && of_use && self.addr.ip().is_loopback() {
+            return vec![Iface { name: "lo".to_owned(), modes: Modes::Generic }];
+        }
+        ifaces.clone()
+    }
+
+    fn asks_kernel(&self, devices: &[Iface]) -> bool {
+        let selects =
+            matches!(self.config.selector, Selector::Auto | Selector::Only(Rung::Program));
+        self.config.steer != Steer::Off && (selects || !devices.is_empty())
+    }
+
+    fn placement(&self, devices: &[Iface]) -> abi::Placement {
+        if devices.is_empty() {
+            return abi::Placement::Observe;
+        }
+        let mut nodes: Vec<_> = self.workers.iter().map(|worker| worker.node).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        self.config.placement.decide(nodes.len())
+    }
+
+    fn constants(&self, placement: abi::Placement) -> Constants {
+        let (address, port) = (Address::from(self.addr.ip()), self.addr.port());
+        Constants {
+            door: Door { address, port },
+            rules: self.rules,
+            placement,
+            rate: self.rate,
+            limit_loopback: self.limit_loopback,
+            debug: self.config.debug,
+        }
+    }
+
+    fn cpus(&self) -> Vec<u32> {
+        let cpus = self.workers.iter().filter_map(|worker| worker.cpu);
+        let mut cpus: Vec<_> = cpus.filter_map(|cpu| u32::try_from(cpu).ok()).collect();
+        cpus.sort_unstable();
+        cpus.dedup();
+        cpus
+    }
+}

@@ -1,0 +1,52 @@
+//! Where the records of who serves are kept: in this process alone, or where the kernel's programs
+//! read them.
+
+use std::fmt;
+use std::ops::Deref;
+
+use gateway_ebpf::abi::{CPUS_MAX, Cpu, GROUPS, Group, SLOTS, Shard, Total, Word};
+
+/// Records of one kind, wherever they are.
+pub(crate) type Block<T> = Box<dyn Deref<Target = [T]> + Send + Sync>;
+
+/// All records, as empty as they were made.
+pub(crate) struct Memory {
+    /// By number.
+    pub(crate) shards: Block<Shard>,
+    /// One.
+    pub(crate) total: Block<Total>,
+    /// By number.
+    pub(crate) cpus: Block<Cpu>,
+    /// Everyone, and by NUMA node.
+    pub(crate) groups: Block<Group>,
+    /// The shards of hashes.
+    pub(crate) slots: Block<Word>,
+}
+
+impl Memory {
+    /// For this process alone: up to so many shards, on NUMA nodes with numbers below `nodes`.
+    pub(crate) fn own(shards: usize, nodes: usize) -> Self {
+        Self {
+            shards: own(shards),
+            total: own(1),
+            cpus: own(CPUS_MAX),
+            groups: own((nodes + 1).min(GROUPS)),
+            slots: own(SLOTS),
+        }
+    }
+}
+
+fn own<T: Default + Send + Sync + 'static>(count: usize) -> Block<T> {
+    let records: Box<[T]> = (0..count).map(|_| T::default()).collect();
+    Box::new(records)
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { shards, groups, .. } = self;
+        f.debug_struct("Memory")
+            .field("shards", &shards.len())
+            .field("groups", &groups.len())
+            .finish_non_exhaustive()
+    }
+}

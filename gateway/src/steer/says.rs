@@ -1,0 +1,96 @@
+//! What the kernel's programs say, into the log.
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+use aya::Ebpf;
+use aya_log::EbpfLogger;
+use log::{Level, Log, Metadata, Record};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tracing::{debug, error, info, trace, warn};
+
+use super::error::KernelError;
+use super::object;
+
+/// How often the reader looks whether it is to end.
+const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };
+
+/// A thread that reads what the programs say until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    ends: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Reader {
+    /// Starts it. Without a thread to be had the programs speak unheard.
+    ///
+    /// # Errors
+    /// If the object has no log.
+    pub(crate) fn start(object: &mut Ebpf) -> Result<Option<Self>, KernelError> {
+        let logger = object::logger(object, Tracing)?;
+        let ends = Arc::new(AtomicBool::new(false));
+        let thread = thread::Builder::new().name("weir-bpf-log".to_owned()).spawn({
+            let ends = Arc::clone(&ends);
+            move || read(logger, &ends)
+        });
+        Ok(thread.ok().map(|thread| Self { ends, thread: Some(thread) }))
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.ends.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn read(mut logger: EbpfLogger<Tracing>, ends: &AtomicBool) {
+    while !ends.load(Ordering::Relaxed) {
+        let fd = logger.as_fd();
+        let ready = poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&LOOK));
+        if matches!(ready, Ok(1..)) {
+            logger.flush();
+        }
+    }
+}
+
+/// Hands records on to the log that all of Weir writes.
+#[derive(Debug)]
+struct Tracing;
+
+impl Log for Tracing {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let said = record.args();
+        match record.level() {
+            Level::Error => error!(program = record.target(), "{said}"),
+            Level::Warn => warn!(program = record.target(), "{said}"),
+            Level::Info => info!(program = record.target(), "{said}"),
+            Level::Debug => debug!(program = record.target(), "{said}"),
+            Level::Trace => trace!(program = record.target(), "{said}"),
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// The XDP program that is on a device, by number and name as far as the kernel tells.
+pub(crate) fn occupant(device: &str) -> String {
+    let Ok(Some(attached)) = crate::net::rtnetlink::xdp(device) else {
+        return "of unknown name".to_owned();
+    };
+    let name = aya::programs::loaded_programs()
+        .filter_map(Result::ok)
+        .find(|program| program.id() == attached.program)
+        .and_then(|program| program.name_as_str().map(str::to_owned));
+    let name = name.unwrap_or_else(|| "of unknown name".to_owned());
+    format!("{name} (id {})", attached.program)
+}
