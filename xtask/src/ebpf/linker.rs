@@ -3,7 +3,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::invocation::Invocation;
 use crate::workspace;
@@ -41,24 +41,34 @@ impl Linker {
 
     fn at(path: PathBuf) -> Option<Self> {
         let said = Invocation::new(&path, ["--version"]).output()?;
+        if said.trim() != format!("{NAME} {VERSION}") {
+            return None;
+        }
         let llvm = Invocation::new("ldd", [&path]).output().and_then(|said| library(&said));
-        (said.trim() == format!("{NAME} {VERSION}")).then_some(Self { path, llvm })
+        Some(Self { path, llvm })
     }
 }
 
-/// Builds the linker against the distribution's LLVM, below the target folder. Takes minutes.
+/// Builds the linker against the distribution's LLVM, below the target folder, if it may. Takes
+/// minutes.
 ///
 /// # Errors
-/// If cargo fails.
-pub(super) fn install() -> Result<()> {
-    let root = root()?;
+/// If cargo fails; if it may not, says what to type.
+pub(super) fn install(may_install: bool) -> Result<()> {
+    let install = installation(&root()?);
+    if !may_install {
+        bail!("install it with\n    {install}");
+    }
+    install.run()
+}
+
+fn installation(root: &Path) -> Invocation {
     Invocation::cargo(["install", NAME, "--version", VERSION, "--locked", "--no-default-features"])
         .args(["--features", &format!("llvm-{LLVM}"), "--root"])
-        .arg(&root)
+        .arg(root)
         // Another place than its root, so that what it was built from can be thrown away.
         .arg("--target-dir")
         .arg(root.join("build"))
-        .run()
 }
 
 /// Where the linker is installed: apart from other tools, by its LLVM.
@@ -85,6 +95,16 @@ mod tests {
                    \tlibc.so.6 => /lib/libc.so.6 (0x00007f5b)\n";
         assert_eq!(library(ldd).as_deref(), Some("libLLVM.so.22.1"));
         assert_eq!(library("\tlibc.so.6 => /lib/libc.so.6 (0x0)\n"), None);
+    }
+
+    #[test]
+    fn the_linker_is_installed_in_its_version_against_the_distributions_llvm() {
+        let said = installation(Path::new("tools")).to_string();
+        assert_eq!(
+            said,
+            "cargo install bpf-linker --version 0.13.0 --locked --no-default-features --features \
+             llvm-22 --root tools --target-dir tools/build"
+        );
     }
 
     #[test]

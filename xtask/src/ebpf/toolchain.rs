@@ -49,7 +49,7 @@ impl Toolchain {
         let needs = [Need::BpfCompiler, Need::BpfLlvm];
         packages::ensure_these(&needs, may_install).with_context(|| BY_HAND)?;
         if Linker::find(Linker::is_of_distribution).is_none() {
-            linker::install()?;
+            linker::install(may_install)?;
         }
         Self::find(Compiler::Distribution)
     }
@@ -69,16 +69,15 @@ impl Toolchain {
         let rustc = |args: &[&str]| nightly(&["rustc"]).args(args).output();
         let said = rustc(&["-vV"]).context("rustup has no nightly compiler")?;
         let sysroot = rustc(&["--print", "sysroot"]).context("rustc names no sysroot")?;
-        let rustlib = Path::new(sysroot.trim()).join("lib/rustlib");
-        let library = rustlib.join("src/rust");
+        let sysroot = Path::new(sysroot.trim());
+        let library = sysroot.join("lib/rustlib/src/rust");
         if !library.join("library/core/src/lib.rs").is_file() {
             return Err(Error::msg("rust-src is not installed"));
         }
         let linker = Linker::find(|_| true).with_context(no_linker)?;
         let host = value(&said, "host").context("`rustc -vV` names no host")?;
-        let strip = rustlib.join(host).join("bin/rust-objcopy");
-        let strip_version =
-            version(&strip).with_context(|| format!("no {} is there", strip.display()))?;
+        let strip = objcopy(sysroot, host);
+        let strip_version = version(&strip).with_context(|| format!("`{strip}` does not run"))?;
         let tools = Tools {
             toolchain: Compiler::Nightly,
             compiler: first_line(&said),
@@ -86,7 +85,6 @@ impl Toolchain {
             linker: linker_name(),
             strip: format!("rust-objcopy {strip_version}"),
         };
-        let strip = Invocation::new(strip, [""; 0]);
         Ok(Self { tools, linker: linker.path, strip, library: Some(library) })
     }
 
@@ -97,9 +95,8 @@ impl Toolchain {
         let said =
             Invocation::new(RUSTC, ["-vV"]).output().context("rustc does not say what it is")?;
         let linker = Linker::find(Linker::is_of_distribution).with_context(no_linker)?;
-        let strip = format!("llvm-strip-{}", linker::LLVM);
-        let llvm =
-            version(Path::new(&strip)).with_context(|| format!("{strip} is not installed"))?;
+        let strip = Invocation::new(format!("llvm-strip-{}", linker::LLVM), [""; 0]);
+        let llvm = version(&strip).with_context(|| format!("{strip} is not installed"))?;
         let tools = Tools {
             toolchain: Compiler::Distribution,
             compiler: first_line(&said),
@@ -108,7 +105,6 @@ impl Toolchain {
             llvm,
             linker: linker_name(),
         };
-        let strip = Invocation::new(strip, [""; 0]);
         Ok(Self { tools, linker: linker.path, strip, library: None })
     }
 
@@ -154,6 +150,12 @@ fn nightly(args: &[&str]) -> Invocation {
     Invocation::new("rustup", ["run", "nightly"]).args(args)
 }
 
+/// The compiler's own way to strip files. It finds its LLVM only if it is told where.
+fn objcopy(sysroot: &Path, host: &str) -> Invocation {
+    let program = sysroot.join("lib/rustlib").join(host).join("bin/rust-objcopy");
+    Invocation::new(program, [""; 0]).env("LD_LIBRARY_PATH", sysroot.join("lib").to_string_lossy())
+}
+
 fn no_linker() -> String {
     format!("bpf-linker {} is not installed", linker::VERSION)
 }
@@ -163,8 +165,8 @@ fn linker_name() -> String {
 }
 
 /// What a program of LLVM says of its version.
-fn version(program: &Path) -> Option<String> {
-    let said = Invocation::new(program, ["--version"]).output()?;
+fn version(program: &Invocation) -> Option<String> {
+    let said = program.clone().arg("--version").output()?;
     said.lines().find_map(llvm_version).map(str::to_owned)
 }
 
