@@ -159,9 +159,12 @@ mod tests {
 
     #[test]
     fn every_reason_says_something() {
-        for reason in
-            [Reason::ComponentAbsent("clippy"), Reason::PackagesMissing, Reason::NothingToRun]
-        {
+        for reason in [
+            Reason::ComponentAbsent("clippy"),
+            Reason::NotRebuilt("another compiler".to_owned()),
+            Reason::PackagesMissing,
+            Reason::NothingToRun,
+        ] {
             assert!(!reason.to_string().is_empty());
         }
     }

@@ -193,6 +193,22 @@ mod tests {
     }
 
     #[test]
+    fn the_object_is_verified_without_any_package() {
+        assert_eq!(steps(false, &[Step::Ebpf]), [Step::Ebpf]);
+        assert!(steps(false, &[]).contains(&Step::Ebpf));
+    }
+
+    #[test]
+    fn an_object_that_nothing_here_can_build_is_skipped_and_a_wrong_one_fails() {
+        let reason = "built with another compiler".to_owned();
+        let skipped = verified(Ok(Verified::Skipped(reason.clone())));
+        assert_eq!(skipped, Outcome::Skipped(Reason::NotRebuilt(reason)));
+        assert_eq!(verified(Ok(Verified::Rebuilt)), Outcome::Passed);
+        let wrong = verified(Err(anyhow::anyhow!("older than its sources")));
+        assert_eq!(wrong, Outcome::Failed("older than its sources".to_owned()));
+    }
+
+    #[test]
     fn full_adds_to_chosen_steps() {
         let chosen = steps(true, &[Step::Tidy]);
         assert_eq!(chosen, [Step::Packages, Step::Tidy, Step::Seeds, Step::Bench]);

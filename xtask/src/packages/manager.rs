@@ -255,6 +255,16 @@ mod tests {
     }
 
     #[test]
+    fn what_builds_for_the_kernel_is_installed_where_its_name_is_known() {
+        let needs = [Need::BpfCompiler, Need::BpfLlvm];
+        let args = MANAGERS[0].install_args(&needs);
+        let names = ["rustc-web", "libstd-rust-web-dev-bpf", "llvm-22-dev", "libpolly-22-dev"];
+        assert!(args.ends_with(&[names.as_slice(), &["libzstd-dev"]].concat()), "{args:?}");
+        let knowing = MANAGERS.iter().filter(|manager| manager.knows(&needs));
+        assert_eq!(knowing.count(), 1);
+    }
+
+    #[test]
     fn every_manager_names_every_need() {
         for manager in &MANAGERS {
             let args = manager.install_args(&Need::ALL);
