@@ -3,7 +3,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::invocation::Invocation;
 use crate::workspace;
@@ -55,20 +55,24 @@ impl Linker {
 /// # Errors
 /// If cargo fails; if it may not, says what to type.
 pub(super) fn install(may_install: bool) -> Result<()> {
-    let install = installation(&root()?);
+    let config = Invocation::new(format!("llvm-config-{LLVM}"), ["--prefix"]);
+    let prefix = config.output().with_context(|| format!("`{config}` says nothing"))?;
+    let install = installation(&root()?, prefix.trim());
     if !may_install {
         bail!("install it with\n    {install}");
     }
     install.run()
 }
 
-fn installation(root: &Path) -> Invocation {
+/// The prefix is that of LLVM, of which there may be several.
+fn installation(root: &Path, prefix: &str) -> Invocation {
     Invocation::cargo(["install", NAME, "--version", VERSION, "--locked", "--no-default-features"])
         .args(["--features", &format!("llvm-{LLVM}"), "--root"])
         .arg(root)
         // Another place than its root, so that what it was built from can be thrown away.
         .arg("--target-dir")
         .arg(root.join("build"))
+        .env("LLVM_PREFIX", prefix)
 }
 
 /// Where the linker is installed: apart from other tools, by its LLVM.
@@ -99,10 +103,10 @@ mod tests {
 
     #[test]
     fn the_linker_is_installed_in_its_version_against_the_distributions_llvm() {
-        let said = installation(Path::new("tools")).to_string();
+        let said = installation(Path::new("tools"), "/llvm").to_string();
         assert_eq!(
             said,
-            "cargo install bpf-linker --version 0.13.0 --locked --no-default-features --features \
+            "LLVM_PREFIX=/llvm cargo install bpf-linker --version 0.13.0 --locked --no-default-features --features \
              llvm-22 --root tools --target-dir tools/build"
         );
     }
