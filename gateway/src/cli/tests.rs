@@ -239,7 +239,25 @@ fn flags_that_make_no_sense_are_refused() {
         "weir --log-format xml",
         "weir --bogus",
         "weir dance",
+        "weir doctor --fix",
+        "weir doctor --iface eth0:fast",
+        "weir doctor --selector cpu",
     ] {
         assert_eq!(parse(bad).expect_err(bad).exit_code(), 2, "{bad}");
     }
+}
+
+#[test]
+fn a_line_of_serve_can_be_examined_as_it_is() {
+    let line = "weir doctor -addr=[::]:7 -shards=1 -limit-loopback -iface=a,b:generic -guard g";
+    let cli = Cli::try_read(line.split(' ').map(OsString::from)).unwrap();
+    let asked = cli.doctor().expect("that command").asked(nothing).unwrap();
+    assert_eq!((asked.addr.to_string().as_str(), asked.plan.shards()), ("::", 1));
+    let steering = &asked.steering;
+    let ifaces: Vec<_> = steering.ifaces.iter().map(|it| (it.name.as_str(), it.generic)).collect();
+    assert_eq!(ifaces, [("a", false), ("b", true)]);
+    assert!(steering.limit_loopback && steering.guard.is_some() && steering.pin.is_none());
+    assert!(parse("weir --shards 1").is_ok(), "and serves without it");
+    let serve = Cli::try_read(["weir", "serve"].map(OsString::from)).unwrap();
+    assert!(serve.doctor().is_none());
 }

@@ -64,7 +64,7 @@ pub enum Steer {
 pub struct Iface {
     /// What it is called.
     pub name: String,
-    /// Whether the kernel's generic path is asked for, which costs more than the driver's.
+    /// Whether the kernel's generic path, which costs more, will do if the driver runs no programs.
     pub generic: bool,
 }
 

@@ -14,7 +14,7 @@ mod json;
 mod release;
 mod screen;
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;
 
 use std::io::{self, Write};
@@ -91,7 +91,8 @@ pub fn examine(root: &Path, system: &impl System, asked: &Asked, fixes: bool) ->
     let mut facts = gathered();
     let mut fixed = Vec::new();
     if fixes {
-        fixed.extend(facts.devices.iter().map(|device| fix(root, device, &asked.cpus())));
+        let named = facts.devices.iter().filter(|device| asked.names(&device.name));
+        fixed.extend(named.map(|device| fix(root, device, &asked.cpus())));
         facts = gathered();
     }
     let findings = check(&facts, asked);

@@ -15,8 +15,6 @@ pub(super) type Since = (u32, u32);
 
 /// A classic program that chooses among TCP listeners of a port.
 pub(super) const CBPF: Since = (4, 6);
-/// XDP on any device, in the kernel's generic path.
-pub(super) const GENERIC: Since = (4, 12);
 /// Links that end with the process that holds them.
 pub(super) const XDP_LINK: Since = (5, 9);
 /// Programs that are also asked where connections go whose listener closes; `tcp_migrate_req`.

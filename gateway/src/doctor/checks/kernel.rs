@@ -74,7 +74,7 @@ fn bpf(facts: &Facts) -> Finding {
     let compiled = if bpf.jit.is_some() { "programs are compiled; " } else { "" };
     match bpf.answer {
         Answer::Yes => Finding::active("bpf", format!("bpf(2) answers; {compiled}{unprivileged}")),
-        _ => {
+        Answer::Unasked | Answer::Refused(_) => {
             let why =
                 format!("{compiled}{unprivileged}; weir serve finds out whether bpf(2) answers");
             Finding::unknown("bpf", why)

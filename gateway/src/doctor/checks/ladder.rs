@@ -39,7 +39,9 @@ pub(super) fn rung(facts: &Facts, asked: &Asked) -> Selector {
             let free = RUNGS.into_iter().find(|&rung| blocked(facts, asked, rung).is_none());
             free.unwrap_or(Selector::Hash)
         }
-        named => named,
+        named @ (Selector::Program | Selector::IncomingCpu | Selector::Cbpf | Selector::Hash) => {
+            named
+        }
     }
 }
 

@@ -1,13 +1,14 @@
 //! What lives on: threads of the kernel, programs after a crash, those who wait at a listener that
 //! closes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::super::asked::{Asked, Placement, Selector, Steer};
 use super::super::facts::Facts;
 use super::super::finding::Finding;
 use super::super::release::MIGRATE;
-use super::{ladder, placement, xdp};
+use super::placement::placement;
+use super::{ladder, xdp};
 
 /// Threads, programs after a crash, migration, the guard.
 pub(super) fn check(facts: &Facts, asked: &Asked) -> Vec<Finding> {
@@ -45,7 +46,7 @@ fn crash(facts: &Facts, asked: &Asked) -> Finding {
         return Finding::active("crash", why);
     }
     let why = format!("--pin {}: no file system of kind bpf is there", pin.display());
-    let folder = folders.first().map_or(Path::new("/sys/fs/bpf"), |folder| folder);
+    let folder = folders.first().map_or_else(|| Path::new("/sys/fs/bpf"), PathBuf::as_path);
     let help = format!("mount -t bpf bpf {0}; --pin {0}/weir", folder.display());
     Finding::refused("crash", why, help)
 }

@@ -18,7 +18,9 @@ use super::xdp;
 pub fn placement(facts: &Facts, asked: &Asked) -> (Placement, String) {
     match asked.steering.placement {
         Placement::Auto => auto(facts, asked),
-        asked => (asked, "as asked".to_owned()),
+        asked @ (Placement::Observe | Placement::Node | Placement::Core) => {
+            (asked, "as asked".to_owned())
+        }
     }
 }
 

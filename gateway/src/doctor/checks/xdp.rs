@@ -3,12 +3,12 @@
 use super::super::asked::{Asked, Iface, Steer};
 use super::super::facts::{Device, Facts};
 use super::super::finding::{Finding, Severity};
-use super::super::release::{FRAGS, GENERIC, Release, Since, XDP_LINK};
+use super::super::release::{FRAGS, Release, Since, XDP_LINK};
 use super::kernel;
 
-/// The largest packet that a page holds beside what XDP and the kernel keep in it, on machines with
-/// pages of 4 KiB: 4096 less 256 of headroom, 320 of `skb_shared_info` and 14 of Ethernet.
-const PAGE_MTU: u32 = 3506;
+/// The largest packet that a page of 4 KiB holds beside what XDP and the kernel keep in it: 256 of
+/// headroom, 320 of `skb_shared_info`, 14 of Ethernet and 8 of VLAN tags.
+const PAGE_MTU: u32 = 3498;
 
 /// Features that a virtio device has agreed on: whether those for received packets can be
 /// switched off at run time, and those that stand in the way of XDP while they are on.
@@ -119,11 +119,14 @@ fn wanted(facts: &Facts, asked: &Asked, device: &Device, iface: &Iface) -> Findi
         );
         return cannot((why, help));
     }
-    if iface.generic {
-        return generic(facts, device).map_or_else(cannot, |why| Finding::active("xdp", why));
-    }
     match native(facts, device) {
         Native::Yes => Finding::active("xdp", "native, in the driver"),
+        Native::Unknown(why) if iface.generic => {
+            Finding::active("xdp", format!("native is tried, then generic; {why}"))
+        }
+        Native::No(why, _) if iface.generic => {
+            Finding::active("xdp", format!("generic, behind the driver: {why}"))
+        }
         Native::Unknown(why) => Finding::unknown("xdp", format!("native is tried; {why}")),
         Native::No(why, help) => {
             let other = format!("--iface {}:generic, which costs more", device.name);
@@ -131,19 +134,6 @@ fn wanted(facts: &Facts, asked: &Asked, device: &Device, iface: &Iface) -> Findi
             cannot((why, help))
         }
     }
-}
-
-/// What the generic path means on this device; an error if there is none.
-fn generic(facts: &Facts, device: &Device) -> Result<String, (String, String)> {
-    if let Some(block) = too_old(facts, GENERIC) {
-        return Err(block);
-    }
-    Ok(match native(facts, device) {
-        Native::Yes => {
-            "generic, as asked; the driver could do it natively, at less cost".to_owned()
-        }
-        Native::No(..) | Native::Unknown(_) => "generic, as asked".to_owned(),
-    })
 }
 
 /// Whether the device's driver runs programs.
