@@ -107,12 +107,12 @@ fn connect(addr: SocketAddr) -> Result<TcpStream> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::net::{Shutdown, TcpListener};
     use std::thread;
 
     use super::*;
 
-    /// Answers one connection with this, whatever it says.
+    /// Answers one connection with this, whatever it says, and hears it out.
     fn answering(answer: &'static [u8]) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let addr = listener.local_addr().expect("an address");
@@ -121,6 +121,9 @@ mod tests {
             let mut heard = [0; 4096];
             let _ = stream.read(&mut heard);
             stream.write_all(answer).expect("somebody listens");
+            stream.shutdown(Shutdown::Write).expect("somebody listens");
+            // Who closes with something unread takes back what it said.
+            let _ = std::io::copy(&mut stream, &mut std::io::sink());
         });
         addr
     }
