@@ -72,9 +72,9 @@ pub struct Serve {
     /// the node's numbers to the network.
     #[arg(long, env = "WEIR_ADMIN", value_name = "HOST:PORT|off")]
     pub admin: Option<String>,
-    /// The key that opens what changes state there (POST /drain), 1 to 1024 visible ASCII
-    /// characters. Default: one is made and shown in the log at start. Other users of this machine
-    /// may see flags, but not the environment.
+    /// The key that opens what changes state there (POST /drain, POST /admin/...), 1 to 1024
+    /// visible ASCII characters. Default: one is made and shown in the log at start. Other users of
+    /// this machine may see flags, but not the environment.
     #[arg(long, env = "WEIR_ADMIN_KEY", hide_env_values = true, value_name = "KEY",
           value_parser = secret, allow_hyphen_values = true)]
     pub admin_key: Option<Secret>,
@@ -142,6 +142,12 @@ pub struct Serve {
     /// believed to be somebody else. Default: what the file says, or nobody.
     #[arg(long, env = "WEIR_PROXY_FROM", value_name = "NETWORK,...", value_delimiter = ',')]
     pub proxy_from: Vec<String>,
+    /// Prefixes of those who are turned away unread, and of those whom no bound of a source holds:
+    /// lines such as "deny 10.0.0.0/8" and "allow 10.1.2.3", # before comments, 4 MiB at most. The
+    /// longest prefix decides; who is in none is let in. It is read again at SIGHUP and by POST
+    /// /admin/guard/reload; who is connected stays. Default: what the file says, or nobody.
+    #[arg(long, env = "WEIR_GUARD", value_name = "FILE")]
+    pub guard: Option<PathBuf>,
     /// How log lines on stderr are written.
     #[arg(long, env = "WEIR_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -230,6 +236,9 @@ impl Serve {
         config.sources.loopback |= self.limit_loopback;
         if !self.proxy_from.is_empty() {
             config.sources.proxies = self.proxies()?;
+        }
+        if self.guard.is_some() {
+            config.sources.guard.clone_from(&self.guard);
         }
         config.check().map_err(|error| error.to_string())?;
         Ok(config)

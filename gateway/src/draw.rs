@@ -21,3 +21,15 @@ impl Draw {
         mixed ^ (mixed >> 31)
     }
 }
+
+#[cfg(test)]
+impl Draw {
+    pub(crate) fn below(&mut self, bound: u32) -> u32 {
+        self.word() % bound
+    }
+
+    /// Any number of 128 bits.
+    pub(crate) fn wide(&mut self) -> u128 {
+        u128::from(self.next()) << 64 | u128::from(self.next())
+    }
+}

@@ -44,6 +44,7 @@ mod clock;
 pub mod config;
 pub mod doctor;
 mod draw;
+pub mod guard;
 pub mod handle;
 pub mod logging;
 pub mod machine;

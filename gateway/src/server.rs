@@ -29,6 +29,7 @@ use crate::admin;
 use crate::admin::stats::{self, Stats};
 use crate::auth::OneToken;
 use crate::config::{Config, ConfigError};
+use crate::guard::{Guard, PrefixError};
 use crate::handle::Handle;
 use crate::machine;
 use crate::middleware::RouteMetrics;
@@ -83,6 +84,9 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// The file of those who are denied or allowed cannot be used.
+    #[error(transparent)]
+    Guard(#[from] PrefixError),
     /// The configuration makes no sense.
     #[error("{0}")]
     Config(&'static str),
@@ -109,6 +113,7 @@ pub struct Server {
     ended: mpsc::UnboundedReceiver<usize>,
     handle: Handle,
     sources: Arc<Sources>,
+    guard: Arc<Guard>,
     route_metrics: RouteMetrics,
     /// The id of the next shard to be added: none is used twice.
     next: u16,
@@ -123,7 +128,8 @@ impl Server {
     /// Binds, starts the workers and serves.
     ///
     /// # Errors
-    /// If the configuration makes no sense, the address cannot be had or a thread not be made.
+    /// If the configuration makes no sense, its guard's file cannot be used, the address cannot be
+    /// had or a thread not be made.
     pub fn start(config: &Config) -> Result<Self, StartError> {
         config.check()?;
         let planned = machine::plan(config.request(), config.pin).map_err(ConfigError::Plan)?;
@@ -153,6 +159,7 @@ impl Server {
             ended,
             handle,
             sources: Arc::clone(&setup.sources),
+            guard: Arc::clone(&setup.guard),
             route_metrics,
             next,
         };
@@ -234,6 +241,12 @@ impl Server {
     #[must_use]
     pub fn sources(&self) -> &Arc<Sources> {
         &self.sources
+    }
+
+    /// Who is denied and who is allowed, to be changed while it serves.
+    #[must_use]
+    pub fn guard(&self) -> &Arc<Guard> {
+        &self.guard
     }
 
     /// What gives orders to the node while it runs: to connections, users and rooms.
@@ -338,6 +351,10 @@ fn prepare(
         auth: config.auth.clone().unwrap_or_else(|| Arc::new(OneToken::new(config.token.clone()))),
         sequencer: config.sequencer.clone(),
         sources: Arc::new(Sources::new(&config.sources)),
+        guard: Arc::new(match &config.sources.guard {
+            Some(file) => Guard::open(file)?,
+            None => Guard::new(),
+        }),
         proxies: config.sources.proxies.clone().into(),
         ring: config.ring,
         batch: config.batch,

@@ -27,6 +27,7 @@ use tracing::debug;
 
 use crate::auth::{Auth, OneToken};
 use crate::draw::Draw;
+use crate::guard::{Guard, Watch};
 use crate::net::{Batch, Net, Ready};
 use crate::others::{Arrival, Others};
 use crate::proxy::Heralds;
@@ -60,6 +61,8 @@ pub struct Turn<N> {
     seats: Vec<Option<Seat>>,
     /// Who bounds what a source may have, if anybody does.
     sources: Option<Arc<Sources>>,
+    /// Who is denied and who is allowed, if anybody says so.
+    guard: Option<Watch>,
     /// Chance for whoever comes nearly too often.
     draw: Draw,
     heralds: Heralds,
@@ -111,6 +114,7 @@ impl<N: Net> Turn<N> {
             placed: Vec::new(),
             seats: Vec::new(),
             sources: None,
+            guard: None,
             draw: Draw::new(0),
             heralds: Heralds::default(),
             turned_away: TurnedAway::default(),
@@ -147,6 +151,13 @@ impl<N: Net> Turn<N> {
     #[must_use]
     pub fn with_sources(mut self, sources: Arc<Sources>) -> Self {
         self.sources = Some(sources);
+        self
+    }
+
+    /// Has newcomers judged by this list, as it is when they come.
+    #[must_use]
+    pub fn with_guard(mut self, guard: &Guard) -> Self {
+        self.guard = Some(guard.watch());
         self
     }
 
@@ -255,8 +266,9 @@ impl<N: Net> Turn<N> {
         counters.moved_out -= self.lost;
         counters.closed[CloseReason::Reset.index()] += self.lost;
         // What happens at the door the hub never hears of.
-        let TurnedAway { source_rate, proxy_header } = self.turned_away;
+        let TurnedAway { source_rate, denied, proxy_header } = self.turned_away;
         counters.hits[Hit::SourceRate.index()] += source_rate;
+        counters.hits[Hit::Denied.index()] += denied;
         counters.hits[Hit::ProxyHeader.index()] += proxy_header;
         counters.hits[Hit::Descriptors.index()] += self.net.accept_pauses();
         counters

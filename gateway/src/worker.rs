@@ -27,6 +27,7 @@ use self::link::{Link, Order, Parcel};
 use self::orders::{Departed, Errands};
 use crate::auth::Auth;
 use crate::clock::{Alarm, Clock};
+use crate::guard::Guard;
 use crate::machine;
 use crate::net::Net;
 use crate::net::listen::Listeners;
@@ -101,6 +102,8 @@ pub(crate) struct Setup {
     pub(crate) sequencer: Option<Arc<dyn Sequencer>>,
     /// What one source may have of the whole node.
     pub(crate) sources: Arc<Sources>,
+    /// Who is denied and who is allowed.
+    pub(crate) guard: Arc<Guard>,
     /// Who speaks for others.
     pub(crate) proxies: Arc<[Network]>,
     /// Envelopes that a ring holds.
@@ -116,7 +119,7 @@ impl Setup {
         let config = hub::Config { shard: Some(shard), store: self.store(), ..self.hub.clone() };
         let turn = Turn::new(self.net(listeners)?, Hub::new(config), self.batch);
         let turn = turn.with_auth(Arc::clone(&self.auth)).with_sequencer(self.sequencer.clone());
-        let turn = turn.drawing_from(self.hub.seed ^ u64::from(shard.0));
+        let turn = turn.with_guard(&self.guard).drawing_from(self.hub.seed ^ u64::from(shard.0));
         Ok(turn.with_sources(Arc::clone(&self.sources)).trusting(Arc::clone(&self.proxies)))
     }
 

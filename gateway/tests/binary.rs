@@ -219,7 +219,7 @@ fn secrets_are_in_no_help_and_no_error() {
         if flags.contains(&"--help") {
             assert!(said.contains("WEIR_RING=77"), "others are shown");
             let words: Vec<_> = said.split_whitespace().collect();
-            let bounds = "(POST /drain), 1 to 1024 visible ASCII characters";
+            let bounds = "(POST /drain, POST /admin/...), 1 to 1024 visible ASCII characters";
             assert!(words.join(" ").contains(bounds), "and how long a key may be: {said}");
         }
     }

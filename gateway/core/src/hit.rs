@@ -63,6 +63,8 @@ pub enum Hit {
     SourceConnections,
     /// A source connects too often, or nearly so and chance was against it: 429, or reset.
     SourceRate,
+    /// An operator has denied an address: reset, or closed if a proxy speaks for it.
+    Denied,
     /// A trusted proxy does not say for whom it speaks: closed.
     ProxyHeader,
     /// Descriptors are short: accepting pauses.
@@ -74,7 +76,7 @@ impl Hit {
     pub const COUNT: usize = Self::NAMES.len();
 
     /// All names, in the order of [`index`](Self::index): stable, for metrics.
-    pub const NAMES: [&'static str; 30] = [
+    pub const NAMES: [&'static str; 31] = [
         "handshake_bytes",
         "handshake_headers",
         "handshake_secs",
@@ -103,6 +105,7 @@ impl Hit {
         "commands_waiting",
         "source_connections",
         "source_rate",
+        "denied",
         "proxy_header",
         "descriptors",
     ];
@@ -135,6 +138,7 @@ mod tests {
             (Hit::EchoOutboxBytes, "echo_outbox_bytes"),
             (Hit::Connections, "connections"),
             (Hit::SourceRate, "source_rate"),
+            (Hit::Denied, "denied"),
         ] {
             assert_eq!(hit.name(), name);
         }

@@ -49,6 +49,23 @@ fn networks_of_proxies_are_a_list_or_several_flags() {
 }
 
 #[test]
+fn the_guard_of_a_flag_is_read_instead_of_that_of_the_file() {
+    let guard = |line: &str| parse(line).unwrap().config(nothing).unwrap().sources.guard;
+    let path = std::env::temp_dir().join(format!("weir-cli-{}.toml", std::process::id()));
+    std::fs::write(&path, "[sources]\nguard = 'of-the-file'").unwrap();
+    let config = path.to_str().unwrap();
+    let guards = [
+        guard("weir"),
+        guard("weir --guard of-the-flag"),
+        guard(&format!("weir --config {config}")),
+        guard(&format!("weir --config {config} --guard of-the-flag")),
+    ];
+    std::fs::remove_file(&path).unwrap();
+    let [file, flag] = ["of-the-file", "of-the-flag"].map(|name| Some(PathBuf::from(name)));
+    assert_eq!(guards, [None, flag.clone(), file, flag]);
+}
+
+#[test]
 fn a_value_out_of_bounds_is_told_what_would_be_right() {
     for (line, told) in [
         ("weir --proxy-from 10.0.0.1/8", "--proxy-from \"10.0.0.1/8\": the address goes on"),

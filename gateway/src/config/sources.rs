@@ -1,6 +1,7 @@
-//! What one source may have of a node, and which peers speak for others.
+//! What one source may have of a node, who has none of it, and which peers speak for others.
 
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 
 use gateway_ebpf::Network;
 
@@ -33,6 +34,10 @@ pub struct SourceConfig {
     /// or 2: without its header their connections are closed. Others are never believed to be
     /// somebody else. Default nobody.
     pub proxies: Vec<Network>,
+    /// A file with prefixes of those who are denied, and of those who are allowed whatever these
+    /// bounds say; [`Guard`](crate::guard::Guard) tells how it is written. It is read at the start
+    /// and whenever [`Server::guard`](crate::server::Server::guard) is told to. Default none.
+    pub guard: Option<PathBuf>,
 }
 
 impl Default for SourceConfig {
@@ -45,6 +50,7 @@ impl Default for SourceConfig {
             loopback: false,
             exempt: Vec::new(),
             proxies: Vec::new(),
+            guard: None,
         }
     }
 }

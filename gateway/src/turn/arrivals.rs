@@ -1,4 +1,5 @@
-//! Who comes: let in or turned away, by what its source has and whether there is a place.
+//! Who comes: let in or turned away, by what operators said of it, what its source has and whether
+//! there is a place.
 
 use std::net::IpAddr;
 
@@ -9,6 +10,7 @@ use gateway_core::time::Now;
 use tracing::debug;
 
 use super::{Place, Turn};
+use crate::guard::Verdict;
 use crate::net::Net;
 use crate::others::{Moved, Others};
 use crate::proxy::Heard;
@@ -19,6 +21,8 @@ use crate::sources::{Over, Seat};
 pub(super) struct TurnedAway {
     /// Their source comes too often: they were reset unread.
     pub(super) source_rate: u64,
+    /// They are denied: they were reset unread, or closed if a proxy spoke for them.
+    pub(super) denied: u64,
     /// They came from a trusted proxy without saying for whom: they were closed.
     pub(super) proxy_header: u64,
 }
@@ -34,6 +38,11 @@ impl<N: Net> Turn<N> {
         place: Place,
         others: &mut impl Others<N::Socket>,
     ) {
+        let verdict = self.judge(now, peer);
+        // Nothing was read and nothing is said: whoever is denied is to cost little.
+        if verdict == Some(Verdict::Deny) {
+            return self.net.reset(slot);
+        }
         if self.heralds.trusts(peer) {
             self.heralds.expect(slot);
             return self.find_place(now, slot, place, others);
@@ -41,12 +50,12 @@ impl<N: Net> Turn<N> {
         if self.hub.is_draining() {
             return self.hub.handle(now, Event::Refused { slot, full: Full::Node });
         }
-        match self.admit(now, peer) {
+        match self.admit(now, peer, verdict) {
             Ok(seat) => {
                 self.find_place(now, slot, place, others);
                 self.seat(slot, seat);
             }
-            // Nothing was read and nothing is said: whoever comes this often is to cost little.
+            // The same for whoever comes this often.
             Err(Over::Rate) => {
                 self.turned_away.source_rate += 1;
                 self.net.reset(slot);
@@ -97,10 +106,10 @@ impl<N: Net> Turn<N> {
                 let shard = self.hub.shard();
                 debug!(%shard, %slot, client = client.map(tracing::field::display), "proxied");
                 // A proxy that speaks for itself is nobody's crowd.
-                if let Some(client) = client {
-                    self.admit_proxied(now, slot, client.ip());
+                match client.map(|client| self.admit_proxied(now, slot, client.ip())) {
+                    Some(Some(Verdict::Deny)) => read,
+                    Some(Some(Verdict::Allow) | None) | None => rest,
                 }
-                rest
             }
             Err(error) => {
                 self.turned_away.proxy_header += 1;
@@ -112,8 +121,15 @@ impl<N: Net> Turn<N> {
         }
     }
 
-    fn admit_proxied(&mut self, now: Now, slot: Slot, client: IpAddr) {
-        match self.admit(now, client) {
+    /// Counts whom a proxy speaks for, unless it is denied.
+    fn admit_proxied(&mut self, now: Now, slot: Slot, client: IpAddr) -> Option<Verdict> {
+        let verdict = self.judge(now, client);
+        if verdict == Some(Verdict::Deny) {
+            // A reset would be the proxy's to explain; so it is closed unanswered.
+            self.hub.handle(now, Event::Broken { slot });
+            return verdict;
+        }
+        match self.admit(now, client, verdict) {
             Ok(seat) => self.seat(slot, seat),
             // A reset would reach the proxy, not the client.
             Err(Over::Connections) => {
@@ -123,11 +139,29 @@ impl<N: Net> Turn<N> {
                 self.hub.handle(now, Event::Refused { slot, full: Full::SourceRate });
             }
         }
+        verdict
     }
 
-    /// Counts somebody for its source, and whom it is not counted for.
-    fn admit(&mut self, now: Now, client: IpAddr) -> Result<Option<Seat>, Over> {
-        let Some(sources) = &self.sources else { return Ok(None) };
+    /// What operators have said of an address; who is denied is counted.
+    fn judge(&mut self, now: Now, client: IpAddr) -> Option<Verdict> {
+        let verdict = self.guard.as_mut()?.verdict(client);
+        if verdict == Some(Verdict::Deny) {
+            self.turned_away.denied += 1;
+            self.notes.denied(now, self.hub.shard(), client);
+        }
+        verdict
+    }
+
+    /// Counts somebody for its source, unless it is allowed anyway, and whom it is not counted for.
+    fn admit(
+        &mut self,
+        now: Now,
+        client: IpAddr,
+        verdict: Option<Verdict>,
+    ) -> Result<Option<Seat>, Over> {
+        let Some(sources) = self.sources.as_ref().filter(|_| verdict.is_none()) else {
+            return Ok(None);
+        };
         sources.admit(now, client, self.draw.word()).inspect_err(|over| {
             self.notes.over(now, self.hub.shard(), client, *over);
         })

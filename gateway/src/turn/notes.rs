@@ -54,6 +54,7 @@ pub(super) struct Notes {
     of_panics: Rarely,
     of_sources: Rarely,
     of_headers: Rarely,
+    of_denied: Rarely,
 }
 
 impl Notes {
@@ -101,6 +102,13 @@ impl Notes {
             "turning away connections of one source; if it is a proxy, have it speak the PROXY \
              protocol and give --proxy-from, or exempt it"
         );
+    }
+
+    /// Somebody was turned away whom an operator has denied.
+    pub(super) fn denied(&mut self, now: Now, shard: ShardId, client: IpAddr) {
+        if self.of_denied.may(now) {
+            info!(%shard, %client, "turning away who is denied; see --guard");
+        }
     }
 
     /// A connection from a trusted proxy did not begin with a header.

@@ -15,6 +15,7 @@ use gateway_core::position::{Offset, Position};
 use gateway_core::transmit::{Part, Sent, Transmit};
 
 use crate::config::SourceConfig;
+use crate::guard::Verdict;
 use crate::others::{Alone, Moved};
 
 use super::*;
@@ -102,11 +103,20 @@ impl Net for Talkers {
 
 /// A turn in which eight of one address came and spoke, and what its sources have.
 fn crowd(change: impl FnOnce(&mut SourceConfig)) -> (Turn<Talkers>, Arc<Sources>) {
+    crowd_of(|turn| turn, change)
+}
+
+/// The same of a turn that is not like others.
+fn crowd_of(
+    with: impl FnOnce(Turn<Talkers>) -> Turn<Talkers>,
+    change: impl FnOnce(&mut SourceConfig),
+) -> (Turn<Talkers>, Arc<Sources>) {
     let mut config = SourceConfig { loopback: true, rate: 0, ..SourceConfig::default() };
     change(&mut config);
     let sources = Arc::new(Sources::new(&config));
     let turn = Turn::new(Talkers::default(), Hub::new(Config::default()), SLICE_DEFAULT);
-    let mut turn = turn.with_sources(Arc::clone(&sources)).trusting(config.proxies.into());
+    let turn = turn.with_sources(Arc::clone(&sources)).trusting(config.proxies.into());
+    let mut turn = with(turn);
     let mut cx = Context::from_waker(Waker::noop());
     assert!(turn.poll(&mut cx, Now(0), &mut Alone::default()).is_ready());
     (turn, sources)
@@ -132,6 +142,41 @@ fn who_is_turned_away_is_counted_by_what_there_was_too_much_of() {
     assert_eq!((turned_away(&turn), sources.connections()), ([0, 0, 8], 0));
     assert_eq!(turn.counters().closed[CloseReason::Reset.index()], 8);
     assert!((0..TALKERS).all(|slot| !turn.heralds.awaits(Slot(slot))));
+}
+
+#[test]
+fn who_is_denied_costs_nothing_and_who_is_allowed_has_no_bounds() {
+    let guard = Guard::new();
+    let denied = |turn: &Turn<Talkers>| turn.counters().hits[Hit::Denied.index()];
+    let _ = guard.set("127.0.0.0/8".parse().unwrap(), Verdict::Deny);
+    let (turn, sources) = crowd_of(|turn| turn.with_guard(&guard), |_| ());
+    assert_eq!((denied(&turn), turn.counters().accepted, sources.known()), (8, 0, 0));
+    assert_eq!(turn.net.read, [0; 8], "nothing was read");
+
+    // A proxy that is denied speaks for nobody.
+    let proxied = |config: &mut SourceConfig| config.proxies = vec!["127.0.0.1".parse().unwrap()];
+    let (turn, _) = crowd_of(|turn| turn.with_guard(&guard), proxied);
+    assert_eq!((denied(&turn), turned_away(&turn)), (8, [0, 0, 0]));
+
+    let _ = guard.set("127.0.0.1".parse().unwrap(), Verdict::Allow);
+    let (turn, sources) = crowd_of(
+        |turn| turn.with_guard(&guard),
+        |config| (config.connections_max, config.rate, config.burst) = (1, 1, 1),
+    );
+    assert_eq!((denied(&turn), turned_away(&turn), sources.known()), (0, [0, 0, 0], 0));
+    assert_eq!((turn.counters().accepted, turn.counters().opened), (8, 8));
+}
+
+#[test]
+fn chance_is_the_same_for_the_same_seed_and_not_for_all() {
+    let accepted = |seed| {
+        let few = |config: &mut SourceConfig| (config.rate, config.burst) = (1, 8);
+        crowd_of(|turn| turn.drawing_from(seed), few).0.counters().accepted
+    };
+    let twice = [(); 2].map(|()| (0..20).map(accepted).collect::<Vec<_>>());
+    assert_eq!(twice[0], twice[1]);
+    assert!(twice[0].contains(&7) && twice[0].contains(&8), "{twice:?}");
+    assert!(twice[0].iter().all(|accepted| [7, 8].contains(accepted)), "{twice:?}");
 }
 
 #[test]

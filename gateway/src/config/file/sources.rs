@@ -1,4 +1,6 @@
-//! `[sources]`: for whom the bounds of a source hold, and who speaks for others.
+//! `[sources]`: for whom the bounds of a source hold, who is denied, and who speaks for others.
+
+use std::path::PathBuf;
 
 use gateway_ebpf::Network;
 
@@ -9,10 +11,11 @@ use crate::config::SourceConfig;
 pub(super) fn sources(document: &Table<'_>) -> Result<SourceConfig, Wrong> {
     let mut sources = SourceConfig::default();
     let Some(table) = document.table("sources")? else { return Ok(sources) };
-    table.knows(&["limit_loopback", "exempt", "proxy_from"])?;
+    table.knows(&["limit_loopback", "exempt", "proxy_from", "guard"])?;
     sources.loopback = table.flag("limit_loopback")?.unwrap_or(sources.loopback);
     sources.exempt = networks(&table, "exempt")?;
     sources.proxies = networks(&table, "proxy_from")?;
+    sources.guard = table.text("guard")?.map(PathBuf::from);
     Ok(sources)
 }
 

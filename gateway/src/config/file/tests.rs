@@ -231,6 +231,7 @@ fn bounds_of_sources_are_limits_and_who_has_none_is_named() {
         loopback: true,
         exempt: vec!["10.0.0.0/8".parse().unwrap()],
         proxies: vec!["192.0.2.7".parse().unwrap(), "2001:db8::/32".parse().unwrap()],
+        guard: Some("/etc/weir/guard".into()),
     };
     let text = r#"
         [limits]
@@ -242,6 +243,7 @@ fn bounds_of_sources_are_limits_and_who_has_none_is_named() {
         limit_loopback = true
         exempt = ["10.0.0.0/8"]
         proxy_from = ["192.0.2.7", "2001:db8::/32"]
+        guard = "/etc/weir/guard"
     "#;
     assert_eq!(config(text).sources, expected);
     assert_eq!(config("[sources]\n").sources, SourceConfig::default());
@@ -338,6 +340,7 @@ fn a_mistake_elsewhere_is_told_with_its_line() {
         ("[limits]\nping_secs = 07:32:00", "2: limits: ping_secs is a date or a time; write 0 to"),
         ("[limits]\nsource_burst = 0", "2: limits: source_burst is 0; write 1 to 16777216"),
         ("[limits]\nsources_max = 0", "2: limits: sources_max is 0; write 1 to 4194304"),
+        ("[sources]\nguard = ['a']", "2: sources: guard is a list; write a text"),
         ("[sources]\nproxies = []", "2: sources: there is no key \"proxies\"; remove it, or write"),
         ("[sources]\nproxy_from = '::1'", "2: sources: proxy_from is a text; write a list of"),
         (
