@@ -1,10 +1,12 @@
-//! The admin listener: liveness, readiness, probes and metrics over HTTP, and the order to drain.
+//! The admin listener: liveness, readiness, probes and metrics over HTTP, and orders to drain and
+//! to deny addresses.
 //!
 //! It has a thread of its own, so that neither a shard nor a slow admin client ever waits for the
 //! other. Whatever only reads is open to everyone who reaches the address; whatever changes state
 //! needs the [`AdminKey`] and is refused to pages of other origins.
 
 mod answers;
+mod guard;
 mod http;
 mod key;
 mod metrics;
@@ -29,6 +31,7 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 use self::reserve::Reserve;
+use crate::guard::Guard;
 use crate::net::listen::{self, Options};
 
 pub use self::key::{AdminKey, KeyError};
@@ -61,6 +64,9 @@ pub struct AdminConfig {
     pub readiness: Arc<Readiness>,
     /// Shown by `/metrics`; asked on the admin's thread, for each answer anew.
     pub stats: stats::Source,
+    /// Changed by `POST /admin/guard/…`, on the admin's thread, which it keeps for some
+    /// milliseconds for each ten thousand prefixes.
+    pub guard: Arc<Guard>,
     /// What `POST /drain` does: called on the admin's thread, at most once, and not if the
     /// readiness says that a drain has begun already. It does not wait for the drain's end.
     pub drain: Box<dyn FnOnce() + Send>,
@@ -171,6 +177,7 @@ impl fmt::Debug for AdminConfig {
             .field("key", &self.key)
             .field("probes", &self.probes)
             .field("readiness", &self.readiness)
+            .field("guard", &self.guard)
             .finish_non_exhaustive()
     }
 }

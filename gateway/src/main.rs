@@ -2,6 +2,7 @@
 
 mod malloc;
 
+use std::convert::Infallible;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -12,6 +13,7 @@ use clap::error::ErrorKind;
 use gateway::admin::{Admin, AdminConfig, AdminKey, Probes, Readiness, stats, watch};
 use gateway::cli::{Cli, Doctor};
 use gateway::config::{AdminAddr, Config};
+use gateway::guard::{Counts, Guard};
 use gateway::server::Server;
 use gateway::{doctor, logging, signals};
 use gateway_core::counters::Counters;
@@ -66,7 +68,11 @@ fn serve(config: &Config, watches: bool) -> Result<(), String> {
     let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
     // Signals are caught before the first client can come.
     let mut signals = runtime.block_on(async { signals::Signals::listen() })?;
+    let rereads = config.sources.guard.is_some();
+    let hangups = rereads.then(|| runtime.block_on(async { signals::Hangups::listen() }));
+    let hangups = hangups.transpose()?;
     let mut server = Server::start(config).map_err(|error| error.to_string())?;
+    let guard = Arc::clone(server.guard());
     let readiness = Arc::new(Readiness::starting());
     let (order, ordered) = oneshot::channel();
     let admin = start_admin(config, &server, &readiness, order)?;
@@ -80,6 +86,7 @@ fn serve(config: &Config, watches: bool) -> Result<(), String> {
             signal = signals.next() => Ok(signal),
             stopped = server.failed() => Err(stopped.to_string()),
             Ok(()) = ordered => Ok("POST /drain"),
+            never = reread(hangups, &guard) => match never {},
         }
     })?;
     readiness.drain();
@@ -99,6 +106,18 @@ fn serve(config: &Config, watches: bool) -> Result<(), String> {
     Ok(())
 }
 
+/// Reads the guard's file again at each signal.
+async fn reread(hangups: Option<signals::Hangups>, guard: &Guard) -> Infallible {
+    let Some(mut hangups) = hangups else { return std::future::pending().await };
+    loop {
+        hangups.next().await;
+        match guard.reload() {
+            Ok(Counts { deny, allow }) => info!(signal = "SIGHUP", deny, allow, "guard read again"),
+            Err(error) => error!(signal = "SIGHUP", %error, "the guard stays as it is"),
+        }
+    }
+}
+
 /// The listener for operators, unless it is off, or nobody asked for it and it cannot be had.
 fn start_admin(
     config: &Config,
@@ -114,12 +133,14 @@ fn start_admin(
     let shown = made.then(|| key.expose().to_owned());
     let probes = Arc::new(Probes::new());
     stats::register(&probes, &server.stats()).map_err(|error| error.to_string())?;
+    server.guard().register(&probes).map_err(|error| error.to_string())?;
     let admin = Admin::start(AdminConfig {
         addr,
         key,
         probes,
         readiness: Arc::clone(readiness),
         stats: server.stats(),
+        guard: Arc::clone(server.guard()),
         // Nobody hears it if a signal came first.
         drain: Box::new(move || _ = order.send(())),
     });
@@ -173,6 +194,10 @@ fn announce(config: &Config, server: &Server, admin: Option<&Admin>) {
     if !config.sources.proxies.is_empty() {
         let networks = &config.sources.proxies;
         info!(?networks, "clients come by these proxies only with a PROXY header");
+    }
+    if let Some(file) = &config.sources.guard {
+        let Counts { deny, allow } = server.guard().counts();
+        info!(file = %file.display(), deny, allow, "guard");
     }
     let mut out = std::io::stdout();
     // A closed stdout is nothing to die of.

@@ -1,4 +1,4 @@
-//! Signals that end a node.
+//! Signals that end a node, and the one that has it read its lists again.
 
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -51,5 +51,47 @@ impl Signals {
             std::future::pending::<()>().await;
         }
         "Ctrl-C"
+    }
+}
+
+/// The signal that asks a node to read again what it was started with: SIGHUP. Whoever does not
+/// catch it is ended by it, as programs are whose terminal goes.
+#[derive(Debug)]
+pub struct Hangups {
+    #[cfg(unix)]
+    hangup: Signal,
+}
+
+impl Hangups {
+    /// Catches the signal from now on, for as long as the process lives. Needs a tokio runtime.
+    ///
+    /// # Errors
+    /// If the system does not let it be caught.
+    #[cfg(unix)]
+    pub fn listen() -> Result<Self, String> {
+        let hangup = signal(SignalKind::hangup());
+        Ok(Self { hangup: hangup.map_err(|error| format!("cannot catch SIGHUP: {error}"))? })
+    }
+
+    /// There is no such signal.
+    ///
+    /// # Errors
+    /// Never.
+    #[cfg(not(unix))]
+    pub fn listen() -> Result<Self, String> {
+        Ok(Self {})
+    }
+
+    /// Waits for the next one; several that came meanwhile are one.
+    #[cfg(unix)]
+    pub async fn next(&mut self) {
+        // It never ends: the runtime keeps its handler.
+        let _ = self.hangup.recv().await;
+    }
+
+    /// Waits for ever.
+    #[cfg(not(unix))]
+    pub async fn next(&mut self) {
+        std::future::pending().await
     }
 }

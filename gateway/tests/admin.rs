@@ -50,6 +50,7 @@ impl Desk {
             probes: Arc::clone(&probes),
             readiness: Arc::clone(&readiness),
             stats,
+            guard: Arc::default(),
             drain: Box::new(move || _ = counted.fetch_add(1, Ordering::Relaxed)),
         };
         Self { admin: Admin::start(config).unwrap(), probes, readiness, drains }
@@ -485,6 +486,7 @@ fn a_port_in_use_is_an_error_that_helps() {
         probes: Arc::default(),
         readiness: Arc::default(),
         stats: Arc::new(Stats::default),
+        guard: Arc::default(),
         drain: Box::new(|| {}),
     };
     let error = Admin::start(config).unwrap_err();

@@ -54,6 +54,7 @@ fn start() -> Admin {
         probes: Arc::new(Probes::new()),
         readiness: Arc::new(Readiness::starting()),
         stats: Arc::new(Stats::default),
+        guard: Arc::default(),
         drain: Box::new(|| ()),
     };
     Admin::start(config).unwrap()

@@ -12,8 +12,10 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode};
 use tracing::info;
 
+use super::guard::{self, Order};
 use super::stats::Source;
 use super::{AdminConfig, AdminKey, Probes, Readiness, Standing, metrics};
+use crate::guard::Guard;
 
 /// Bytes of a request body. No route has a use for one; a client's library may send some.
 const BODY_BYTES_MAX: u64 = 64 << 10;
@@ -48,6 +50,7 @@ enum Route {
     Probes,
     Metrics,
     Drain,
+    Guard(Order),
 }
 
 /// Where all admin clients are answered, on the admin's thread.
@@ -56,14 +59,15 @@ pub(super) struct Desk {
     probes: Arc<Probes>,
     readiness: Arc<Readiness>,
     stats: Source,
+    guard: Arc<Guard>,
     /// Taken by the drain that is ordered here.
     drain: Cell<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl Desk {
     pub(super) fn new(config: AdminConfig) -> Self {
-        let AdminConfig { addr: _, key, probes, readiness, stats, drain } = config;
-        Self { key, probes, readiness, stats, drain: Cell::new(Some(drain)) }
+        let AdminConfig { addr: _, key, probes, readiness, stats, guard, drain } = config;
+        Self { key, probes, readiness, stats, guard, drain: Cell::new(Some(drain)) }
     }
 
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Answer {
@@ -89,6 +93,15 @@ impl Desk {
                 self.check_right(request.headers())?;
                 read_through(request.into_body()).await?;
                 self.drain()
+            }
+            Route::Guard(order) => {
+                self.check_right(request.headers())?;
+                let query = request.uri().query().unwrap_or_default().to_owned();
+                read_through(request.into_body()).await?;
+                match guard::carry_out(order, &query, &self.guard) {
+                    Ok(counts) => answer(StatusCode::OK, JSON, counts.to_string() + "\n"),
+                    Err((status, why)) => answer(status, TEXT, why + "\n"),
+                }
             }
         })
     }
@@ -134,7 +147,7 @@ impl Route {
             "/probes" => Self::Probes,
             "/metrics" => Self::Metrics,
             "/drain" => Self::Drain,
-            _ => return None,
+            _ => return Order::of(path).map(Self::Guard),
         })
     }
 
@@ -143,7 +156,7 @@ impl Route {
             Self::Healthz | Self::Readyz | Self::Probes | Self::Metrics => {
                 (method == Method::GET || method == Method::HEAD, "GET, HEAD")
             }
-            Self::Drain => (method == Method::POST, "POST"),
+            Self::Drain | Self::Guard(_) => (method == Method::POST, "POST"),
         };
         if fits { Ok(()) } else { Err(Refusal::Method(allowed)) }
     }
