@@ -29,12 +29,22 @@ impl Weir {
     /// # Errors
     /// If it does not say where it listens within a minute; with what it said instead.
     pub fn start(path: &Path, flags: &[&str]) -> Result<Self> {
-        let said =
-            fs::File::from(rustix::fs::memfd_create("said", rustix::fs::MemfdFlags::CLOEXEC)?);
         let mut command = Command::new(path);
         command.args(["serve", "--addr", "127.0.0.1:0", "--admin", "127.0.0.1:0"]).args(flags);
+        Self::run(command)
+    }
+
+    /// Starts it by this command, which says where it listens on whatever addresses it is told.
+    ///
+    /// # Errors
+    /// As of [`start`](Self::start).
+    pub fn run(mut command: Command) -> Result<Self> {
+        let said =
+            fs::File::from(rustix::fs::memfd_create("said", rustix::fs::MemfdFlags::CLOEXEC)?);
         command.stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said.try_clone()?);
-        let child = command.spawn().with_context(|| format!("cannot start {}", path.display()))?;
+        let child = command.spawn();
+        let program = Path::new(command.get_program()).display();
+        let child = child.with_context(|| format!("cannot start {program}"))?;
         let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
         let mut weir = Self { child, said, addr: unknown, admin: unknown };
         (weir.addr, weir.admin) = weir.wait_for_addresses()?;
@@ -103,11 +113,16 @@ impl Weir {
     /// # Errors
     /// If it is gone, or the system refuses.
     pub fn bound_descriptors(&self, most: u64) -> Result<()> {
-        let pid = rustix::process::Pid::from_child(&self.child);
         let limit = rustix::process::Rlimit { current: Some(most), maximum: Some(most) };
-        rustix::process::prlimit(Some(pid), rustix::process::Resource::Nofile, limit)
+        rustix::process::prlimit(Some(self.pid()), rustix::process::Resource::Nofile, limit)
             .context("cannot bound weir's descriptors")?;
         Ok(())
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn pid(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(&self.child)
     }
 
     /// Whether it still runs.

@@ -4,11 +4,9 @@
 #[expect(clippy::module_inception, reason = "one attack among attacks")]
 mod attack;
 mod attacks;
-mod clock;
 mod frames;
 mod honest;
 mod judge;
-mod metrics;
 mod outcome;
 #[cfg(test)]
 mod scripted;

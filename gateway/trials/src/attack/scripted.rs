@@ -13,13 +13,13 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
 use super::attack::{Attack, COMMON, PLAIN, Setting};
-use super::clock;
 use super::frames::{CLOSE, FIN};
 use super::honest::{Phase, ROOM_MEMBERS, Size};
 use super::judge::Row;
 use super::outcome::Outcome;
 use super::stage::{Gateway, Script, play};
 use super::target::Case;
+use crate::clock;
 use crate::raw::accept_of;
 
 /// What it does wrong once it is attacked.

@@ -8,13 +8,13 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::attack::Attack;
-use super::clock;
 use super::honest::{self, Crowd, Phase, Size};
 use super::judge::{Limit, Row, allowed_resident};
-use super::metrics::Metrics;
 use super::outcome::Seen;
 use super::target::Target;
 use super::warm;
+use crate::clock;
+use crate::metrics::Metrics;
 
 /// Everyone has come; caches and pools fill.
 const WARMING: Duration = Duration::from_millis(700);

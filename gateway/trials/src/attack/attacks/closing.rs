@@ -6,10 +6,10 @@ use anyhow::Result;
 
 use super::super::attack::{Attack, COMMON, PLAIN, Setting};
 use super::super::frames::{BINARY, FIN, TEXT, close, frame, header};
-use super::super::metrics::Metrics;
 use super::super::outcome::{Outcome, Seen};
 use super::super::target::Target;
 use super::super::wire::{SOON, Wire, Word};
+use crate::metrics::Metrics;
 
 /// How long all that have ended may be counted as connections.
 const GONE_WAIT: Duration = Duration::from_secs(3);

@@ -6,10 +6,10 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::super::attack::{Attack, COMMON, PLAIN, Setting};
-use super::super::metrics::Metrics;
 use super::super::outcome::{Outcome, Seen};
 use super::super::target::Target;
 use super::super::wire::{SOON, Wire, Word, header_of};
+use crate::metrics::Metrics;
 
 /// Where a flood from one source comes from: nobody else is there.
 const FLOODER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 66, 0, 1));

@@ -9,10 +9,10 @@ use anyhow::Result;
 use tokio::time::Instant;
 
 use super::super::attack::{Attack, CANARY, COMMON, PLAIN, Setting};
-use super::super::metrics;
 use super::super::outcome::{Outcome, Seen};
 use super::super::target::Target;
 use super::super::wire::{SOON, Wire};
+use crate::metrics;
 
 /// Between two looks of who waits to be cut.
 const LOOK: Duration = Duration::from_millis(500);

@@ -6,10 +6,10 @@ use anyhow::Result;
 
 use super::super::attack::{Attack, COMMON, PLAIN, Setting};
 use super::super::frames::{BINARY, FIN, header};
-use super::super::metrics::Metrics;
 use super::super::outcome::{Outcome, Seen};
 use super::super::target::Target;
 use super::super::wire::{SOON, Wire};
+use crate::metrics::Metrics;
 
 pub(super) const ATTACKS: [Attack; 4] = [
     Attack {

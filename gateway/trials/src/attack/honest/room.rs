@@ -56,7 +56,7 @@ impl Rooms {
     pub(super) async fn open(addr: SocketAddr, size: Size) -> Result<Self> {
         let tally = Rc::new(RefCell::new(Tally::default()));
         let mut members = Vec::with_capacity(size.rooms * ROOM_MEMBERS);
-        let since = super::super::clock::now();
+        let since = crate::clock::now();
         for room in 0..size.rooms {
             for member in 0..ROOM_MEMBERS {
                 let member = Member::open(addr, Place { room, member }, ROOM_MEMBERS).await?;

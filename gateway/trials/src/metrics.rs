@@ -13,9 +13,9 @@ const HITS: &str = "weir_limit_hits_total";
 
 /// One look.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Metrics {
+pub(crate) struct Metrics {
     /// The text as it came.
-    pub(super) text: String,
+    pub(crate) text: String,
     samples: Vec<Sample>,
 }
 
@@ -31,7 +31,7 @@ impl Metrics {
     ///
     /// # Errors
     /// If it does not answer, or not in the format.
-    pub(super) fn read(admin: SocketAddr) -> Result<Self> {
+    pub(crate) fn read(admin: SocketAddr) -> Result<Self> {
         let text = get(admin, "/metrics")?;
         let samples = text
             .lines()
@@ -42,26 +42,41 @@ impl Metrics {
     }
 
     /// A family's sum over all of its series.
-    pub(super) fn sum(&self, name: &str) -> u64 {
+    pub(crate) fn sum(&self, name: &str) -> u64 {
         self.of(name).map(|sample| sample.value).sum()
     }
 
     /// How often a bound was hit.
-    pub(super) fn hits(&self, limit: &str) -> u64 {
+    pub(crate) fn hits(&self, limit: &str) -> u64 {
         let of = |sample: &&Sample| sample.labels.get("limit").is_some_and(|name| name == limit);
         self.of(HITS).filter(of).map(|sample| sample.value).sum()
     }
 
     /// Whether a bound is counted at all.
-    pub(super) fn counts(&self, limit: &str) -> bool {
+    pub(crate) fn counts(&self, limit: &str) -> bool {
         self.of(HITS).any(|sample| sample.labels.get("limit").is_some_and(|name| name == limit))
     }
 
     /// Bounds that were hit since an earlier look, with how often.
-    pub(super) fn hits_since(&self, before: &Self) -> BTreeMap<String, u64> {
+    pub(crate) fn hits_since(&self, before: &Self) -> BTreeMap<String, u64> {
         let names = self.of(HITS).filter_map(|sample| sample.labels.get("limit"));
         let since = |name: &String| self.hits(name).saturating_sub(before.hits(name));
         names.map(|name| (name.clone(), since(name))).filter(|(_, hits)| *hits > 0).collect()
+    }
+
+    /// The labels of a family's first series.
+    pub(crate) fn labels(&self, name: &str) -> Option<&BTreeMap<String, String>> {
+        self.of(name).next().map(|sample| &sample.labels)
+    }
+
+    /// A family's value for each value of a label.
+    pub(crate) fn by(&self, name: &str, label: &str) -> BTreeMap<String, u64> {
+        let mut by = BTreeMap::new();
+        for sample in self.of(name) {
+            let key = sample.labels.get(label).cloned().unwrap_or_default();
+            *by.entry(key).or_default() += sample.value;
+        }
+        by
     }
 
     fn of(&self, name: &str) -> impl Iterator<Item = &Sample> {
@@ -73,15 +88,32 @@ impl Metrics {
 ///
 /// # Errors
 /// If it is not.
-pub(super) fn get(admin: SocketAddr, path: &str) -> Result<String> {
+pub(crate) fn get(admin: SocketAddr, path: &str) -> Result<String> {
+    let (status, body) = ask(admin, "GET", path, None)?;
+    ensure!(status == 200, "{path} answers {status}: {body}");
+    Ok(body)
+}
+
+/// The status and the body of the answer to a request without a body; it shows the key, if any.
+///
+/// # Errors
+/// If none comes.
+pub(crate) fn ask(
+    admin: SocketAddr,
+    method: &str,
+    path: &str,
+    key: Option<&str>,
+) -> Result<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&admin, WAIT).context("no admin listener")?;
     stream.set_read_timeout(Some(WAIT))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n")?;
+    let key = key.map(|key| format!("Authorization: Bearer {key}\r\n")).unwrap_or_default();
+    let rest = format!("Host: {admin}\r\nContent-Length: 0\r\n{key}Connection: close\r\n\r\n");
+    write!(stream, "{method} {path} HTTP/1.1\r\n{rest}")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).context("the admin listener does not answer")?;
     let (head, body) = answer.split_once("\r\n\r\n").context("an answer without a head")?;
-    ensure!(head.starts_with("HTTP/1.1 200 "), "{path} answers {head}");
-    Ok(body.to_owned())
+    let status = head.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
+    Ok((status.with_context(|| format!("{path} answers {head}"))?, body.to_owned()))
 }
 
 /// `name{label="value",…} number`, nothing else.

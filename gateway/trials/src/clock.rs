@@ -4,6 +4,6 @@ use std::time::Instant;
 
 /// Now, on a clock that only goes forward.
 #[expect(clippy::disallowed_methods, reason = "latency is measured with a clock")]
-pub(super) fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }

@@ -1,0 +1,100 @@
+//! How steering begins and ends: a device that is taken, a process that dies, one that follows.
+
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
+
+use crate::metrics::Metrics;
+use crate::steer::bed::{DEVICE, Family, Side};
+use crate::steer::crowd::Tally;
+use crate::steer::ground::Need;
+use crate::steer::rung::{Placement, Rung, Selector, Xdp};
+use crate::steer::scenario::{CROWD, Scenario, Stage};
+use crate::steer::tools;
+use crate::steer::visitor::Visitor;
+
+/// Upgrades while visitors come and go.
+const UPGRADES: usize = 3;
+/// Visitors that come and go between two of them.
+const SOME: u64 = 200;
+
+const NATIVE: Rung =
+    Rung { xdp: Xdp::Native, placement: Placement::Observe, selector: Selector::Program };
+
+pub(super) fn scenarios() -> Vec<Scenario> {
+    vec![
+        Scenario::new("device that another program holds", taken),
+        Scenario::new("killed: another process goes on", killed),
+        Scenario::new("pinned upgrade under load", upgraded)
+            .needing(Need::Flag("--pin"))
+            .needing(Need::Tool("mount")),
+    ]
+}
+
+/// Who finds a program on the device serves without, and says whose it is; or does not start, if
+/// it was told to require it.
+fn taken(stage: &Stage<'_>) -> Result<String> {
+    let _first = stage.steer(NATIVE, &[])?;
+    let error = match stage.launch(NATIVE.flags()).start(stage.bed, Family::V4.gateway()) {
+        Ok(_) => anyhow::bail!("it was told to require the device, and started without"),
+        Err(error) => format!("{error:#}"),
+    };
+    ensure!(error.contains(DEVICE), "it ends without saying which device is taken: {error}");
+    let device = format!("{DEVICE}:native");
+    let second = stage.start(["--steer", "auto", "--iface", &device])?;
+    let mode = second.mode()?;
+    ensure!(mode.get("xdp").is_some_and(|xdp| xdp == "none"), "{mode:?}");
+    let said = second.said()?;
+    let line = said.lines().find(|line| line.contains(DEVICE) && line.contains("program"));
+    let line = line.with_context(|| format!("it does not say who holds the device:\n{said}"))?;
+    stage.crowd(&second, CROWD / 10)?.into_iter().for_each(Visitor::reset);
+    Ok(line.trim().to_owned())
+}
+
+/// A process that dies takes its programs along, and whoever is left serves everyone.
+fn killed(stage: &Stage<'_>) -> Result<String> {
+    let first = stage.steer(NATIVE, &[])?;
+    let second = stage.start(["--steer", "off"])?;
+    ensure!(programs(stage)?.contains("xdp"), "no program is seen on the device");
+    first.signal(Signal::KILL)?;
+    first.ended()?;
+    let visitors = stage.crowd(&second, CROWD)?;
+    let left = programs(stage)?;
+    ensure!(!left.contains("xdp"), "a program is left on the device: {left}");
+    visitors.into_iter().for_each(Visitor::reset);
+    Ok(format!("{CROWD} served by the other process, no program left"))
+}
+
+/// What `ip` says of the device.
+fn programs(stage: &Stage<'_>) -> Result<String> {
+    let side = stage.bed.name(Side::Gateway);
+    tools::run("ip", &["-n", side, "-details", "link", "show", DEVICE])
+}
+
+/// Processes follow each other while visitors come and go: each takes over what is pinned, and
+/// none of the visitors is turned away.
+fn upgraded(stage: &Stage<'_>) -> Result<String> {
+    let folder = stage.bed.folder().join("bpf");
+    fs::create_dir(&folder)?;
+    let path = folder.display().to_string();
+    tools::run("mount", &["-t", "bpf", "bpf", &path])?;
+    let pins = format!("{path}/weir");
+    let flags = ["--pin", &pins];
+    let mut serving = stage.steer(NATIVE, &flags)?;
+    let way = stage.way(&serving);
+    let ((), tally): ((), Tally) = stage.meanwhile(&way, || {
+        for _ in 0..UPGRADES {
+            let next = stage.steer(NATIVE, &flags)?;
+            let (status, body) = serving.order("POST", "/drain")?;
+            ensure!(status == 202, "POST /drain is answered {status}: {body}");
+            std::mem::replace(&mut serving, next).ended()?;
+            let before = serving.metrics()?.sum("weir_opened_total");
+            let more = |it: &Metrics| it.sum("weir_opened_total") > before + SOME;
+            serving.until("visitors come to who follows", more)?;
+        }
+        Ok(())
+    })?;
+    ensure!(tally.failures() == 0, "{UPGRADES} upgrades: {tally}");
+    Ok(format!("{UPGRADES} upgrades, {tally} meanwhile"))
+}
