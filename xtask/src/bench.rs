@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use crate::flags::{Bench, Measure};
 use crate::invocation::Invocation;
 use crate::peers::{self, Wanted};
-use crate::{packages, workspace};
+use crate::{packages, steer, workspace};
 
 /// What `micro` runs, since Criterion's own help does not know.
 const MICRO_HELP: &str = "\
@@ -55,6 +55,9 @@ pub(crate) fn measure_all(measure: Measure, args: &[OsString]) -> Result<()> {
     if let Some(alone) = of_the_core(measure) {
         return alone.args(args).run();
     }
+    if measure == Measure::Steer {
+        return steer::measure(build, args);
+    }
     // Apart, so that the server has the features that `cargo xtask run` gives it.
     Invocation::cargo(["build", "--release", "-p", "gateway", "--bin", "weir"])
         .args(build.flags())
@@ -89,7 +92,8 @@ fn of_the_core(measure: Measure) -> Option<Invocation> {
         | Measure::All
         | Measure::Macro
         | Measure::Latency
-        | Measure::Growth => return None,
+        | Measure::Growth
+        | Measure::Steer => return None,
     };
     let named = benches.iter().flat_map(|bench| ["--bench", bench]);
     Some(Invocation::cargo(["bench", "-p", "benches"]).args(named).arg("--"))
@@ -110,6 +114,7 @@ fn unless_asked(measure: Measure) -> Wanted {
         | Measure::Echo
         | Measure::Idle
         | Measure::All
+        | Measure::Steer
         | Measure::Instructions
         | Measure::Micro
         | Measure::Deflate
@@ -127,6 +132,7 @@ fn questions(measure: Measure) -> Vec<String> {
         | Measure::Macro
         | Measure::Latency
         | Measure::Growth
+        | Measure::Steer
         | Measure::Instructions
         | Measure::Micro
         | Measure::Deflate

@@ -90,6 +90,8 @@ pub(crate) enum Step {
     Instructions,
     /// The committed object for the kernel: its checksum, its age, and its bytes once more
     Ebpf,
+    /// Gateways that steer, in network namespaces of their own; every way to steer with --full
+    Steer,
     /// Ten thousand seeds of the mesh that nobody has seen (with --full)
     Seeds,
     /// The benchmarks, too short to measure, long enough to break (with --full)
@@ -126,6 +128,8 @@ pub(crate) enum Measure {
     /// What does a delivery or a connection cost when there are more of them? `--html FILE`,
     /// `--peers` as above
     Growth,
+    /// How much faster is a gateway that steers, beside plain SO_REUSEPORT? (needs root)
+    Steer,
     /// How many instructions does the core spend on a delivery, and on an echo? (needs valgrind)
     Instructions,
     /// What do single ideas cost, and how often do they allocate? (frame, mask, hub, outbox,

@@ -15,6 +15,10 @@ const NCHAN_MODULE: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
 /// Asks the loader, which not everyone's path names.
 const FIND_UV: &str = "PATH=$PATH:/usr/sbin:/sbin ldconfig -p | grep -qF libuv.so.1";
 
+/// Programs for administrators, which not everyone's path names either.
+const FIND_IP: &str = "PATH=$PATH:/usr/sbin:/sbin ip -V";
+const FIND_ETHTOOL: &str = "PATH=$PATH:/usr/sbin:/sbin ethtool --version";
+
 /// What the distribution's compiler finds when it builds for BPF.
 const FIND_BPF_CORE: &str =
     "ls $(/usr/bin/rustc --print target-libdir --target bpfel-unknown-none)/libcore-*.rlib";
@@ -53,6 +57,10 @@ pub(crate) enum Need {
     NatsServer,
     Nchan,
     Uv,
+    /// Makes network namespaces and the cables between them.
+    Ip,
+    /// Changes what a network device leaves to its hardware.
+    Ethtool,
     /// A compiler with a standard library for the kernel's BPF.
     BpfCompiler,
     /// What bpf-linker is built with, and what strips objects.
@@ -78,6 +86,8 @@ impl Need {
             Self::NatsServer => "nats-server",
             Self::Nchan => "nginx with nchan",
             Self::Uv => "libuv",
+            Self::Ip => "ip",
+            Self::Ethtool => "ethtool",
             Self::BpfCompiler => "a packaged Rust compiler with a standard library for BPF",
             Self::BpfLlvm => "LLVM 22",
             Self::Qemu => "qemu-system-x86_64",
@@ -96,6 +106,8 @@ impl Need {
             Self::NatsServer => Invocation::new("nats-server", ["--version"]),
             Self::Nchan => Invocation::new("test", ["-f", NCHAN_MODULE]),
             Self::Uv => Invocation::new("sh", ["-c", FIND_UV]),
+            Self::Ip => Invocation::new("sh", ["-c", FIND_IP]),
+            Self::Ethtool => Invocation::new("sh", ["-c", FIND_ETHTOOL]),
             Self::BpfCompiler => Invocation::new("sh", ["-c", FIND_BPF_CORE]),
             Self::BpfLlvm => Invocation::new("sh", ["-c", FIND_BPF_LLVM]),
             Self::Qemu => Invocation::new("qemu-system-x86_64", ["--version"]),

@@ -25,6 +25,8 @@ pub(crate) enum Reason {
     OtherProcessor(&'static str),
     /// The object for the kernel was checked, but not built once more.
     NotRebuilt(String),
+    /// The user who asks has not this capability.
+    Unprivileged(&'static str),
     /// The workspace has nothing of this kind.
     NothingToRun,
 }
@@ -39,6 +41,7 @@ impl fmt::Display for Reason {
             Self::ProgramAbsent(name) => write!(f, "{name} is not installed"),
             Self::OtherProcessor(name) => write!(f, "only {name} is asked"),
             Self::NotRebuilt(reason) => write!(f, "not rebuilt: {reason}"),
+            Self::Unprivileged(name) => write!(f, "this process has no {name}"),
             Self::NothingToRun => f.write_str("the workspace has no such tests"),
         }
     }

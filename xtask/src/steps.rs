@@ -24,7 +24,7 @@ impl Plan<'_> {
     /// would unify features differently and build nearly everything once more.
     pub(crate) fn commands(&self, step: Step) -> Vec<Invocation> {
         match step {
-            Step::Packages | Step::Tidy | Step::Ebpf | Step::Bench => Vec::new(),
+            Step::Packages | Step::Tidy | Step::Ebpf | Step::Steer | Step::Bench => Vec::new(),
             Step::Format => vec![Invocation::cargo(["fmt", "--all", "--check"])],
             Step::Clippy => {
                 vec![self.workspace("clippy", &["--all-targets"]).args(["--", "-D", "warnings"])]

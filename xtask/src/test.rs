@@ -13,7 +13,7 @@ use crate::invocation::Invocation;
 use crate::packages::{self, Build};
 use crate::report::{Outcome, Reason, Report};
 use crate::steps::Plan;
-use crate::{bench, tidy, workspace};
+use crate::{bench, steer, tidy, workspace};
 
 /// The most that one command of a step may take. All of them together take some ten minutes on
 /// two cores; a test that hangs must not keep the others from being heard.
@@ -22,6 +22,7 @@ const COMMAND_MAX: Duration = Duration::from_secs(30 * 60);
 pub(crate) fn test(flags: &Test) -> Result<ExitCode> {
     let mut run = Run {
         may_install: !flags.no_install,
+        full: flags.full,
         build: None,
         target: workspace::target_dir()?,
         files: tidy::tracked_files(&workspace::root())?,
@@ -63,6 +64,8 @@ fn is_plain(step: Step) -> bool {
 
 struct Run {
     may_install: bool,
+    /// Whether steps that have a longer form run that.
+    full: bool,
     /// What can be built here, once the step `packages` has found out.
     build: Option<Build>,
     /// Where cargo puts what it builds.
@@ -85,6 +88,8 @@ impl Run {
             passed(tidy::check())
         } else if step == Step::Ebpf {
             verified(ebpf::verify())
+        } else if step == Step::Steer {
+            steered(steer::check(build, self.may_install, self.full, COMMAND_MAX))
         } else if step == Step::Bench {
             passed(bench::measure_all(Measure::All, &["--smoke".into()]))
         } else {
@@ -120,6 +125,10 @@ impl Run {
 
 fn passed(result: Result<()>) -> Outcome {
     result.map_or_else(failed, |()| Outcome::Passed)
+}
+
+fn steered(result: Result<Option<Reason>>) -> Outcome {
+    result.map_or_else(failed, |lack| lack.map_or(Outcome::Passed, Outcome::Skipped))
 }
 
 fn verified(result: Result<Verified>) -> Outcome {
@@ -216,8 +225,13 @@ mod tests {
 
     #[test]
     fn without_packages_what_builds_is_skipped_and_says_why() {
-        let mut run =
-            Run { may_install: false, build: None, target: PathBuf::new(), files: Vec::new() };
+        let mut run = Run {
+            may_install: false,
+            full: false,
+            build: None,
+            target: PathBuf::new(),
+            files: Vec::new(),
+        };
         assert_eq!(run.outcome(Step::Unit), Outcome::Skipped(Reason::PackagesMissing));
     }
 }
