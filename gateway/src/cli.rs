@@ -3,6 +3,7 @@
 mod addr;
 mod dashes;
 mod doctor;
+mod steer;
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -20,6 +21,8 @@ use crate::config::{
 use crate::plan::Numa;
 
 use dashes::{Names, doubled};
+
+pub use self::steer::SteerFlags;
 
 pub use doctor::Doctor;
 
@@ -148,6 +151,9 @@ pub struct Serve {
     /// /admin/guard/reload; who is connected stays. Default: what the file says, or nobody.
     #[arg(long, env = "WEIR_GUARD", value_name = "FILE")]
     pub guard: Option<PathBuf>,
+    /// Which programs the kernel runs for us.
+    #[command(flatten)]
+    pub steering: SteerFlags,
     /// How log lines on stderr are written.
     #[arg(long, env = "WEIR_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -225,6 +231,7 @@ impl Serve {
             batch: self.batch,
             coalesce_micros: self.coalesce_micros,
             max_connections: self.max_connections,
+            steer: self.steering.config(self.debug),
             ..Config::default()
         };
         if let Some(path) = &self.config {

@@ -20,6 +20,7 @@ use crate::auth::Auth;
 use crate::middleware::RouteMetrics;
 use crate::plan::{Numa, PlanError, Request};
 use crate::sequencer::Sequencer;
+use crate::steer::SteerConfig;
 
 pub use self::file::{FILE_BYTES_MAX, FileConfig, FileError};
 pub use self::namespace::{
@@ -100,6 +101,9 @@ pub struct Config {
     /// What becomes of members that do not read as fast as their room speaks, where their route
     /// does not say so itself.
     pub member_policy: MemberPolicy,
+    /// Whether and how the kernel gives connections to shards. Default: as well as it can, without
+    /// XDP; capabilities are kept.
+    pub steer: SteerConfig,
     /// Whether each worker is pinned to a core. Default true; it costs nothing but the choice.
     pub pin: bool,
 }
@@ -258,6 +262,7 @@ impl Default for Config {
             sequencer: None,
             token: None,
             member_policy: MemberPolicy::Close,
+            steer: SteerConfig::default(),
             pin: true,
         }
     }

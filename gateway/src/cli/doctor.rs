@@ -1,12 +1,13 @@
 //! Flags of `weir doctor`: those of `weir serve`, and how to tell.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 use clap::Args;
 
 use super::Serve;
-use crate::doctor::{Asked, Iface, Options, Placement, Selector, Steer, Steering};
+use crate::config::Config;
+use crate::doctor::{Asked, Options, Steering};
+use crate::steer::SteerConfig;
 use crate::{machine, server};
 
 /// Flags of `weir doctor`.
@@ -21,35 +22,7 @@ pub struct Doctor {
     #[arg(long, requires = "iface")]
     fix: bool,
     #[command(flatten)]
-    steering: SteeringFlags,
-    #[command(flatten)]
     pub(super) serve: Serve,
-}
-
-/// Flags about programs and devices.
-#[derive(Args, Clone, Debug)]
-struct SteeringFlags {
-    /// Whether connections are steered: not at all, as well as it goes, or by programs or not at
-    /// all.
-    #[arg(long, env = "WEIR_STEER", value_enum, default_value_t = Steer::Auto)]
-    steer: Steer,
-    /// A device that programs may be put on, in its driver, or with :generic in the kernel's
-    /// slower path. Several flags for several devices. Default: those that --addr is on are looked
-    /// at, and none but loopback is ever touched.
-    #[arg(long, env = "WEIR_IFACE", value_name = "NAME[:native|:generic]", value_delimiter = ',')]
-    iface: Vec<Iface>,
-    /// Who gives a connection to a shard; auto takes the first of the others that can be had.
-    #[arg(long, env = "WEIR_SELECTOR", value_enum, default_value_t = Selector::Auto)]
-    selector: Selector,
-    /// Which packets are moved to their shard's node or core before the kernel looks at them.
-    #[arg(long, env = "WEIR_PLACEMENT", value_enum, default_value_t = Placement::Auto)]
-    placement: Placement,
-    /// Networks that are denied and allowed.
-    #[arg(long, env = "WEIR_GUARD", value_name = "FILE")]
-    guard: Option<PathBuf>,
-    /// Where programs are kept for the next process.
-    #[arg(long, env = "WEIR_PIN", value_name = "DIR")]
-    pin: Option<PathBuf>,
 }
 
 impl Doctor {
@@ -72,13 +45,14 @@ impl Doctor {
             numa: config.numa.clone(),
             max_connections: config.max_connections,
             descriptors_beside: server::descriptors_beside(&config, plan.shards()),
-            steering: self.steering(config.sources.loopback),
+            steering: self.steering(&config),
             plan,
         })
     }
 
-    fn steering(&self, limit_loopback: bool) -> Steering {
-        let SteeringFlags { steer, iface, selector, placement, guard, pin } = self.steering.clone();
-        Steering { steer, ifaces: iface, selector, placement, guard, limit_loopback, pin }
+    fn steering(&self, config: &Config) -> Steering {
+        let SteerConfig { steer, ifaces, selector, placement, pin, .. } = config.steer.clone();
+        let (guard, limit_loopback) = (self.serve.guard.clone(), config.sources.loopback);
+        Steering { steer, ifaces, selector, placement, guard, limit_loopback, pin }
     }
 }

@@ -2,12 +2,9 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
-
-use clap::ValueEnum;
-use thiserror::Error;
 
 use crate::plan::{Numa, Plan};
+pub use crate::steer::{Iface, IfaceError, Placement, Selector, Steer};
 
 use super::cpus::Cpus;
 
@@ -47,62 +44,6 @@ pub struct Steering {
     pub pin: Option<PathBuf>,
 }
 
-/// Whether connections are steered.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
-pub enum Steer {
-    /// Not at all: the kernel's hash deals them out.
-    Off,
-    /// As well as it goes.
-    #[default]
-    Auto,
-    /// By programs, or not at all.
-    Require,
-}
-
-/// A device that programs may be put on.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Iface {
-    /// What it is called.
-    pub name: String,
-    /// Whether the kernel's generic path, which costs more, will do if the driver runs no programs.
-    pub generic: bool,
-}
-
-/// `--iface` was given something else.
-#[derive(Clone, Debug, Eq, Error, PartialEq)]
-#[error("give the name of a device, with :generic behind it if its driver runs no programs")]
-pub struct IfaceError;
-
-/// Who gives a connection to a listener, the best first.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
-pub enum Selector {
-    /// The first of these that can be had.
-    #[default]
-    Auto,
-    /// A program that knows each shard's CPU and load.
-    Program,
-    /// The kernel, by each listener's `SO_INCOMING_CPU`.
-    IncomingCpu,
-    /// A classic program, by the number of the CPU.
-    Cbpf,
-    /// The kernel's hash.
-    Hash,
-}
-
-/// Which packets are sent on to another CPU before the kernel's network code sees them.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
-pub enum Placement {
-    /// By a rule, which [`placement`](super::checks::placement) states.
-    #[default]
-    Auto,
-    /// None.
-    Observe,
-    /// Those that arrived on another NUMA node than their shard's.
-    Node,
-    /// Those that arrived on another CPU than their shard's.
-    Core,
-}
-
 impl Asked {
     /// CPUs that workers are pinned to.
     #[must_use]
@@ -134,47 +75,5 @@ impl Asked {
             || matches!(placement, Placement::Node | Placement::Core)
             || *steer == Steer::Require;
         self.addr.is_loopback() && ifaces.is_empty() && *steer != Steer::Off && has_work
-    }
-}
-
-impl FromStr for Iface {
-    type Err = IfaceError;
-
-    fn from_str(text: &str) -> Result<Self, IfaceError> {
-        let (name, mode) = text.split_once(':').unwrap_or((text, "native"));
-        let is_name = !name.is_empty() && name.len() < 16 && !name.contains(['/', ' ', '\0']);
-        let generic = match mode {
-            "native" => false,
-            "generic" => true,
-            _ => return Err(IfaceError),
-        };
-        is_name.then(|| Self { name: name.to_owned(), generic }).ok_or(IfaceError)
-    }
-}
-
-impl Selector {
-    /// As flags and metrics have it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Program => "program",
-            Self::IncomingCpu => "incoming-cpu",
-            Self::Cbpf => "cbpf",
-            Self::Hash => "hash",
-        }
-    }
-}
-
-impl Placement {
-    /// As flags and metrics have it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Observe => "observe",
-            Self::Node => "node",
-            Self::Core => "core",
-        }
     }
 }

@@ -90,7 +90,7 @@ fn the_exit_code_is_the_worst_of_all() {
 #[test]
 fn nobody_who_reads_is_an_error_that_is_told() {
     struct Gone;
-    impl io::Write for Gone {
+    impl Write for Gone {
         fn write(&mut self, _: &[u8]) -> io::Result<usize> {
             Err(io::ErrorKind::BrokenPipe.into())
         }

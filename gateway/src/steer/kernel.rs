@@ -15,7 +15,7 @@ use gateway_ebpf::abi::{Counter, GUARD_MAX, Listed, names};
 use rustix::io::Errno;
 use tracing::warn;
 
-use super::config::{Iface, Modes};
+use super::config::Iface;
 use super::error::KernelError;
 use super::memory::{Block, Memory};
 use super::object::{self, Constants};
@@ -131,11 +131,12 @@ impl Kernel {
     /// # Errors
     /// Why the last mode tried cannot be had.
     pub(crate) fn attach(&self, program: &str, iface: &Iface) -> Result<Mode, KernelError> {
-        if iface.modes == Modes::Generic {
+        // Which has no driver.
+        if iface.name == "lo" && iface.generic {
             return self.attach_as(program, iface, Mode::Generic);
         }
         match self.attach_as(program, iface, Mode::Native) {
-            Err(KernelError::NotNative(name)) if iface.modes == Modes::NativeOrGeneric => {
+            Err(KernelError::NotNative(name)) if iface.generic => {
                 let device = name;
                 warn!(device, "no native XDP by its driver: trying behind it");
                 self.attach_as(program, iface, Mode::Generic)

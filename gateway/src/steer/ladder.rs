@@ -1,6 +1,6 @@
 //! The ladder: from the best rung down to the one that can be had, each said once.
 
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 
 use gateway_core::id::ShardId;
 use gateway_ebpf::abi::{self, Door, Listed};
@@ -11,14 +11,18 @@ use tracing::{info, warn};
 
 #[cfg(not(all(target_os = "linux", not(weir_portable), feature = "bpf")))]
 use super::absent::{Constants, Kernel, KernelError, caps, queues, sys};
-use super::config::{Iface, Modes, Rung, Selector, Steer, SteerConfig, placement_name};
-use super::{Memory, Mode, State, Tally};
+use super::config::{Iface, Placement, Selector, Steer, SteerConfig, placement_name};
+use super::{Memory, State, Tally};
 #[cfg(all(target_os = "linux", not(weir_portable), feature = "bpf"))]
 use super::{caps, error::KernelError, kernel::Kernel, object::Constants, queues, sys};
 use crate::plan;
 
 /// Kernels from this one on obey `SO_INCOMING_CPU` among listeners of one port.
 const INCOMING_CPU_SINCE: (u32, u32) = (6, 2);
+
+/// The ladder, the best first. All of them serve the same clients with the same results.
+const RUNGS: [Selector; 4] =
+    [Selector::Program, Selector::IncomingCpu, Selector::Cbpf, Selector::Hash];
 
 /// Steering was required, and cannot be had.
 #[derive(Debug, Error)]
@@ -75,7 +79,7 @@ impl Steering {
             config: request.config.clone(),
             kernel: None,
             state: State {
-                rung: Rung::Hash,
+                rung: Selector::Hash,
                 devices: Vec::new(),
                 placement: abi::Placement::Observe,
             },
@@ -129,9 +133,9 @@ impl Steering {
     /// A shard more listens; said before the records name it.
     pub(crate) fn listen(&self, listener: &Listener<'_>) {
         let put = match (self.state.rung, &self.kernel) {
-            (Rung::Program, Some(kernel)) => kernel.listen(listener.shard, listener.on),
-            (Rung::IncomingCpu, _) => follow_cpu(listener),
-            (Rung::Program | Rung::Cbpf | Rung::Hash, _) => Ok(()),
+            (Selector::Program, Some(kernel)) => kernel.listen(listener.shard, listener.on),
+            (Selector::IncomingCpu, _) => follow_cpu(listener),
+            _ => Ok(()),
         };
         if let Err(error) = put {
             let shard = listener.shard;
@@ -141,7 +145,7 @@ impl Steering {
 
     /// Whether listeners are chosen as the strategy wants it, all shards considered.
     pub(crate) fn decides(&self) -> bool {
-        self.state.rung == Rung::Program
+        self.state.rung == Selector::Program
     }
 
     /// Where on the ladder the node stands.
@@ -198,14 +202,14 @@ impl Steering {
         Ok(())
     }
 
-    fn climb(&self, listeners: &[Listener<'_>]) -> Result<Rung, SteerError> {
-        let (highest, only) = match (self.config.steer, self.config.selector) {
-            (Steer::Off, Selector::Auto) => return Ok(Rung::Hash),
-            (_, Selector::Only(rung)) => (rung, true),
-            (Steer::Require, Selector::Auto) => (Rung::Program, true),
-            (Steer::Auto, Selector::Auto) => (Rung::Program, false),
+    fn climb(&self, listeners: &[Listener<'_>]) -> Result<Selector, SteerError> {
+        let (rungs, only): (&[_], _) = match (self.config.steer, self.config.selector) {
+            (Steer::Off, Selector::Auto) => (&[Selector::Hash], true),
+            (Steer::Auto, Selector::Auto) => (&RUNGS, false),
+            (Steer::Require, Selector::Auto) => (&[Selector::Program], true),
+            (_, named) => (&[named], true),
         };
-        for rung in Rung::ALL.into_iter().filter(|&rung| rung >= highest) {
+        for &rung in rungs {
             match self.try_rung(rung, listeners) {
                 Ok(()) => return Ok(rung),
                 Err(why) if only => return Err(required(rung.name(), &why)),
@@ -215,10 +219,10 @@ impl Steering {
         unreachable!("the last rung is always there")
     }
 
-    fn try_rung(&self, rung: Rung, listeners: &[Listener<'_>]) -> Result<(), String> {
+    fn try_rung(&self, rung: Selector, listeners: &[Listener<'_>]) -> Result<(), String> {
         let Some(first) = listeners.first() else { return Ok(()) };
         match rung {
-            Rung::Program => {
+            Selector::Program => {
                 let kernel = self.kernel.as_ref().ok_or("the programs are not loaded")?;
                 let select = || {
                     let mut all = listeners.iter();
@@ -227,7 +231,7 @@ impl Steering {
                 };
                 select().map_err(|error: KernelError| error.to_string())
             }
-            Rung::IncomingCpu => {
+            Selector::IncomingCpu => {
                 let (major, minor) = caps::kernel();
                 if (major, minor) < INCOMING_CPU_SINCE {
                     return Err(format!(
@@ -239,12 +243,12 @@ impl Steering {
                 let mut all = listeners.iter();
                 all.try_for_each(follow_cpu).map_err(|error| error.to_string())
             }
-            Rung::Cbpf => {
+            Selector::Cbpf => {
                 let cpus = listeners.iter().map(|listener| listener.cpu.ok_or("not pinned"));
                 let cpus: Vec<_> = cpus.collect::<Result<_, _>>()?;
                 sys::attach_cbpf(first.on, &cpus).map_err(|error| error.to_string())
             }
-            Rung::Hash => Ok(()),
+            Selector::Hash | Selector::Auto => Ok(()),
         }
     }
 
@@ -276,19 +280,18 @@ impl Request<'_> {
         let of_use = self.guarded
             || (self.limit_loopback && self.rate.is_some())
             || *steer == Steer::Require
-            || matches!(placement, super::Placement::Only(it) if *it != abi::Placement::Observe);
+            || matches!(placement, Placement::Node | Placement::Core);
         if *steer == Steer::Off {
             return Vec::new();
         }
         if ifaces.is_empty() && of_use && self.addr.ip().is_loopback() {
-            return vec![Iface { name: "lo".to_owned(), modes: Modes::Generic }];
+            return vec![Iface { name: "lo".to_owned(), generic: true }];
         }
         ifaces.clone()
     }
 
     fn asks_kernel(&self, devices: &[Iface]) -> bool {
-        let selects =
-            matches!(self.config.selector, Selector::Auto | Selector::Only(Rung::Program));
+        let selects = matches!(self.config.selector, Selector::Auto | Selector::Program);
         self.config.steer != Steer::Off && (selects || !devices.is_empty())
     }
 

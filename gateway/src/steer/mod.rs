@@ -33,7 +33,7 @@ mod sys;
 mod absent;
 
 pub use self::config::{
-    Iface, Modes, Placement, Rung, Selector, Steer, SteerConfig, SteerFlagError, placement_name,
+    Iface, IfaceError, Placement, Selector, Steer, SteerConfig, placement_name,
 };
 pub use self::ladder::SteerError;
 pub(crate) use self::ladder::{Listener, Request, Steering};

@@ -3,7 +3,7 @@
 use gateway_ebpf::Skip;
 use gateway_ebpf::abi::{self, Counter};
 
-use super::config::Rung;
+use super::config::Selector;
 
 /// How XDP sits on a device.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -17,8 +17,8 @@ pub enum Mode {
 /// Where on the ladder a node stands.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct State {
-    /// What chooses listeners.
-    pub rung: Rung,
+    /// What chooses listeners; never `Auto`.
+    pub rung: Selector,
     /// Devices with XDP.
     pub devices: Vec<(String, Mode)>,
     /// Where XDP sends packets.

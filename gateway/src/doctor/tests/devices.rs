@@ -209,7 +209,7 @@ fn a_device_on_another_node_than_its_workers_is_told() {
     let report = made.examine(&asked);
     let near = found(&report, "near");
     assert_eq!((near.severity, near.device.as_deref()), (Severity::Slower, Some("eth1")));
-    asked.numa = crate::plan::Numa::Off;
+    asked.numa = Numa::Off;
     assert_eq!(found(&made.examine(&asked), "numa").severity, Severity::Slower);
 }
 
