@@ -230,8 +230,12 @@ fn spill(tables: &impl Tables, rules: Rules, cpu: u32, seed: u32) -> u32 {
 #[inline(always)]
 fn drawn(tables: &impl Tables, group: u32, seed: u32) -> u32 {
     let count = count(tables, group);
-    let one = member(tables, group, below(mix(seed ^ 0x5BD1_E995), count));
-    let other = member(tables, group, below(mix(seed ^ 0x1B87_3593), count));
+    let first = below(mix(seed ^ 0x5BD1_E995), count);
+    let one = member(tables, group, first);
+    // Another one, if there is one: the shard that is beyond its bound may be among them.
+    let further = 1 + below(mix(seed ^ 0x1B87_3593), count.saturating_sub(1));
+    let second = if first + further >= count { first + further - count } else { first + further };
+    let other = member(tables, group, second);
     let less = less_loaded(tables, one, other);
     match tables.shard(less) {
         Some(shard) if shard.is_open() => less,

@@ -1,5 +1,5 @@
-//! The admin listener: liveness, readiness, probes and metrics over HTTP, and orders to drain and
-//! to deny addresses.
+//! The admin listener: liveness, readiness, probes, metrics and shards over HTTP, and the orders to
+//! drain, to deny addresses, and to add and remove shards.
 //!
 //! It has a thread of its own, so that neither a shard nor a slow admin client ever waits for the
 //! other. Whatever only reads is open to everyone who reaches the address; whatever changes state
@@ -15,6 +15,7 @@ mod places;
 mod probes;
 mod readiness;
 mod reserve;
+mod shards;
 pub mod stats;
 pub mod watch;
 
@@ -33,6 +34,7 @@ use tracing::warn;
 use self::reserve::Reserve;
 use crate::guard::Guard;
 use crate::net::listen::{self, Options};
+use crate::server::Shards;
 
 pub use self::key::{AdminKey, KeyError};
 pub use self::probes::{ProbeError, Probes, Value};
@@ -67,6 +69,8 @@ pub struct AdminConfig {
     /// Changed by `POST /admin/guard/…`, on the admin's thread, which it keeps for some
     /// milliseconds for each ten thousand prefixes.
     pub guard: Arc<Guard>,
+    /// What `/admin/shards` shows and changes; without them nothing is there.
+    pub shards: Option<Shards>,
     /// What `POST /drain` does: called on the admin's thread, at most once, and not if the
     /// readiness says that a drain has begun already. It does not wait for the drain's end.
     pub drain: Box<dyn FnOnce() + Send>,

@@ -1,6 +1,7 @@
 //! The command line: flags mirror the fields of [`Config`] one to one.
 
 mod addr;
+mod balance;
 mod dashes;
 mod doctor;
 mod steer;
@@ -24,7 +25,8 @@ use dashes::{Names, doubled};
 
 pub use self::steer::SteerFlags;
 
-pub use doctor::Doctor;
+pub use self::balance::BalanceFlags;
+pub use self::doctor::Doctor;
 
 /// Weir, a WebSocket gateway: rooms on the kernel's floor.
 ///
@@ -129,6 +131,9 @@ pub struct Serve {
     /// busy shard still sends together what it read together.
     #[arg(long, env = "WEIR_COALESCE_MICROS", value_name = "MICROS", default_value_t = 0)]
     pub coalesce_micros: u32,
+    /// How new clients are spread over shards.
+    #[command(flatten)]
+    pub balance: BalanceFlags,
     /// Connections served at a time, over all shards, 1 or more; clients beyond it are answered
     /// 503. Default, and at most: what the descriptor limit (ulimit -n) allows. Fewer bound memory.
     #[arg(long, env = "WEIR_MAX_CONNECTIONS", value_name = "N",
@@ -230,6 +235,7 @@ impl Serve {
             ring: self.ring,
             batch: self.batch,
             coalesce_micros: self.coalesce_micros,
+            balance: self.balance.config(),
             max_connections: self.max_connections,
             steer: self.steering.config(self.debug),
             ..Config::default()

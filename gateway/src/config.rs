@@ -1,5 +1,6 @@
 //! What a node is started with, and the bounds of that.
 
+mod balance;
 mod file;
 mod namespace;
 mod ports;
@@ -22,6 +23,7 @@ use crate::plan::{Numa, PlanError, Request};
 use crate::sequencer::Sequencer;
 use crate::steer::SteerConfig;
 
+pub use self::balance::{BalanceConfig, BalanceError, SLACK_PERMILLE_DEFAULT, SLACK_PERMILLE_MAX};
 pub use self::file::{FILE_BYTES_MAX, FileConfig, FileError};
 pub use self::namespace::{
     HISTORY_BYTES_MAX, HISTORY_MESSAGES_MAX, HISTORY_SECS_MAX, NamespaceConfig, NamespaceError,
@@ -74,6 +76,8 @@ pub struct Config {
     /// it read together anyway. More saves sends in rooms that speak steadily on an idle machine,
     /// and delays all but the first of what they say by as much.
     pub coalesce_micros: u32,
+    /// Which shard a newcomer goes to. Default: affinity, with an eighth of slack.
+    pub balance: BalanceConfig,
     /// Connections of the whole node, on whichever shards; clients beyond it hear 503. Default,
     /// and at most: what the process's descriptor limit allows, which is raised as far as it may
     /// be.
@@ -163,6 +167,9 @@ pub enum ConfigError {
         high = COALESCE_MICROS.end()
     )]
     Coalesce(u32),
+    /// Newcomers cannot be spread like this.
+    #[error(transparent)]
+    Balance(#[from] BalanceError),
     /// The ports of shards are not to be had.
     #[error(transparent)]
     Port(#[from] PortError),
@@ -205,6 +212,7 @@ impl Config {
         if !COALESCE_MICROS.contains(&self.coalesce_micros) {
             return Err(ConfigError::Coalesce(self.coalesce_micros));
         }
+        self.balance.check()?;
         self.check_ports()?;
         self.check_words()?;
         let routes = Routes::new(&self.routes)?;
@@ -252,6 +260,7 @@ impl Default for Config {
             ring: RING_DEFAULT,
             batch: BATCH_DEFAULT,
             coalesce_micros: 0,
+            balance: BalanceConfig::default(),
             max_connections: None,
             limits: Limits::default(),
             sources: SourceConfig::default(),

@@ -39,6 +39,7 @@
 
 pub mod admin;
 pub mod auth;
+mod balance;
 pub mod cli;
 mod clock;
 pub mod config;

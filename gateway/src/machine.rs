@@ -1,10 +1,12 @@
 //! What this machine gives a node: cores to pin to, CPU time, descriptors, and a seed.
 
+use std::ffi::OsString;
 use std::hash::{BuildHasher, RandomState};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tracing::warn;
 
+use crate::doctor::Cpus;
 use crate::plan::{self, Machine, Plan, PlanError, Quota, Request, cgroup};
 
 /// Descriptors of a process that are not connections: listeners, pollers, logs, libraries.
@@ -105,6 +107,32 @@ pub fn allowed_cpus() -> Vec<usize> {
     Vec::new()
 }
 
+/// All CPUs of the machine and the NUMA nodes that they are on: packets arrive on whichever the
+/// network card interrupts, be it ours or not. None where the system does not tell.
+pub(crate) fn seats() -> Vec<(u32, u32)> {
+    seats_in(Path::new("/sys/devices/system"))
+}
+
+fn seats_in(system: &Path) -> Vec<(u32, u32)> {
+    let list = |path: PathBuf| {
+        let cpus = std::fs::read_to_string(path).ok().and_then(|text| Cpus::of_list(&text));
+        cpus.unwrap_or_default().0.into_iter().filter_map(|cpu| u32::try_from(cpu).ok())
+    };
+    let nodes = std::fs::read_dir(system.join("node")).into_iter().flatten();
+    let number = |name: OsString| name.to_str()?.strip_prefix("node")?.parse::<u32>().ok();
+    let nodes = nodes.filter_map(|entry| number(entry.ok()?.file_name()));
+    let mut seats: Vec<_> = nodes
+        .flat_map(|node| {
+            list(system.join(format!("node/node{node}/cpulist"))).map(move |cpu| (cpu, node))
+        })
+        .collect();
+    if seats.is_empty() {
+        seats = list(system.join("cpu/possible")).map(|cpu| (cpu, 0)).collect();
+    }
+    seats.sort_unstable();
+    seats
+}
+
 /// Pins the calling thread to one CPU.
 ///
 /// # Errors
@@ -154,6 +182,24 @@ mod tests {
         cpus.sort_unstable();
         assert!(cpus.is_sorted_by(|a, b| a < b), "{cpus:?}");
         assert!(plan_of(false).workers.iter().all(|worker| worker.cpu.is_none()));
+    }
+
+    #[test]
+    fn every_cpu_of_the_machine_has_a_seat_on_its_node() {
+        let system = std::env::temp_dir().join(format!("weir-seats-{}", std::process::id()));
+        let write = |path: &str, text: &str| {
+            let path = system.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        assert!(seats_in(&system).is_empty(), "nobody tells");
+        write("cpu/possible", "0-2\n");
+        assert_eq!(seats_in(&system), [(0, 0), (1, 0), (2, 0)]);
+        write("node/node0/cpulist", "0,2\n");
+        write("node/node1/cpulist", "1,3\n");
+        write("node/possible", "0-1\n");
+        assert_eq!(seats_in(&system), [(0, 0), (1, 1), (2, 0), (3, 1)]);
+        std::fs::remove_dir_all(system).unwrap();
     }
 
     #[test]

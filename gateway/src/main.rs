@@ -141,6 +141,7 @@ fn start_admin(
         readiness: Arc::clone(readiness),
         stats: server.stats(),
         guard: Arc::clone(server.guard()),
+        shards: Some(server.shards_handle()),
         // Nobody hears it if a signal came first.
         drain: Box::new(move || _ = order.send(())),
     });
@@ -224,6 +225,7 @@ fn say_goodbye(counters: &Counters) {
         closed = counters.closed_total(),
         cut = counters.cut,
         moved = counters.moved_in,
+        passed = counters.passed,
         messages = counters.messages,
         deliveries = counters.deliveries,
         dropped = counters.dropped,

@@ -5,12 +5,16 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use gateway_core::counters::Counters;
 use gateway_core::id::ShardId;
-use gateway_registry::census::Census;
+use gateway_registry::census::{Census, Full};
 use gateway_registry::doorbell::Doorbell;
 use gateway_registry::ids::{self, WorkerId};
 use gateway_registry::rooms::RoomRegistry;
 
-use crate::plan::Place;
+use crate::balance::{Balance, Whereabouts};
+use crate::config::BalanceConfig;
+use crate::others::{Found, Newcomer};
+use crate::plan::{self, Place};
+use crate::steer::Memory;
 
 /// A shard that is not there yet, or not any more.
 const ABSENT: u16 = 0;
@@ -18,6 +22,10 @@ const ABSENT: u16 = 0;
 const SERVING: u16 = 1;
 /// It takes in nobody from other shards, and ends when nothing is left.
 const LEAVING: u16 = 2;
+
+/// How often a shard is chosen for a newcomer whose place there somebody else takes first; then it
+/// stays where it is.
+const CHOICES_MAX: usize = 4;
 
 /// Connections that a shard may have beyond its share before nobody moves there.
 const SLACK: u64 = 64;
@@ -41,6 +49,7 @@ pub(crate) struct Node {
     late: AtomicU64,
     /// By shard: what it has counted, as it said last; nothing if it never served.
     tallies: Box<[Mutex<Option<Counters>>]>,
+    balance: Balance,
     workplaces: Box<[Workplace]>,
 }
 
@@ -49,10 +58,21 @@ pub(crate) struct Node {
 // On cache lines of its own: its worker writes here while it sends.
 #[repr(align(128))]
 struct Workplace {
+    /// Where it is to be pinned to, and the NUMA node that it is for.
+    planned: OnceLock<(Option<u32>, u32)>,
     /// Where it is pinned to; nothing if it is not, or not yet.
     place: OnceLock<Place>,
     /// Written by the worker, read by whoever looks on.
     cross_node_bytes: AtomicU64,
+}
+
+/// What becomes of a shard's connections when it is removed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Removal {
+    /// They move to other shards; their clients notice nothing.
+    Move,
+    /// They are closed with 1001, as in a drain and within `drain_secs`.
+    Dismiss,
 }
 
 /// Where a shard stands.
@@ -63,6 +83,9 @@ struct Standing {
     worker: AtomicU16,
     /// Connections on their way to it.
     arriving: AtomicU64,
+    /// Whether its connections are told to go, when it leaves. Written before the state says that
+    /// it does.
+    dismissed: AtomicBool,
 }
 
 impl Node {
@@ -79,13 +102,42 @@ impl Node {
             shards: (0..shards_max).map(|_| Standing::default()).collect(),
             serving: AtomicU32::new(0),
             changes: AtomicU64::new(0),
-            doorbells,
             draining: AtomicBool::new(false),
             drained: AtomicUsize::new(0),
             ended: AtomicBool::new(false),
             late: AtomicU64::new(0),
             tallies: (0..shards_max).map(|_| Mutex::default()).collect(),
+            balance: Balance::new(
+                &BalanceConfig::default(),
+                Arc::new(Memory::own(shards_max, 1)),
+                shards_max,
+                seed,
+            ),
+            doorbells,
         }
+    }
+
+    /// Spreads newcomers like this, by records in this memory.
+    pub(crate) fn balanced(self, config: &BalanceConfig, memory: Arc<Memory>, seed: u64) -> Self {
+        Self { balance: Balance::new(config, memory, self.shards_max(), seed), ..self }
+    }
+
+    /// Says that the kernel chooses listeners as the strategy would.
+    pub(crate) fn decided_by_kernel(&self) {
+        self.balance.decide_elsewhere(true);
+    }
+
+    /// Says where a worker is to work, before a shard serves there.
+    pub(crate) fn planned(&self, worker: WorkerId, plan: &plan::Worker) {
+        let narrow = |number: usize| u32::try_from(number).ok();
+        let planned = (plan.cpu.and_then(narrow), narrow(plan.node).unwrap_or_default());
+        let before = self.workplaces[worker.index()].planned.set(planned);
+        assert!(before.is_ok(), "a worker is planned once");
+    }
+
+    /// The CPU that a worker is to be pinned to, if it is, and its NUMA node.
+    pub(crate) fn plan_of(&self, worker: WorkerId) -> (Option<u32>, u32) {
+        self.workplaces[worker.index()].planned.get().copied().unwrap_or_default()
     }
 
     /// A shard's worker, be the shard there or gone.
@@ -102,17 +154,38 @@ impl Node {
         // Whoever hears of the shard does so by the registry or the count of changes, or by
         // something that was sent by who did: all come after its worker was written.
         self.rooms.serve(registered(shard));
+        let (cpu, node) = self.plan_of(worker);
+        let capacity = self.census.capacity().shard_max;
+        self.balance.serve(shard, Whereabouts { capacity, cpu, node });
         self.changes.fetch_add(1, Ordering::Release);
         self.ring_all();
     }
 
     /// From now on nobody moves to the shard and no room begins there; it leaves.
-    pub(crate) fn withdraw(&self, shard: ShardId) {
+    pub(crate) fn withdraw(&self, shard: ShardId, removal: Removal) {
+        let dismissed = removal == Removal::Dismiss;
+        self.standing(shard).dismissed.store(dismissed, Ordering::Relaxed);
         self.standing(shard).state.store(LEAVING, Ordering::SeqCst);
         self.serving.fetch_sub(1, Ordering::Relaxed);
+        self.balance.withdraw(shard);
         self.rooms.withdraw(registered(shard));
         self.changes.fetch_add(1, Ordering::Release);
         self.ring_all();
+    }
+
+    /// A shard that leaves does not wait for its connections to find a place: they are told to go.
+    pub(crate) fn dismiss(&self, shard: ShardId) {
+        self.standing(shard).dismissed.store(true, Ordering::Relaxed);
+        self.changes.fetch_add(1, Ordering::Release);
+        self.ring_all();
+    }
+
+    /// How a shard that leaves is removed.
+    pub(crate) fn removal(&self, shard: ShardId) -> Removal {
+        match self.standing(shard).dismissed.load(Ordering::Relaxed) {
+            true => Removal::Dismiss,
+            false => Removal::Move,
+        }
     }
 
     /// The shard has ended.
@@ -177,6 +250,51 @@ impl Node {
             self.arrived(to);
         }
         way
+    }
+
+    /// Takes a place for somebody whom `here` has accepted, on the shard that is to serve it. Where
+    /// all others are full or leaving, that is `here`, even if it is leaving.
+    pub(crate) fn find_place(&self, here: ShardId, newcomer: &Newcomer) -> Found {
+        for _ in 0..if newcomer.own { 0 } else { CHOICES_MAX } {
+            let Some(at) = self.balance.shard_for(here, newcomer, &self.census) else { break };
+            let placed = if at == here { self.reserve(here) } else { self.expect(at) };
+            match placed {
+                Ok(()) if at == here => return Found::Here,
+                Ok(()) => return Found::There(at),
+                Err(Full::Node) => return Found::Nowhere,
+                Err(Full::Shard) => {}
+            }
+        }
+        if self.reserve(here).is_ok() { Found::Here } else { Found::Nowhere }
+    }
+
+    fn reserve(&self, at: ShardId) -> Result<(), Full> {
+        self.census.reserve(registered(at))
+    }
+
+    /// Where somebody goes on who was passed to a shard that is leaving, if another one serves: it
+    /// has a place there then, and its place `here` is given back.
+    pub(crate) fn send_on(&self, here: ShardId, newcomer: &Newcomer) -> Option<ShardId> {
+        if !self.is_leaving(here) {
+            return None;
+        }
+        (0..CHOICES_MAX).find_map(|_| {
+            let chosen = self.balance.shard_for(here, newcomer, &self.census)?;
+            (chosen != here && self.make_way(here, chosen, true)).then_some(chosen)
+        })
+    }
+
+    /// Takes a place on a shard for a newcomer; one that does not serve is as good as full.
+    fn expect(&self, at: ShardId) -> Result<(), Full> {
+        let standing = self.standing(at);
+        // As in `make_way`.
+        standing.arriving.fetch_add(1, Ordering::SeqCst);
+        let serves = standing.state.load(Ordering::SeqCst) == SERVING;
+        let placed = if serves { self.reserve(at) } else { Err(Full::Shard) };
+        if placed.is_err() {
+            self.arrived(at);
+        }
+        placed
     }
 
     /// Somebody for whom way was made is there, or will not come.
@@ -266,6 +384,11 @@ impl Node {
 
     pub(crate) fn add_late(&self, connections: u64) {
         self.late.fetch_add(connections, Ordering::Relaxed);
+    }
+
+    /// Whether a worker has ended, however it did.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
 
     pub(crate) fn late(&self) -> u64 {
@@ -362,7 +485,7 @@ mod tests {
         let node = node(3);
         seat(&node, 0, 2);
         assert!(node.make_way(ShardId(0), ShardId(2), false));
-        node.withdraw(ShardId(2));
+        node.withdraw(ShardId(2), Removal::Move);
         assert!(!node.make_way(ShardId(0), ShardId(2), true));
         assert_eq!((node.serving(), node.present().len()), (vec![ShardId(0), ShardId(1)], 3));
         assert!(!node.is_forsaken(ShardId(2)));

@@ -1,5 +1,6 @@
 //! What one shard sees of the others: places for connections, rings, and the registry.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use gateway_core::dispatch::{Answer, Inquiry};
@@ -13,11 +14,18 @@ use crate::sources::Seat;
 
 /// The seam between a turn and the rest of its node. `S` is a connection outside its slot.
 ///
-/// Nothing here waits. A place is counted from [`reserve`](Self::reserve) to
+/// Nothing here waits. A place is counted from [`find_place`](Self::find_place) to
 /// [`release`](Self::release); it goes along when its connection is [shipped](Self::ship).
 pub trait Others<S>: Post {
-    /// Takes a place for one more connection; false if there is none.
-    fn reserve(&mut self) -> bool;
+    /// Takes a place for somebody who was just accepted: here, or on the shard that is to serve it.
+    fn find_place(&mut self, newcomer: &Newcomer) -> Found;
+
+    /// Where somebody goes on who was passed to this shard and has a place here, if the shard
+    /// leaves and another one serves: there is a place for it then, and none here any more.
+    fn send_on(&mut self, newcomer: &Newcomer) -> Option<ShardId>;
+
+    /// Hands somebody over for whom a place was found there.
+    fn pass(&mut self, to: ShardId, passed: Passed<S>);
 
     /// Gives the place of one connection back.
     fn release(&mut self);
@@ -51,6 +59,41 @@ pub enum Arrival<S> {
     Delivery(Delivery),
     /// A connection that has a place here already.
     Moved(Moved<S>),
+    /// Somebody whom another shard accepted and this one is to serve: it has a place here already.
+    Passed(Passed<S>),
+}
+
+/// Somebody who was accepted and of whom nothing was read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Newcomer {
+    /// Where it comes from.
+    pub peer: SocketAddr,
+    /// The CPU on which its packets arrive, where the system tells.
+    pub cpu: Option<u32>,
+    /// Whether it asked for the shard that accepted it, by that one's own port.
+    pub own: bool,
+}
+
+/// Where there is a place for a newcomer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Found {
+    /// Here; it is taken.
+    Here,
+    /// On another shard; it is taken, and the newcomer is expected there.
+    There(ShardId),
+    /// Nowhere.
+    Nowhere,
+}
+
+/// A newcomer between the shard that accepted it and the one that serves it.
+#[derive(Debug)]
+pub struct Passed<S> {
+    /// The connection.
+    pub socket: S,
+    /// Who it is.
+    pub newcomer: Newcomer,
+    /// That it is counted for its source, if it is. Whoever it ends with gives it back.
+    pub seat: Option<Seat>,
 }
 
 /// A connection between two shards.
@@ -91,8 +134,17 @@ impl Post for Alone {
 }
 
 impl<S> Others<S> for Alone {
-    fn reserve(&mut self) -> bool {
-        self.census.as_ref().is_none_or(|census| census.reserve(ids::ShardId(0)).is_ok())
+    fn find_place(&mut self, _: &Newcomer) -> Found {
+        let placed = self.census.as_ref().is_none_or(|it| it.reserve(ids::ShardId(0)).is_ok());
+        if placed { Found::Here } else { Found::Nowhere }
+    }
+
+    fn send_on(&mut self, _: &Newcomer) -> Option<ShardId> {
+        None
+    }
+
+    fn pass(&mut self, _: ShardId, _: Passed<S>) {
+        unreachable!("{NOBODY}")
     }
 
     fn release(&mut self) {

@@ -1,7 +1,7 @@
 //! A running node: its shards on their workers, from bind to the last join.
 
-mod add;
 mod doors;
+mod shards;
 mod shared;
 
 use std::fmt;
@@ -17,6 +17,7 @@ use gateway_core::id::ShardId;
 #[cfg(all(target_os = "linux", not(weir_portable)))]
 use gateway_core::limits::Limits;
 use gateway_core::route::Routes;
+use gateway_ebpf::Rate;
 use gateway_registry::census::{Capacity, Census};
 use gateway_registry::doorbell::Doorbell;
 use gateway_registry::mailbox::Mailbox;
@@ -28,7 +29,7 @@ use tracing::warn;
 use crate::admin;
 use crate::admin::stats::{self, Stats};
 use crate::auth::OneToken;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, SourceConfig};
 use crate::guard::{Guard, PrefixError};
 use crate::handle::Handle;
 use crate::machine;
@@ -37,14 +38,16 @@ use crate::middleware::RouteMetrics;
 use crate::net::MemfdStore;
 use crate::node::Node;
 use crate::orders::Mailboxes;
-use crate::plan::SHARDS_MAX;
+use crate::plan::{self, SHARDS_MAX};
 use crate::sources::Sources;
-use crate::worker::{self, Addition, Depths, Ended, Mesh, Setup};
+use crate::steer::{self, Memory, Mirrored, SteerError, Steering};
+use crate::worker::{self, Depths, Ended, Mesh, Setup};
 
 use self::doors::Doors;
 
-pub use self::add::{AddError, RemoveError};
 pub use self::doors::OwnPortError;
+pub use self::shards::{AddError, RemoveError, ShardState, Shards};
+pub use crate::node::Removal;
 
 /// What browsers see at `/`: a page to chat by.
 const PAGE: Page =
@@ -90,6 +93,9 @@ pub enum StartError {
     /// The configuration makes no sense.
     #[error("{0}")]
     Config(&'static str),
+    /// Steering was required.
+    #[error("--steer, --selector: {0}")]
+    Steer(#[from] SteerError),
     /// A setting is out of bounds or contradicts another, or the machine.
     #[error(transparent)]
     Setting(#[from] ConfigError),
@@ -105,7 +111,7 @@ pub struct WorkerStopped {
 
 /// A node that serves. Dropping it drains it without waiting.
 pub struct Server {
-    doors: Doors,
+    shards: Shards,
     max_connections: u32,
     node: Arc<Node>,
     depths: Depths,
@@ -115,12 +121,11 @@ pub struct Server {
     sources: Arc<Sources>,
     guard: Arc<Guard>,
     route_metrics: RouteMetrics,
-    /// The id of the next shard to be added: none is used twice.
-    next: u16,
+    /// As soon as it is attached.
+    steering: Option<Arc<Steering>>,
 }
 
 struct Worker {
-    additions: Arc<Mailbox<Addition>>,
     thread: Option<JoinHandle<io::Result<Counters>>>,
 }
 
@@ -141,7 +146,8 @@ impl Server {
         let mesh = Mesh::new(planned.workers.len(), capacities(config));
         let (depths, ports) = (mesh.depths(), mesh.into_ports());
         let doorbells = ports.iter().map(|port| Arc::clone(port.doorbell())).collect();
-        let (setup, node) = prepare(config, max_connections, doorbells, shards)?;
+        let (steering, memory) = steer(config, &doors, &planned, shards_max(shards))?;
+        let (setup, node) = prepare(config, max_connections, doorbells, shards, memory)?;
         let (tell_ended, ended) = mpsc::unbounded_channel();
         let next = u16::try_from(shards).expect("shards have ids");
         let orders = ports
@@ -149,9 +155,13 @@ impl Server {
             .map(|port| Arc::new(Mailbox::new(Mailboxes::capacity(), Arc::clone(port.doorbell()))));
         let orders = Mailboxes::new(orders);
         let handle = handle(&setup, &node, &orders);
+        let additions: Box<[_]> = ports
+            .iter()
+            .map(|port| Arc::new(Mailbox::new(ORDERS_MAX, Arc::clone(port.doorbell()))))
+            .collect();
         let (workers, route_metrics) = (Vec::new(), config.route_metrics.clone());
         let mut server = Self {
-            doors,
+            shards: Shards::new(doors, Arc::clone(&node), additions.clone(), next),
             max_connections,
             node,
             depths,
@@ -161,17 +171,17 @@ impl Server {
             sources: Arc::clone(&setup.sources),
             guard: Arc::clone(&setup.guard),
             route_metrics,
-            next,
+            steering: None,
         };
         let mut listeners = listeners.into_iter();
-        let plans = planned.workers.into_iter().zip(ports);
-        let plans = plans.map(|(planned, port)| {
-            let mailbox = Mailbox::new(ORDERS_MAX, Arc::clone(port.doorbell()));
+        let plans = planned.workers.into_iter().zip(ports).zip(additions);
+        let plans = plans.map(|((planned, port), additions)| {
+            server.node.planned(port.worker(), &planned);
             let place = planned.place();
             let shards = planned.shards.map(ShardId);
             worker::Plan {
                 node: Arc::clone(&server.node),
-                additions: Arc::new(mailbox),
+                additions,
                 orders: orders.clone(),
                 place,
                 shards: shards.zip(&mut listeners).collect(),
@@ -184,23 +194,51 @@ impl Server {
         for plan in &plans {
             plan.shards.iter().for_each(|&(shard, _)| server.node.serve(shard, plan.port.worker()));
         }
+        server.attach(steering, &plans)?;
         for plan in plans {
             server.workers.push(start(plan, tell_ended.clone())?);
         }
         Ok(server)
     }
 
+    /// Has the kernel choose among the listeners of shards that are about to turn.
+    fn attach(&mut self, mut steering: Steering, plans: &[worker::Plan]) -> Result<(), StartError> {
+        let listeners = plans.iter().flat_map(|plan| {
+            let (cpu, _) = self.node.plan_of(plan.port.worker());
+            plan.shards.iter().map(move |(shard, listeners)| steer::Listener {
+                shard: *shard,
+                cpu,
+                on: &listeners.shared,
+            })
+        });
+        steering.attach(&listeners.collect::<Vec<_>>())?;
+        if steering.decides() {
+            self.node.decided_by_kernel();
+        }
+        let steering = Arc::new(steering);
+        self.guard.attach(Box::new(steer::Guards(Arc::clone(&steering))));
+        self.shards.steered_by(Arc::clone(&steering));
+        self.steering = Some(steering);
+        Ok(())
+    }
+
+    /// Where on the ladder its steering stands.
+    #[must_use]
+    pub fn steering(&self) -> Option<&steer::State> {
+        self.steering.as_deref().map(Steering::state)
+    }
+
     /// Where it listens: the port that the system chose if it was asked to.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
-        self.doors.addr()
+        self.shards.doors().addr()
     }
 
     /// Where a shard listens alone, if shards have ports of their own: whoever connects there is
     /// served by that shard as long as it serves. Nobody listens there before and after.
     #[must_use]
     pub fn shard_addr(&self, shard: ShardId) -> Option<SocketAddr> {
-        self.doors.own(shard)
+        self.shards.doors().own(shard)
     }
 
     /// Connections it serves at a time, over all shards.
@@ -237,6 +275,47 @@ impl Server {
         })
     }
 
+    /// Its shards, to be added to and removed from by whoever outlives the borrow.
+    #[must_use]
+    pub fn shards_handle(&self) -> Shards {
+        self.shards.clone()
+    }
+
+    /// Adds a shard: see [`Shards::add`].
+    ///
+    /// # Errors
+    /// As told there.
+    pub fn add_shard(&self) -> Result<ShardId, AddError> {
+        self.shards.add()
+    }
+
+    /// Begins to remove a shard whose connections move: see [`Shards::remove`].
+    ///
+    /// # Errors
+    /// As told there.
+    pub fn remove_shard(&self, shard: ShardId) -> Result<(), RemoveError> {
+        self.shards.remove(shard, Removal::Move)
+    }
+
+    /// The shards that serve.
+    #[must_use]
+    pub fn serving(&self) -> Vec<ShardId> {
+        self.node.serving()
+    }
+
+    /// The shards that are there: those that serve, and those that are being removed.
+    #[must_use]
+    pub fn shards(&self) -> Vec<ShardId> {
+        self.node.present()
+    }
+
+    /// Connections that came to shards whose removal had begun, since the start. They are served,
+    /// there or elsewhere, like all others.
+    #[must_use]
+    pub fn accepted_while_removing(&self) -> u64 {
+        self.node.late()
+    }
+
     /// What each source has of it now.
     #[must_use]
     pub fn sources(&self) -> &Arc<Sources> {
@@ -257,7 +336,7 @@ impl Server {
 
     /// Tells all shards to stop accepting and to close everyone with 1001.
     pub fn drain(&self) {
-        self.doors.close();
+        self.shards.doors().close();
         self.node.drain();
     }
 
@@ -306,7 +385,6 @@ impl fmt::Debug for Server {
 
 fn start(plan: worker::Plan, tell: mpsc::UnboundedSender<usize>) -> Result<Worker, StartError> {
     let worker = plan.port.worker();
-    let additions = Arc::clone(&plan.additions);
     let ended = Ended { worker, node: Arc::clone(&plan.node), tell };
     let thread = thread::Builder::new()
         .name(format!("weir-{worker}"))
@@ -315,7 +393,40 @@ fn start(plan: worker::Plan, tell: mpsc::UnboundedSender<usize>) -> Result<Worke
             plan.work()
         })
         .map_err(|source| StartError::Worker { index: worker.index(), source })?;
-    Ok(Worker { additions, thread: Some(thread) })
+    Ok(Worker { thread: Some(thread) })
+}
+
+/// Has the kernel run our programs, as far as that is asked for and can be had.
+fn steer(
+    config: &Config,
+    doors: &Doors,
+    planned: &plan::Plan,
+    shards_max: usize,
+) -> Result<(Steering, Arc<Memory>), StartError> {
+    let SourceConfig { rate, burst, loopback, ref guard, .. } = config.sources;
+    let (steering, memory) = Steering::prepare(&steer::Request {
+        config: &config.steer,
+        addr: doors.addr(),
+        rules: config.balance.rules(),
+        rate: Rate::new(rate, burst),
+        limit_loopback: loopback,
+        guarded: guard.is_some(),
+        workers: &planned.workers,
+        shards_max,
+    })?;
+    Ok((steering, Arc::new(memory)))
+}
+
+/// Shards that there may ever be.
+fn shards_max(shards: usize) -> usize {
+    (shards + SHARDS_SPARE).min(SHARDS_MAX)
+}
+
+fn census(capacity: Capacity, shards_max: usize, memory: &Arc<Memory>) -> Census {
+    if memory.is_kernels() {
+        return Census::with_mirror(capacity, shards_max, Mirrored(Arc::clone(memory)));
+    }
+    Census::new(capacity, shards_max)
 }
 
 /// What all shards are made with, and what their workers share.
@@ -324,13 +435,14 @@ fn prepare(
     max_connections: u32,
     doorbells: Vec<Arc<Doorbell>>,
     shards: usize,
+    memory: Arc<Memory>,
 ) -> Result<(Setup, Arc<Node>), StartError> {
     let mut limits = config.limits.clone();
     limits.connections_max = limits.connections_max.min(max_connections);
     let capacity =
         Capacity { total_max: max_connections.into(), shard_max: limits.connections_max };
-    let shards_max = (shards + SHARDS_SPARE).min(SHARDS_MAX);
-    let census = Arc::new(Census::new(capacity, shards_max));
+    let shards_max = shards_max(shards);
+    let census = Arc::new(census(capacity, shards_max, &memory));
     let seed = machine::random_seed();
     let routes = Routes::new(&config.routes).map_err(ConfigError::Route)?;
     let setup = Setup {
@@ -361,7 +473,9 @@ fn prepare(
         #[cfg(all(target_os = "linux", not(weir_portable)))]
         store: store(&config.limits),
     };
-    Ok((setup, Arc::new(Node::new(seed, census, doorbells, shards_max))))
+    let node =
+        Node::new(seed, census, doorbells, shards_max).balanced(&config.balance, memory, seed);
+    Ok((setup, Arc::new(node)))
 }
 
 /// Where large payloads are kept, if they shall be and the system lets us.

@@ -29,7 +29,7 @@ use crate::auth::{Auth, OneToken};
 use crate::draw::Draw;
 use crate::guard::{Guard, Watch};
 use crate::net::{Batch, Net, Ready};
-use crate::others::{Arrival, Others};
+use crate::others::{Arrival, Newcomer, Others};
 use crate::proxy::Heralds;
 use crate::sequencer::Sequencer;
 use crate::sources::{Seat, Sources};
@@ -84,8 +84,10 @@ pub struct Turn<N> {
     evacuating: bool,
     /// The CPU that the shard is turned on, if it is always the same.
     cpu: Option<usize>,
-    /// Connections accepted whose packets arrived on another one.
+    /// Connections served from their beginning whose packets arrived on another one.
     off_cpu: u64,
+    /// Newcomers that went to another shard.
+    passed: u64,
 }
 
 /// A slot's place in the census.
@@ -130,6 +132,7 @@ impl<N: Net> Turn<N> {
             evacuating: false,
             cpu: None,
             off_cpu: 0,
+            passed: 0,
         }
     }
 
@@ -252,6 +255,15 @@ impl<N: Net> Turn<N> {
         self.settled = false;
     }
 
+    /// As [`evacuate`](Self::evacuate), but connections are told to go instead of going: closed
+    /// with 1001 as in a drain, within `drain_secs`.
+    pub fn dismiss(&mut self, now: Now, to: Vec<ShardId>) {
+        self.net.retire();
+        self.evacuating = true;
+        self.hub.handle(now, Event::Dismiss { to });
+        self.settled = false;
+    }
+
     /// Whether nothing is here any more, nothing is left to be sent, and nobody will be accepted.
     #[must_use]
     pub fn is_vacant(&self) -> bool {
@@ -265,6 +277,7 @@ impl<N: Net> Turn<N> {
         // They ended here instead of going on elsewhere.
         counters.moved_out -= self.lost;
         counters.closed[CloseReason::Reset.index()] += self.lost;
+        counters.passed = self.passed;
         // What happens at the door the hub never hears of.
         let TurnedAway { source_rate, denied, proxy_header } = self.turned_away;
         counters.hits[Hit::SourceRate.index()] += source_rate;
@@ -274,8 +287,15 @@ impl<N: Net> Turn<N> {
         counters
     }
 
-    /// Connections accepted since the start whose packets arrived on another CPU than the one that
-    /// the shard is pinned to; 0 if it is not, or the system does not tell.
+    /// Newcomers since the start that another shard serves.
+    #[must_use]
+    pub fn passed(&self) -> u64 {
+        self.passed
+    }
+
+    /// Connections served here from their beginning, since the start, whose packets arrived on
+    /// another CPU than the one that the shard is pinned to; 0 if it is not, or the system does not
+    /// tell.
     #[must_use]
     pub fn off_cpu(&self) -> u64 {
         self.off_cpu
@@ -307,6 +327,7 @@ impl<N: Net> Turn<N> {
                 Arrival::Command(command) => self.hub.handle(now, Event::Command(command)),
                 Arrival::Delivery(delivery) => self.hub.handle(now, Event::Delivery(delivery)),
                 Arrival::Moved(moved) => self.adopt(now, moved),
+                Arrival::Passed(passed) => self.take_in(now, passed, others),
             }
         }
         heard
@@ -338,9 +359,7 @@ impl<N: Net> Turn<N> {
             match ready {
                 Ready::Accepted { slot, peer, cpu, own } => {
                     debug!(shard = %self.hub.shard(), %slot, %peer, ?cpu, own, "accepted");
-                    self.off_cpu += u64::from(self.is_off(cpu));
-                    let place = if own { Place::Own } else { Place::Any };
-                    self.accept(now, slot, peer.ip(), place, others);
+                    self.accept(now, slot, Newcomer { peer, cpu, own }, others);
                 }
                 Ready::Readable(slot) => self.read_once(now, slot, &mut left),
                 Ready::Writable(slot) => self.hub.handle(now, Event::Writable { slot }),

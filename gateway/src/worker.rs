@@ -31,7 +31,7 @@ use crate::guard::Guard;
 use crate::machine;
 use crate::net::Net;
 use crate::net::listen::Listeners;
-use crate::node::Node;
+use crate::node::{Node, Removal};
 use crate::orders::Mailboxes;
 use crate::plan::Place;
 use crate::sequencer::Sequencer;
@@ -167,7 +167,10 @@ impl Plan {
         IS_WORKER.set(true);
         let place = self.place.filter(|&Place { cpu, .. }| {
             let pinned = machine::pin(cpu);
-            pinned.inspect_err(|error| warn!(%worker, cpu, %error, "not pinned")).is_ok()
+            let failed = |error: &io::Error| {
+                warn!(%worker, cpu, %error, "not pinned");
+            };
+            pinned.inspect_err(failed).is_ok()
         });
         place.into_iter().for_each(|place| self.node.pinned(worker, place));
         let cpu = place.map(|place| place.cpu);
@@ -363,10 +366,14 @@ impl Worker {
     fn evacuate(&mut self) {
         let now = self.clock.now();
         for seat in self.seats.iter_mut().filter(|seat| self.node.is_leaving(seat.shard)) {
-            let accepted = seat.turn.hub().counters().accepted;
+            let accepted = came(&seat.turn);
             let told = Rarely::rested(now);
             seat.leaving.get_or_insert(Leaving { before: accepted, upto: accepted, told });
-            seat.turn.evacuate(now, self.node.serving());
+            let to = self.node.serving();
+            match self.node.removal(seat.shard) {
+                Removal::Move => seat.turn.evacuate(now, to),
+                Removal::Dismiss => seat.turn.dismiss(now, to),
+            }
         }
     }
 
@@ -442,10 +449,15 @@ impl Seat {
     /// Counts whom a leaving shard still accepted.
     fn count_late(&mut self, node: &Node) {
         if let Some(Leaving { upto, .. }) = &mut self.leaving {
-            let accepted = self.turn.hub().counters().accepted;
+            let accepted = came(&self.turn);
             node.add_late(accepted - std::mem::replace(upto, accepted));
         }
     }
+}
+
+/// Connections that a shard took from its listeners or was passed, be they served here or not.
+fn came(turn: &Turn<ShardNet>) -> u64 {
+    turn.hub().counters().accepted + turn.passed()
 }
 
 /// Says that a worker's thread ends, however it does.

@@ -51,6 +51,7 @@ impl Desk {
             readiness: Arc::clone(&readiness),
             stats,
             guard: Arc::default(),
+            shards: None,
             drain: Box::new(move || _ = counted.fetch_add(1, Ordering::Relaxed)),
         };
         Self { admin: Admin::start(config).unwrap(), probes, readiness, drains }
@@ -487,6 +488,7 @@ fn a_port_in_use_is_an_error_that_helps() {
         readiness: Arc::default(),
         stats: Arc::new(Stats::default),
         guard: Arc::default(),
+        shards: None,
         drain: Box::new(|| {}),
     };
     let error = Admin::start(config).unwrap_err();

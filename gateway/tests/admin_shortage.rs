@@ -55,6 +55,7 @@ fn start() -> Admin {
         readiness: Arc::new(Readiness::starting()),
         stats: Arc::new(Stats::default),
         guard: Arc::default(),
+        shards: None,
         drain: Box::new(|| ()),
     };
     Admin::start(config).unwrap()

@@ -143,7 +143,7 @@ async fn a_program_makes_rooms_of_whomever_it_wants() {
 
 #[tokio::test]
 async fn who_has_moved_because_its_shard_went_is_still_reached() {
-    let mut node = shards(vec![named()], |_| ());
+    let node = shards(vec![named()], |_| ());
     let handle = node.handle();
     let mut clients = Vec::new();
     for number in 0..30 {

@@ -237,7 +237,7 @@ impl Write for Told {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn counts_are_exact_and_stay_when_a_shard_has_ended() {
-    let mut node = node(|config| serve(config, |route| route.with(Obedient)));
+    let node = node(|config| serve(config, |route| route.with(Obedient)));
     let stats = node.stats();
     let mut sockets = Vec::new();
     for number in 0..8 {

@@ -133,7 +133,7 @@ async fn who_has_moved_twice_is_reached_while_its_first_shard_still_leaves() {
 
 async fn moved_twice_on(workers: usize) {
     let ids = Ids::default();
-    let mut node = shards(3, |config| {
+    let node = shards(3, |config| {
         config.workers = Some(workers);
         config.routes.push(noted(&ids));
     });

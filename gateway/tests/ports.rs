@@ -75,7 +75,7 @@ async fn who_connects_to_a_shards_port_is_served_there_wherever_its_room_is() {
 
 #[tokio::test]
 async fn ports_come_and_go_with_their_shards() {
-    let (mut node, base) = ported(|_| ());
+    let (node, base) = ported(|_| ());
     let mut ann = connect(local(base + 1), "/ws/lobby").await;
     let mut bob = connect(local(base + 2), "/ws/lobby").await;
     node.remove_shard(ShardId(1)).unwrap();
@@ -121,7 +121,7 @@ async fn a_port_that_somebody_has_is_an_error_that_says_which() {
     assert!(told.starts_with(&who) && told.contains("give another --base-port"), "{told}");
     drop(taken);
 
-    let mut node = Server::start(&config).unwrap();
+    let node = Server::start(&config).unwrap();
     let taken = TcpListener::bind(local(base + 2)).unwrap();
     let told = node.add_shard().unwrap_err().to_string();
     assert!(told.contains(&format!("127.0.0.1:{} for shard 2", base + 2)), "{told}");
@@ -138,7 +138,7 @@ async fn ports_that_are_not_there_are_an_error() {
     let told = Server::start(&config).unwrap_err().to_string();
     assert_eq!(told, "--base-port 65535: give 1 to 65534, for a port of each shard");
     config.shards = Some(1);
-    let mut node = Server::start(&config).unwrap();
+    let node = Server::start(&config).unwrap();
     let error = node.add_shard().unwrap_err();
     assert!(matches!(error, AddError::OwnPort(OwnPortError::Beyond { .. })), "{error:?}");
     assert_eq!(

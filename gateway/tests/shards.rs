@@ -112,7 +112,7 @@ async fn rings_of_two_envelopes_carry_everything_too_within_a_worker_and_between
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn shards_come_and_go_while_messages_flow() {
-    let mut node = shards(|_| ());
+    let node = shards(|_| ());
     let all: Vec<_> =
         rooms(1, 60).chain(rooms(30, 2)).chain(rooms(8, 5)).chain(rooms(4, 12)).collect();
     let sockets = gather(node.addr(), &all).await;
@@ -154,7 +154,7 @@ async fn shards_leave_through_rings_of_two_while_people_come_and_go() {
     const RESIDENTS: usize = 600;
     const VISITORS: usize = 16;
     const REMOVALS: usize = 16;
-    let mut node = shards(|config| {
+    let node = shards(|config| {
         (config.workers, config.ring, config.batch) = (Some(2), 2, 1);
     });
     let all: Vec<_> = rooms(RESIDENTS, 1).chain(rooms(20, 2)).collect();
@@ -199,7 +199,7 @@ async fn visit(addr: SocketAddr, visitor: usize, stop: Arc<AtomicBool>, visits: 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn rooms_touched_by_a_shard_beyond_its_share_begin_on_others() {
     const ROOMS: usize = 150;
-    let mut node = node(|config| config.shards = Some(1));
+    let node = node(|config| config.shards = Some(1));
     let earlier: Vec<_> = (0..400).map(|n| Room::new(format!("/ws/first-{n}"), 2)).collect();
     let earlier = gather(node.addr(), &earlier).await;
     let mut waiting = Vec::new();
@@ -227,7 +227,7 @@ async fn rooms_touched_by_a_shard_beyond_its_share_begin_on_others() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn two_shards_removed_at_once_and_a_drain_in_between_say_goodbye_to_everyone() {
-    let mut node = shards(|_| ());
+    let node = shards(|_| ());
     let all: Vec<_> = rooms(1, 100).chain(rooms(20, 2)).collect();
     let mut sockets: Vec<_> = gather(node.addr(), &all).await.into_iter().flatten().collect();
     sockets.push(connect(node.addr(), "/ws/simple").await);
@@ -249,7 +249,7 @@ async fn two_shards_removed_at_once_and_a_drain_in_between_say_goodbye_to_everyo
 
 #[tokio::test]
 async fn what_cannot_be_removed_or_added_is_said() {
-    let mut node = node(|config| config.shards = Some(1));
+    let node = node(|config| config.shards = Some(1));
     assert_eq!(node.remove_shard(ShardId(0)), Err(RemoveError::Last(ShardId(0))));
     let second = node.add_shard().unwrap();
     node.remove_shard(ShardId(0)).unwrap();

@@ -125,7 +125,7 @@ async fn this_machines_clients_have_no_bounds_unless_told() {
 /// it would be less than nothing, which panics.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn seats_go_along_when_connections_move_and_shards_are_removed_and_added() {
-    let mut node = shards(4, |sources| {
+    let node = shards(4, |sources| {
         (sources.connections_max, sources.rate) = (1_000, 0);
     });
     let sources: Arc<Sources> = Arc::clone(node.sources());

@@ -34,6 +34,9 @@ pub struct Counters {
     pub moved_in: u64,
     /// Connections that went to another shard.
     pub moved_out: u64,
+    /// Newcomers that another shard serves, because this one was not chosen or had no place; they
+    /// are accepted there. Not counted by hubs: whoever drives one knows.
+    pub passed: u64,
     /// Times that a room's members here missed messages that nobody remembers.
     pub gaps: u64,
     /// Times that what a room's members here were sent had waited for more.
@@ -74,6 +77,7 @@ impl Counters {
         self.dropped += other.dropped;
         self.moved_in += other.moved_in;
         self.moved_out += other.moved_out;
+        self.passed += other.passed;
         self.gaps += other.gaps;
         self.coalesced += other.coalesced;
     }

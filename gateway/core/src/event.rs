@@ -99,6 +99,13 @@ pub enum Event<'a> {
         /// At least one other shard.
         to: Vec<ShardId>,
     },
+    /// As [`Evacuate`](Self::Evacuate), but connections do not move: they are closed with 1001 as
+    /// in a drain, within `drain_secs`, and so are those that come. Homes move, for their rooms
+    /// have members elsewhere.
+    Dismiss {
+        /// At least one other shard.
+        to: Vec<ShardId>,
+    },
 }
 
 /// What has no room for a connection.

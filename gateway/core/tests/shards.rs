@@ -302,6 +302,51 @@ fn a_crowd_is_evacuated_bit_by_bit() {
     everyone_leaves(&mut node, &members);
 }
 
+#[test]
+fn a_shard_that_is_dismissed_tells_its_own_to_go_and_its_rooms_go_on_elsewhere() {
+    let mut node = Node::spread(2);
+    let (member, echo) = (node.connect(0, "/ws/lobby"), node.connect(0, "/ws/simple"));
+    let other = node.connect(1, "/ws/lobby");
+    let late = node.knock_with(0, b"GET /ws/lobby HTTP/1.1\r\n");
+    let now = node.now;
+    node.shards[0].hub.handle(now, Event::Dismiss { to: vec![ShardId(1)] });
+    node.settle();
+    for told in [member, echo] {
+        let heard = node.heard(told);
+        let close = heard.last().expect("it is told to go");
+        assert_eq!(world::close_code(close), Some(1001));
+        assert!(close.payload[2..].starts_with(b"drained on request"));
+        node.raw(told, &masked(0x88, &1001_u16.to_be_bytes()));
+    }
+    let refused = String::from_utf8(node.take(late)).expect("text");
+    assert!(refused.starts_with("HTTP/1.1 503 ") && refused.contains("\r\nRetry-After: "));
+    node.event(late, |slot| Event::Ended { slot });
+    node.settle();
+    assert!(node.shards[0].hub.is_vacant(), "its homes are elsewhere");
+    node.say(other, "still here");
+    node.settle();
+    assert_eq!(node.shards[1].hub.homes(), 1);
+    everyone_leaves(&mut node, &[other]);
+}
+
+#[test]
+fn who_comes_to_a_dismissed_shard_later_is_told_too() {
+    let mut node = Node::spread(3);
+    let first = node.connect(0, "/ws/simple");
+    let second = node.connect(1, "/ws/simple");
+    let now = node.now;
+    node.shards[0].hub.handle(now, Event::Dismiss { to: vec![ShardId(2)] });
+    node.event(second, |slot| Event::Move { slot, to: ShardId(0) });
+    node.settle();
+    assert_eq!((node.shard_of(first), node.shard_of(second)), (0, 0));
+    node.now = node.shards[0].hub.poll_timeout().expect("it wakes by itself");
+    let now = node.now;
+    node.shards[0].hub.handle(now, Event::Tick);
+    node.settle();
+    let heard = [first, second].map(|client| node.heard(client));
+    assert!(heard.iter().all(|frames| frames.last().and_then(world::close_code) == Some(1001)));
+}
+
 /// What was published by who left before it came back was remembered for ever.
 #[test]
 fn messages_of_those_who_have_gone_are_forgotten() {

@@ -17,8 +17,21 @@ pub struct Census<R: Rules = Sound> {
     capacity: Capacity,
     /// Live connections of the node; every shard writes it, by compare-and-set.
     total: Padded<AtomicU64>,
-    mirror: Option<Box<dyn AsRef<[AtomicU64]> + Send + Sync>>,
+    mirror: Option<Box<dyn Mirror>>,
     rules: PhantomData<R>,
+}
+
+/// Where the numbers of live connections are shown to somebody who cannot ask, such as a program
+/// in the kernel. Only the census writes these cells.
+pub trait Mirror: Send + Sync {
+    /// Shards that there are cells for.
+    fn shards(&self) -> usize;
+
+    /// One shard's cell.
+    fn shard(&self, index: usize) -> &AtomicU64;
+
+    /// That of all shards together.
+    fn total(&self) -> &AtomicU64;
 }
 
 /// How many connections there may be.
@@ -66,8 +79,8 @@ impl Census {
         Self::under_rules(capacity, shards_max)
     }
 
-    /// The same, where each shard's number of live connections is also written to its cell of
-    /// `mirror`, such as a table that the kernel reads. Others only read these cells.
+    /// The same, where the numbers of live connections are also written to `mirror`, such as a
+    /// table that the kernel reads. Others only read its cells.
     ///
     /// A cell is written after each change, so it may be late by the changes that are under
     /// way, and is right as soon as none is.
@@ -78,7 +91,7 @@ impl Census {
     pub fn with_mirror(
         capacity: Capacity,
         shards_max: usize,
-        mirror: impl AsRef<[AtomicU64]> + Send + Sync + 'static,
+        mirror: impl Mirror + 'static,
     ) -> Self {
         Self::under_rules(capacity, shards_max).mirrored(mirror)
     }
@@ -95,14 +108,11 @@ impl<R: Rules> Census<R> {
         }
     }
 
-    pub(crate) fn mirrored(
-        mut self,
-        mirror: impl AsRef<[AtomicU64]> + Send + Sync + 'static,
-    ) -> Self {
-        let cells = mirror.as_ref().len();
-        assert!(cells >= self.shards.len(), "a mirror has a cell for every shard");
+    pub(crate) fn mirrored(mut self, mirror: impl Mirror + 'static) -> Self {
+        assert!(mirror.shards() >= self.shards.len(), "a mirror has a cell for every shard");
         let zero = |cell: &AtomicU64| cell.store(0, Ordering::Relaxed);
-        mirror.as_ref()[..self.shards.len()].iter().for_each(zero);
+        (0..self.shards.len()).for_each(|shard| zero(mirror.shard(shard)));
+        zero(mirror.total());
         self.mirror = Some(Box::new(mirror));
         self
     }
@@ -132,6 +142,7 @@ impl<R: Rules> Census<R> {
             return Err(Full::Shard);
         }
         self.mirror(shard);
+        self.mirror_total();
         Ok(())
     }
 
@@ -213,27 +224,39 @@ impl<R: Rules> Census<R> {
         let less = |total: u64| total.checked_sub(1);
         let lowered = self.total.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
         assert!(lowered.is_ok(), "the node releases more places than it has reserved");
+        self.mirror_total();
     }
 
-    /// Makes the mirror converge to a shard's number, whoever else changes it meanwhile.
-    ///
-    /// Swaps of one cell see each other in one order, each with all that was before it. So who
-    /// swaps last sees the last change when it looks again, or was the one to write it.
+    /// Shows how much a shard holds.
     fn mirror(&self, shard: ShardId) {
-        let Some(mirror) = &self.mirror else {
-            return;
-        };
-        let cell = &(**mirror).as_ref()[shard.index()];
-        let live = &self.cell(shard).live;
-        let mut seen = live.load(Ordering::Relaxed);
-        loop {
-            cell.swap(u64::from(seen), Ordering::AcqRel);
-            let now = live.load(Ordering::Relaxed);
-            if now == seen || !R::MIRROR_LOOKS_AGAIN {
-                return;
-            }
-            seen = now;
+        if let Some(mirror) = &self.mirror {
+            let live = &self.cell(shard).live;
+            let now = || u64::from(live.load(Ordering::Relaxed));
+            converge::<R>(mirror.shard(shard.index()), now);
         }
+    }
+
+    /// Shows how much all shards hold.
+    fn mirror_total(&self) {
+        if let Some(mirror) = &self.mirror {
+            converge::<R>(mirror.total(), || self.total.load(Ordering::Relaxed));
+        }
+    }
+}
+
+/// Makes a mirror's cell converge to a number, whoever else changes it meanwhile.
+///
+/// Swaps of one cell see each other in one order, each with all that was before it. So who swaps
+/// last sees the last change when it looks again, or was the one to write it.
+fn converge<R: Rules>(cell: &AtomicU64, number: impl Fn() -> u64) {
+    let mut seen = number();
+    loop {
+        cell.swap(seen, Ordering::AcqRel);
+        let now = number();
+        if now == seen || !R::MIRROR_LOOKS_AGAIN {
+            return;
+        }
+        seen = now;
     }
 }
 
@@ -332,6 +355,34 @@ mod tests {
         Census::new(Capacity { total_max, shard_max }, 2)
     }
 
+    /// A mirror in memory: the last cell is everyone's.
+    #[derive(Clone)]
+    struct Cells(Arc<[AtomicU64]>);
+
+    impl Cells {
+        fn new(shards: usize, value: u64) -> Self {
+            Self((0..=shards).map(|_| AtomicU64::new(value)).collect())
+        }
+
+        fn shown(&self) -> Vec<u64> {
+            self.0.iter().map(|cell| cell.load(Ordering::Relaxed)).collect()
+        }
+    }
+
+    impl Mirror for Cells {
+        fn shards(&self) -> usize {
+            self.0.len() - 1
+        }
+
+        fn shard(&self, index: usize) -> &AtomicU64 {
+            &self.0[index]
+        }
+
+        fn total(&self) -> &AtomicU64 {
+            &self.0[self.shards()]
+        }
+    }
+
     fn live(census: &Census) -> (u32, u32, u64) {
         (census.live_on(FIRST), census.live_on(SECOND), census.live())
     }
@@ -369,24 +420,24 @@ mod tests {
 
     #[test]
     fn a_mirror_follows_every_change() {
-        let mirror: Arc<[AtomicU64]> = [7, 7, 7].map(AtomicU64::new).into();
-        let shown = || [0, 1, 2].map(|shard: usize| mirror[shard].load(Ordering::Relaxed));
+        let mirror = Cells::new(3, 7);
+        let shown = || mirror.shown();
         let capacity = Capacity { total_max: 9, shard_max: 9 };
-        let census = Census::with_mirror(capacity, 2, Arc::clone(&mirror));
-        assert_eq!(shown(), [0, 0, 7], "only cells of shards are written");
+        let census = Census::with_mirror(capacity, 2, mirror.clone());
+        assert_eq!(shown(), [0, 0, 7, 0], "only cells of shards are written");
         census.reserve(FIRST).unwrap();
         census.reserve(FIRST).unwrap();
         census.moved(FIRST, SECOND).unwrap();
-        assert_eq!(shown(), [1, 1, 7]);
+        assert_eq!(shown(), [1, 1, 7, 2]);
         census.release(FIRST);
-        assert_eq!(shown(), [0, 1, 7]);
+        assert_eq!(shown(), [0, 1, 7, 1]);
     }
 
     #[test]
     fn threads_never_see_a_limit_exceeded() {
-        let mirror: Arc<[AtomicU64]> = [0, 0].map(AtomicU64::new).into();
+        let mirror = Cells::new(2, 0);
         let capacity = Capacity { total_max: 3, shard_max: 2 };
-        let census = Arc::new(Census::with_mirror(capacity, 2, Arc::clone(&mirror)));
+        let census = Arc::new(Census::with_mirror(capacity, 2, mirror.clone()));
         let threads: Vec<_> = [(FIRST, SECOND), (SECOND, FIRST), (FIRST, SECOND)]
             .map(|(here, there)| {
                 let census = Arc::clone(&census);
@@ -396,7 +447,7 @@ mod tests {
         let held: u32 = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
         assert!(held > 0, "somebody got a place");
         assert_eq!(live(&census), (0, 0, 0));
-        assert!(mirror.iter().all(|cell| cell.load(Ordering::Relaxed) == 0));
+        assert_eq!(mirror.shown(), [0; 3]);
     }
 
     /// Returns how often it got a place.

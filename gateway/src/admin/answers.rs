@@ -7,27 +7,28 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{
     ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN,
-    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Request, Response, StatusCode};
 use tracing::info;
 
 use super::guard::{self, Order};
 use super::stats::Source;
-use super::{AdminConfig, AdminKey, Probes, Readiness, Standing, metrics};
+use super::{AdminConfig, AdminKey, Probes, Readiness, Standing, metrics, shards};
 use crate::guard::Guard;
+use crate::server::Shards;
 
 /// Bytes of a request body. No route has a use for one; a client's library may send some.
 const BODY_BYTES_MAX: u64 = 64 << 10;
 
 const TEXT: &str = "text/plain; charset=utf-8";
-const JSON: &str = "application/json";
+pub(super) const JSON: &str = "application/json";
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
-type Answer = Response<Full<Bytes>>;
+pub(super) type Answer = Response<Full<Bytes>>;
 
 /// Why a request is not done.
-enum Refusal {
+pub(super) enum Refusal {
     /// Nothing is there.
     NotFound,
     /// Something is there, for other methods.
@@ -40,6 +41,10 @@ enum Refusal {
     TooLarge,
     /// The body broke off.
     Body,
+    /// It names a shard, or a way to remove one, that is none.
+    Shard(&'static str),
+    /// A shard is not added or removed.
+    Unchanged(StatusCode, String),
 }
 
 /// What there is.
@@ -51,6 +56,8 @@ enum Route {
     Metrics,
     Drain,
     Guard(Order),
+    Shards,
+    Shard,
 }
 
 /// Where all admin clients are answered, on the admin's thread.
@@ -60,14 +67,16 @@ pub(super) struct Desk {
     readiness: Arc<Readiness>,
     stats: Source,
     guard: Arc<Guard>,
+    shards: Option<Shards>,
     /// Taken by the drain that is ordered here.
     drain: Cell<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl Desk {
     pub(super) fn new(config: AdminConfig) -> Self {
-        let AdminConfig { addr: _, key, probes, readiness, stats, guard, drain } = config;
-        Self { key, probes, readiness, stats, guard, drain: Cell::new(Some(drain)) }
+        let AdminConfig { addr: _, key, probes, readiness, stats, guard, shards, drain } = config;
+        let drain = Cell::new(Some(drain));
+        Self { key, probes, readiness, stats, guard, shards, drain }
     }
 
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Answer {
@@ -103,7 +112,24 @@ impl Desk {
                     Err((status, why)) => answer(status, TEXT, why + "\n"),
                 }
             }
+            Route::Shards if request.method() == Method::POST => {
+                self.check_right(request.headers())?;
+                let shards = self.shards()?.clone();
+                read_through(request.into_body()).await?;
+                shards::add(shards).await?
+            }
+            Route::Shards => shards::list(self.shards()?),
+            Route::Shard => {
+                self.check_right(request.headers())?;
+                let order = shards::Removing::read(request.uri())?;
+                read_through(request.into_body()).await?;
+                order.carry_out(self.shards()?)?
+            }
         })
+    }
+
+    fn shards(&self) -> Result<&Shards, Refusal> {
+        self.shards.as_ref().ok_or(Refusal::NotFound)
     }
 
     fn readyz(&self) -> Answer {
@@ -147,6 +173,8 @@ impl Route {
             "/probes" => Self::Probes,
             "/metrics" => Self::Metrics,
             "/drain" => Self::Drain,
+            shards::PATH => Self::Shards,
+            path if shards::id_of(path).is_some() => Self::Shard,
             _ => return Order::of(path).map(Self::Guard),
         })
     }
@@ -157,6 +185,11 @@ impl Route {
                 (method == Method::GET || method == Method::HEAD, "GET, HEAD")
             }
             Self::Drain | Self::Guard(_) => (method == Method::POST, "POST"),
+            Self::Shards => {
+                let reads = method == Method::GET || method == Method::HEAD;
+                (reads || method == Method::POST, "GET, HEAD, POST")
+            }
+            Self::Shard => (method == Method::DELETE, "DELETE"),
         };
         if fits { Ok(()) } else { Err(Refusal::Method(allowed)) }
     }
@@ -185,6 +218,8 @@ async fn read_through(mut body: Incoming) -> Result<(), Refusal> {
 
 fn refused(refusal: Refusal) -> Answer {
     let (status, why, header) = match refusal {
+        Refusal::Unchanged(status, why) => return unchanged(status, why),
+        Refusal::Shard(why) => (StatusCode::BAD_REQUEST, why, None),
         Refusal::NotFound => (StatusCode::NOT_FOUND, "nothing is here\n", None),
         Refusal::Method(allowed) => {
             (StatusCode::METHOD_NOT_ALLOWED, "not by this method\n", Some((ALLOW, allowed)))
@@ -204,8 +239,17 @@ fn refused(refusal: Refusal) -> Answer {
     answer
 }
 
+/// Says why a shard was not added or removed; what may be tried again is asked for again.
+fn unchanged(status: StatusCode, why: String) -> Answer {
+    let mut answer = answer(status, TEXT, why + "\n");
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        set(&mut answer, RETRY_AFTER, "1");
+    }
+    answer
+}
+
 /// Never kept, never guessed at, and never readable for a page of another origin.
-fn answer(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Answer {
+pub(super) fn answer(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Answer {
     let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = status;
     set(&mut answer, CONTENT_TYPE, kind);

@@ -146,7 +146,7 @@ const fn counter(
     PerShard { name, help, kind: Kind::Counter, value }
 }
 
-const PER_SHARD: [PerShard; 23] = [
+const PER_SHARD: [PerShard; 24] = [
     gauge("weir_shard_connections", "Connections with a place on the shard.", |shard| {
         shard.connections.into()
     }),
@@ -197,6 +197,9 @@ const PER_SHARD: [PerShard; 23] = [
     }),
     counter("weir_moved_out_total", "Connections that went to another shard.", |shard| {
         shard.counters.moved_out
+    }),
+    counter("weir_passed_total", "Newcomers that another shard serves.", |shard| {
+        shard.counters.passed
     }),
     counter("weir_gaps_total", "Times that members missed what nobody remembers.", |shard| {
         shard.counters.gaps

@@ -181,7 +181,7 @@ impl Stats {
 /// A probe over stats: its name, and what it shows.
 type StatsProbe = (&'static str, fn(&Stats) -> Value);
 
-const PROBES: [StatsProbe; 22] = [
+const PROBES: [StatsProbe; 23] = [
     ("accept_pauses", |stats| stats.accept_pauses().into()),
     ("accepted_late", |stats| stats.accepted_late.into()),
     ("active_clients", |stats| stats.connections.into()),
@@ -198,6 +198,7 @@ const PROBES: [StatsProbe; 22] = [
     ("orders_total", |stats| stats.counters().orders.into()),
     ("outbox_bytes", |stats| stats.outbox_bytes().into()),
     ("panics_total", |stats| stats.counters().panics.into()),
+    ("passed_total", |stats| stats.counters().passed.into()),
     ("ring_depth", |stats| stats.ring_depths.clone().into()),
     ("rooms", |stats| stats.rooms().into()),
     ("routes", |stats| stats.routes.iter().map(route).collect()),
@@ -251,6 +252,7 @@ fn shard(stats: &ShardStats) -> Value {
         ("commands_waiting", stats.commands_waiting),
         ("off_cpu", stats.off_cpu),
         ("accept_pauses", stats.accept_pauses),
+        ("passed", stats.counters.passed),
         ("messages", stats.counters.messages),
         ("deliveries", stats.counters.deliveries),
     ];
@@ -284,7 +286,8 @@ mod tests {
             cell.set_off_cpu(70 * share);
             cell.set_accept_pauses(80 * share);
             (0..share).for_each(|_| census.reserve(ids::ShardId(index)).unwrap());
-            let mut counters = Counters { messages: 60 * share, ..Counters::default() };
+            let (messages, passed) = (60 * share, 90 * share);
+            let mut counters = Counters { messages, passed, ..Counters::default() };
             (0..share).for_each(|_| counters.hit(Hit::Utf8));
             (ShardId(index), counters)
         });
@@ -330,6 +333,10 @@ mod tests {
         assert_eq!((&shown["off_cpu"], &shown["shards"][1]["off_cpu"]), (&json!(210), &json!(140)));
         assert_eq!(shown["accept_pauses"], 240);
         assert_eq!(shown["shards"][0]["accept_pauses"], 80);
+        assert_eq!(
+            (&shown["passed_total"], &shown["shards"][1]["passed"]),
+            (&json!(270), &json!(180))
+        );
         assert_eq!((&shown["ring_depth"], &shown["accepted_late"]), (&json!([4, 0]), &json!(5)));
         assert_eq!(shown["cross_node_bytes"], json!([0, 8]));
         let place = |index: usize| {

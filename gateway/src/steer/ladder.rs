@@ -1,5 +1,6 @@
 //! The ladder: from the best rung down to the one that can be had, each said once.
 
+use std::fmt;
 use std::net::{SocketAddr, TcpListener};
 
 use gateway_core::id::ShardId;
@@ -259,6 +260,12 @@ impl Steering {
         }
         warn!(%why, "{what} cannot be had; serving without");
         Ok(())
+    }
+}
+
+impl fmt::Debug for Steering {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Steering").field("state", &self.state).finish_non_exhaustive()
     }
 }
 

@@ -3,8 +3,11 @@
 
 use std::fmt;
 use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use gateway_ebpf::abi::{CPUS_MAX, Cpu, GROUPS, Group, SLOTS, Shard, Total, Word};
+use gateway_registry::census::Mirror;
 
 /// Records of one kind, wherever they are.
 pub(crate) type Block<T> = Box<dyn Deref<Target = [T]> + Send + Sync>;
@@ -21,6 +24,7 @@ pub(crate) struct Memory {
     pub(crate) groups: Block<Group>,
     /// The shards of hashes.
     pub(crate) slots: Block<Word>,
+    pub(super) kernels: bool,
 }
 
 impl Memory {
@@ -32,7 +36,31 @@ impl Memory {
             cpus: own(CPUS_MAX),
             groups: own((nodes + 1).min(GROUPS)),
             slots: own(SLOTS),
+            kernels: false,
         }
+    }
+
+    /// Whether the kernel's programs read it.
+    pub(crate) fn is_kernels(&self) -> bool {
+        self.kernels
+    }
+}
+
+/// The census writes how much each shard holds, and all of them, where the kernel reads it.
+#[derive(Debug)]
+pub(crate) struct Mirrored(pub(crate) Arc<Memory>);
+
+impl Mirror for Mirrored {
+    fn shards(&self) -> usize {
+        self.0.shards.len()
+    }
+
+    fn shard(&self, index: usize) -> &AtomicU64 {
+        self.0.shards[index].live.atomic()
+    }
+
+    fn total(&self) -> &AtomicU64 {
+        self.0.total[0].live.atomic()
     }
 }
 

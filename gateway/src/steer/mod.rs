@@ -6,8 +6,8 @@
 //! records and listen, [`Steering::attach`] has the best rung choose among their listeners.
 //! Nothing here is ever asked again for a connection: the programs read what shards write.
 
-#![cfg_attr(not(test), allow(dead_code, unused_imports, reason = "wired next"))]
 mod config;
+mod guards;
 mod ladder;
 mod memory;
 mod tally;
@@ -35,7 +35,8 @@ mod absent;
 pub use self::config::{
     Iface, IfaceError, Placement, Selector, Steer, SteerConfig, placement_name,
 };
+pub(crate) use self::guards::Guards;
 pub use self::ladder::SteerError;
 pub(crate) use self::ladder::{Listener, Request, Steering};
-pub(crate) use self::memory::Memory;
+pub(crate) use self::memory::{Memory, Mirrored};
 pub use self::tally::{Mode, State, Tally};

@@ -73,6 +73,7 @@ pub(crate) fn memory(object: &Ebpf) -> Result<Memory, KernelError> {
         cpus: block(object, names::CPUS, CPUS_MAX)?,
         groups: block(object, names::GROUPS, GROUPS)?,
         slots: block(object, names::SLOTS, SLOTS)?,
+        kernels: true,
     })
 }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use gateway_core::event::{Event, Full};
 use gateway_core::handshake::ProxyHeader;
+use gateway_core::id::ShardId;
 use gateway_core::slot::Slot;
 use gateway_core::time::Now;
 use tracing::debug;
@@ -12,7 +13,7 @@ use tracing::debug;
 use super::{Place, Turn};
 use crate::guard::Verdict;
 use crate::net::Net;
-use crate::others::{Moved, Others};
+use crate::others::{Found, Moved, Newcomer, Others, Passed};
 use crate::proxy::Heard;
 use crate::sources::{Over, Seat};
 
@@ -28,33 +29,30 @@ pub(super) struct TurnedAway {
 }
 
 impl<N: Net> Turn<N> {
-    /// Someone was accepted: served if there is a place, or here only to hear that there is none.
-    /// Of whoever a proxy speaks for that is known when the proxy has said so.
+    /// Someone was accepted: served if there is a place, passed on if that is on another shard, or
+    /// here only to hear that there is none. Of whoever a proxy speaks for that is known when the
+    /// proxy has said so.
     pub(super) fn accept(
         &mut self,
         now: Now,
         slot: Slot,
-        peer: IpAddr,
-        place: Place,
+        newcomer: Newcomer,
         others: &mut impl Others<N::Socket>,
     ) {
+        let peer = newcomer.peer.ip();
         let verdict = self.judge(now, peer);
         // Nothing was read and nothing is said: whoever is denied is to cost little.
         if verdict == Some(Verdict::Deny) {
             return self.net.reset(slot);
         }
         if self.heralds.trusts(peer) {
-            self.heralds.expect(slot);
-            return self.find_place(now, slot, place, others);
+            return self.find_place(now, slot, newcomer, None, others);
         }
         if self.hub.is_draining() {
             return self.hub.handle(now, Event::Refused { slot, full: Full::Node });
         }
         match self.admit(now, peer, verdict) {
-            Ok(seat) => {
-                self.find_place(now, slot, place, others);
-                self.seat(slot, seat);
-            }
+            Ok(seat) => self.find_place(now, slot, newcomer, seat, others),
             // The same for whoever comes this often.
             Err(Over::Rate) => {
                 self.turned_away.source_rate += 1;
@@ -70,20 +68,84 @@ impl<N: Net> Turn<N> {
         &mut self,
         now: Now,
         slot: Slot,
-        place: Place,
+        newcomer: Newcomer,
+        seat: Option<Seat>,
         others: &mut impl Others<N::Socket>,
     ) {
-        let draining = self.hub.is_draining();
-        let placed = !draining && others.reserve();
-        if !draining {
-            self.notes.accepted(now, self.hub.shard(), placed);
+        if self.hub.is_draining() {
+            return self.turn_away(now, slot, newcomer, seat);
         }
-        if placed {
-            self.place(slot, place);
-            self.hub.handle(now, Event::Accepted { slot });
-        } else {
-            self.hub.handle(now, Event::Refused { slot, full: Full::Node });
+        let found = others.find_place(&newcomer);
+        self.notes.accepted(now, self.hub.shard(), found != Found::Nowhere);
+        match found {
+            Found::Here => self.welcome(now, slot, newcomer, seat),
+            Found::There(to) => self.pass_on(slot, to, newcomer, seat, others),
+            Found::Nowhere => self.turn_away(now, slot, newcomer, seat),
         }
+    }
+
+    /// Serves somebody who has a place here.
+    fn welcome(&mut self, now: Now, slot: Slot, newcomer: Newcomer, seat: Option<Seat>) {
+        let Newcomer { peer, cpu, own } = newcomer;
+        self.off_cpu += u64::from(self.is_off(cpu));
+        if self.heralds.trusts(peer.ip()) {
+            self.heralds.expect(slot);
+        }
+        self.place(slot, if own { Place::Own } else { Place::Any });
+        self.hub.handle(now, Event::Accepted { slot });
+        self.seat(slot, seat);
+    }
+
+    /// Tells somebody who has no place that the node is full.
+    fn turn_away(&mut self, now: Now, slot: Slot, newcomer: Newcomer, seat: Option<Seat>) {
+        if self.heralds.trusts(newcomer.peer.ip()) {
+            self.heralds.expect(slot);
+        }
+        self.hub.handle(now, Event::Refused { slot, full: Full::Node });
+        if let Some(seat) = seat {
+            self.give_back(seat);
+        }
+    }
+
+    /// Hands a newcomer over before anything is read, so that its shard sees all it ever says.
+    fn pass_on(
+        &mut self,
+        slot: Slot,
+        to: ShardId,
+        newcomer: Newcomer,
+        seat: Option<Seat>,
+        others: &mut impl Others<N::Socket>,
+    ) {
+        let Some(socket) = self.net.release(slot) else {
+            // The system never watched it: it is gone, and was never counted.
+            others.give_up(to);
+            return seat.into_iter().for_each(|seat| self.give_back(seat));
+        };
+        self.passed += 1;
+        others.pass(to, Passed { socket, newcomer, seat });
+    }
+
+    /// Serves somebody whom another shard accepted, and who has a place here already; or passes it
+    /// on once more, if everyone here is to go.
+    pub(super) fn take_in(
+        &mut self,
+        now: Now,
+        passed: Passed<N::Socket>,
+        others: &mut impl Others<N::Socket>,
+    ) {
+        if let Some(to) = others.send_on(&passed.newcomer) {
+            self.passed += 1;
+            return others.pass(to, passed);
+        }
+        let Passed { socket, newcomer, seat } = passed;
+        let slot = self.net.vacant();
+        self.net.adopt(slot, socket);
+        debug!(shard = %self.hub.shard(), %slot, peer = %newcomer.peer, "taken in");
+        if self.hub.is_draining() {
+            others.release();
+            return self.turn_away(now, slot, newcomer, seat);
+        }
+        self.welcome(now, slot, newcomer, seat);
     }
 
     /// A connection goes on here, where it has a place already.

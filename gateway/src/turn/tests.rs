@@ -15,8 +15,8 @@ use gateway_core::position::{Offset, Position};
 use gateway_core::transmit::{Part, Sent, Transmit};
 
 use crate::config::SourceConfig;
-use crate::guard::Verdict;
-use crate::others::{Alone, Moved};
+use crate::guard::{Guard, Rules};
+use crate::others::{Alone, Found, Moved, Passed};
 
 use super::*;
 
@@ -255,9 +255,13 @@ impl Post for Chatterbox {
 }
 
 impl Others<()> for Chatterbox {
-    fn reserve(&mut self) -> bool {
-        true
+    fn find_place(&mut self, _: &Newcomer) -> Found {
+        Found::Here
     }
+    fn send_on(&mut self, _: &Newcomer) -> Option<ShardId> {
+        None
+    }
+    fn pass(&mut self, _: ShardId, _: Passed<()>) {}
     fn release(&mut self) {}
     fn inquire(&mut self, inquiry: Inquiry) -> Option<Answer> {
         let Inquiry::Claim { room } = inquiry else { unreachable!("it is nobody's home") };
@@ -331,9 +335,13 @@ impl Post for Stubborn {
 }
 
 impl Others<()> for Stubborn {
-    fn reserve(&mut self) -> bool {
-        true
+    fn find_place(&mut self, _: &Newcomer) -> Found {
+        Found::Here
     }
+    fn send_on(&mut self, _: &Newcomer) -> Option<ShardId> {
+        None
+    }
+    fn pass(&mut self, _: ShardId, _: Passed<()>) {}
     fn release(&mut self) {}
     fn inquire(&mut self, inquiry: Inquiry) -> Option<Answer> {
         match inquiry {

@@ -9,7 +9,7 @@ use gateway_registry::rooms::Claim;
 use super::link::Link;
 use super::orders::Departed;
 use crate::node::registered;
-use crate::others::{Arrival, Moved, Others};
+use crate::others::{Arrival, Found, Moved, Newcomer, Others, Passed};
 
 /// What a shard sees of the others, during its turn.
 pub(super) struct Desk<'a, S> {
@@ -32,8 +32,16 @@ impl<S> Post for Desk<'_, S> {
 }
 
 impl<S> Others<S> for Desk<'_, S> {
-    fn reserve(&mut self) -> bool {
-        self.link.node.census.reserve(registered(self.me)).is_ok()
+    fn find_place(&mut self, newcomer: &Newcomer) -> Found {
+        self.link.node.find_place(self.me, newcomer)
+    }
+
+    fn send_on(&mut self, newcomer: &Newcomer) -> Option<ShardId> {
+        self.link.node.send_on(self.me, newcomer)
+    }
+
+    fn pass(&mut self, to: ShardId, passed: Passed<S>) {
+        self.link.pass(to, passed);
     }
 
     fn release(&mut self) {

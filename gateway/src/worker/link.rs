@@ -10,7 +10,7 @@ use gateway_registry::ids::WorkerId;
 use gateway_registry::mesh::{Item, Port};
 
 use crate::node::Node;
-use crate::others::{Arrival, Moved};
+use crate::others::{Arrival, Moved, Passed};
 
 /// What goes towards a shard that is a home, or will serve a connection.
 #[derive(Debug)]
@@ -22,7 +22,14 @@ pub(crate) struct Order<S> {
 #[derive(Debug)]
 enum Cargo<S> {
     Command(Command),
-    Adopt(Moved<S>),
+    Adopt(Traveller<S>),
+}
+
+/// A connection between two shards, which has a place where it goes.
+#[derive(Debug)]
+enum Traveller<S> {
+    Moved(Moved<S>),
+    Passed(Passed<S>),
 }
 
 /// What comes from a home.
@@ -56,7 +63,7 @@ pub(crate) struct Link<S> {
 struct Inbox<S> {
     deliveries: VecDeque<Delivery>,
     commands: VecDeque<Command>,
-    moved: VecDeque<Moved<S>>,
+    travellers: VecDeque<Traveller<S>>,
 }
 
 impl<S> Link<S> {
@@ -165,9 +172,12 @@ impl<S> Link<S> {
             self.waiting -= 1;
             return Some(Arrival::Command(command));
         }
-        let moved = inbox.moved.pop_front()?;
+        let traveller = inbox.travellers.pop_front()?;
         self.node.arrived(shard);
-        Some(Arrival::Moved(moved))
+        Some(match traveller {
+            Traveller::Moved(moved) => Arrival::Moved(moved),
+            Traveller::Passed(passed) => Arrival::Passed(passed),
+        })
     }
 
     pub(super) fn command(&mut self, to: ShardId, command: Command) -> Result<(), Command> {
@@ -235,9 +245,18 @@ impl<S> Link<S> {
 
     /// Hands a connection over, for which way was made.
     pub(super) fn ship(&mut self, to: ShardId, moved: Moved<S>) {
+        self.hand_over(to, Traveller::Moved(moved));
+    }
+
+    /// Hands a newcomer over, for which there is a place.
+    pub(super) fn pass(&mut self, to: ShardId, passed: Passed<S>) {
+        self.hand_over(to, Traveller::Passed(passed));
+    }
+
+    fn hand_over(&mut self, to: ShardId, traveller: Traveller<S>) {
         match &mut self.inboxes[to.index()] {
-            Some(inbox) => inbox.moved.push_back(moved),
-            None => self.park(Order { to, what: Cargo::Adopt(moved) }),
+            Some(inbox) => inbox.travellers.push_back(traveller),
+            None => self.park(Order { to, what: Cargo::Adopt(traveller) }),
         }
     }
 
@@ -293,11 +312,12 @@ impl<S> Link<S> {
 
 impl<S> Inbox<S> {
     fn new() -> Self {
-        Self { deliveries: VecDeque::new(), commands: VecDeque::new(), moved: VecDeque::new() }
+        let (deliveries, commands) = (VecDeque::new(), VecDeque::new());
+        Self { deliveries, commands, travellers: VecDeque::new() }
     }
 
     fn is_empty(&self) -> bool {
-        self.deliveries.is_empty() && self.commands.is_empty() && self.moved.is_empty()
+        self.deliveries.is_empty() && self.commands.is_empty() && self.travellers.is_empty()
     }
 
     /// Takes in what came through the mesh; how many envelopes that are counted.
@@ -307,8 +327,8 @@ impl<S> Inbox<S> {
             Item::Command(Order { what: Cargo::Command(command), .. }) => {
                 self.commands.push_back(command);
             }
-            Item::Command(Order { what: Cargo::Adopt(moved), .. }) => {
-                self.moved.push_back(moved);
+            Item::Command(Order { what: Cargo::Adopt(traveller), .. }) => {
+                self.travellers.push_back(traveller);
                 return 0;
             }
         }

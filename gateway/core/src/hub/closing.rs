@@ -16,6 +16,8 @@ use crate::time::{Now, TICKS_PER_SEC, Tick};
 
 /// Connections told within a tick that the node goes, at least.
 const DRAINED_MIN: usize = 256;
+/// What everyone hears when the node goes.
+pub(super) const GOING_AWAY: &str = "going away";
 
 /// The node goes.
 #[derive(Debug)]
@@ -160,19 +162,32 @@ impl Hub {
 
     pub(super) fn handle_drain(&mut self, now: Now) {
         if self.drain.is_none() {
-            let Limits { drain_secs, close_secs, .. } = self.config.limits;
-            let paced = drain_secs.saturating_sub(close_secs.max(1));
-            let told = Tick(now.tick().0 + paced * TICKS_PER_SEC);
+            let drain_secs = self.config.limits.drain_secs;
+            let told = self.told_by(now);
             let ends = Tick(now.tick().0 + drain_secs.max(1) * TICKS_PER_SEC);
             self.drain = Some(Drain { next: 0, resumes: now.tick(), told, ends });
             // Nobody comes in any more.
             for index in 0..self.conns.len() {
                 if matches!(self.conns[index].stage, Stage::Upgrading | Stage::Joining) {
-                    self.drain_one(now, Slot::from(index));
+                    self.drain_one(now, Slot::from(index), GOING_AWAY);
                 }
             }
         }
         self.go_on_draining(now);
+    }
+
+    /// By when everyone is told who is told to go from now on: so that the last ones have
+    /// `close_secs` left of `drain_secs`.
+    pub(super) fn told_by(&self, now: Now) -> Tick {
+        let Limits { drain_secs, close_secs, .. } = self.config.limits;
+        let paced = drain_secs.saturating_sub(close_secs.max(1));
+        Tick(now.tick().0 + paced * TICKS_PER_SEC)
+    }
+
+    /// Of so many who are left, those that are told in this tick if all are to be told by then.
+    pub(super) fn told_in_a_tick(now: Now, told: Tick, left: usize) -> usize {
+        let ticks = told.0.saturating_sub(now.tick().0) as usize + 1;
+        left.div_ceil(ticks).max(DRAINED_MIN)
     }
 
     /// Tells those whose turn it is, in the order of their slots.
@@ -180,14 +195,13 @@ impl Hub {
         let Some(drain) = self.drain.as_mut().filter(|drain| drain.resumes <= now.tick()) else {
             return;
         };
-        let ticks = drain.told.0.saturating_sub(now.tick().0) as usize + 1;
         let left = self.conns.len().saturating_sub(drain.next);
-        let until = drain.next + left.div_ceil(ticks).max(DRAINED_MIN);
+        let until = drain.next + Self::told_in_a_tick(now, drain.told, left);
         let slots = drain.next..until.min(self.conns.len());
         drain.next = slots.end;
         let done = drain.next == self.conns.len();
         drain.resumes = if done { Tick::NEVER } else { Tick(now.tick().0 + 1) };
-        slots.for_each(|index| self.drain_one(now, Slot::from(index)));
+        slots.for_each(|index| self.drain_one(now, Slot::from(index), GOING_AWAY));
     }
 
     /// When the next ones are to be told.
@@ -195,12 +209,12 @@ impl Hub {
         self.drain.as_ref().map_or(Tick::NEVER, |drain| drain.resumes)
     }
 
-    pub(super) fn drain_one(&mut self, now: Now, slot: Slot) {
+    pub(super) fn drain_one(&mut self, now: Now, slot: Slot, why: &'static str) {
         match self.conns[slot.index()].stage {
             Stage::Upgrading | Stage::Joining => self.refuse(now, slot, &Refusal::full()),
             Stage::Open => {
                 let code = Some(CloseCode::AWAY);
-                self.start_closing(now, slot, CloseReason::Drained, code, "going away");
+                self.start_closing(now, slot, CloseReason::Drained, code, why);
             }
             Stage::Free | Stage::Closing | Stage::Lingering => {}
         }

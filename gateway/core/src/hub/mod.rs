@@ -378,6 +378,7 @@ impl Hub {
             Event::Move { slot, to } => self.start_leaving(slot, to),
             Event::Migrate { to, homes_max } => self.migrate(to, homes_max),
             Event::Evacuate { to } => self.evacuate(to),
+            Event::Dismiss { to } => self.dismiss(now, to),
         }
         self.hear(now);
     }

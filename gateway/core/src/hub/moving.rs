@@ -1,5 +1,6 @@
 //! Connections and homes leave for other shards, and arrive from there.
 
+use super::closing::GOING_AWAY;
 use super::conn::{Joining, Leaving, Transit};
 use super::{Hub, Role, Stage, Who};
 use crate::chunk::Chunk;
@@ -33,11 +34,13 @@ pub(super) struct Evacuation {
     slot: usize,
     /// Until when it waits: for the next round, or because nobody had a place.
     rests: Option<Tick>,
+    /// If connections are told to go instead of going: by when all of them are told.
+    told: Option<Tick>,
 }
 
 impl Evacuation {
     fn new(to: Vec<ShardId>) -> Self {
-        Self { to, turn: 0, home: 0, slot: 0, rests: None }
+        Self { to, turn: 0, home: 0, slot: 0, rests: None, told: None }
     }
 
     fn next(&mut self) -> ShardId {
@@ -71,6 +74,16 @@ impl Hub {
     pub(super) fn evacuate(&mut self, to: Vec<ShardId>) {
         assert!(!to.is_empty(), "what leaves has somewhere to go");
         self.evacuating = Some(Evacuation::new(to));
+    }
+
+    /// Who was to go to other shards until now is told to go as well, unless it is on its way.
+    pub(super) fn dismiss(&mut self, now: Now, to: Vec<ShardId>) {
+        let before = self.evacuating.as_ref().and_then(|evacuation| evacuation.told);
+        self.evacuate(to);
+        let told = before.unwrap_or_else(|| self.told_by(now));
+        if let Some(evacuation) = &mut self.evacuating {
+            evacuation.told = Some(told);
+        }
     }
 
     /// The room's past is kept: the connection may go.
@@ -140,7 +153,13 @@ impl Hub {
         let Some(mut evacuation) = self.evacuating.take() else { return };
         if evacuation.rests.is_none_or(|until| until <= now.tick()) {
             evacuation.rests = None;
-            if self.send_homes(&mut evacuation) && self.send_connections(&mut evacuation) {
+            let homes = self.send_homes(&mut evacuation);
+            let all = match evacuation.told {
+                // Homes that wait for rings keep nobody from being told.
+                Some(told) => self.tell_connections(now, told, &mut evacuation) && homes,
+                None => homes && self.send_connections(&mut evacuation),
+            };
+            if all {
                 (evacuation.home, evacuation.slot) = (0, 0);
                 evacuation.rests = Some(Tick(now.tick().0 + 1));
             }
@@ -168,6 +187,20 @@ impl Hub {
             evacuation.slot += 1;
         }
         false
+    }
+
+    /// Tells those whose turn it is to go, once in a tick; whether all connections were told.
+    fn tell_connections(&mut self, now: Now, told: Tick, evacuation: &mut Evacuation) -> bool {
+        let slots = evacuation.slot..self.conns.len();
+        let until = slots.start + Self::told_in_a_tick(now, told, slots.len());
+        for index in slots.start..until.min(slots.end) {
+            self.drain_one(now, Slot::from(index), "drained on request");
+        }
+        evacuation.slot = until.min(slots.end);
+        if evacuation.slot < slots.end {
+            evacuation.rests = Some(Tick(now.tick().0 + 1));
+        }
+        evacuation.slot == slots.end
     }
 
     /// The other shards had no place: they are asked again after a while, not in every turn.
@@ -341,7 +374,7 @@ impl Hub {
         // In the encoding of its own room.
         self.thaw_extra(slot, frozen.known);
         if self.is_draining() {
-            self.drain_one(now, slot);
+            self.drain_one(now, slot, GOING_AWAY);
         }
         // What came along may have been too much for the shard.
         self.shed(now);

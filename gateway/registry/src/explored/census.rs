@@ -4,7 +4,7 @@ use loom::sync::atomic::{AtomicU64, Ordering};
 use loom::thread;
 
 use super::{UNBOUNDED, holds, is_found_out};
-use crate::census::{Capacity, Census};
+use crate::census::{Capacity, Census, Mirror};
 use crate::ids::ShardId;
 use crate::rules::{Rules, Sound};
 use crate::sync::Arc;
@@ -53,11 +53,29 @@ fn move_to_the_last() {
     assert_eq!(census.live_on(SECOND), 1);
 }
 
+/// Cells of two shards and of both together.
+#[derive(Clone)]
+struct Cells(std::sync::Arc<[AtomicU64; 3]>);
+
+impl Mirror for Cells {
+    fn shards(&self) -> usize {
+        2
+    }
+
+    fn shard(&self, index: usize) -> &AtomicU64 {
+        &self.0[index]
+    }
+
+    fn total(&self) -> &AtomicU64 {
+        &self.0[2]
+    }
+}
+
 /// One comes, another goes.
 fn mirror_both<R: Rules>() {
-    let mirror: std::sync::Arc<[AtomicU64]> = (0..2).map(|_| AtomicU64::new(0)).collect();
+    let mirror = Cells(std::sync::Arc::new([0; 3].map(AtomicU64::new)));
     let capacity = Capacity { total_max: 9, shard_max: 9 };
-    let census = Census::<R>::under_rules(capacity, 2).mirrored(std::sync::Arc::clone(&mirror));
+    let census = Census::<R>::under_rules(capacity, 2).mirrored(mirror.clone());
     let census = Arc::new(census);
     census.reserve(FIRST).unwrap();
     let other = Arc::clone(&census);
@@ -68,8 +86,8 @@ fn mirror_both<R: Rules>() {
     census.release(FIRST);
     reserving.join().unwrap();
     assert_eq!(census.live_on(FIRST), 2);
-    let shown = mirror[FIRST.index()].load(Ordering::Relaxed);
-    assert_eq!(shown, 2, "the mirror stays behind");
+    let shown = [0, 2].map(|cell: usize| mirror.0[cell].load(Ordering::Relaxed));
+    assert_eq!(shown, [2, 2], "the mirror stays behind");
 }
 
 #[derive(Debug)]
