@@ -46,6 +46,19 @@ impl Strategy {
         Self::Hash,
     ];
 
+    /// As flags and metrics call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Affinity => "affinity",
+            Self::LeastConnections => "least-connections",
+            Self::Weighted => "weighted",
+            Self::RoundRobin => "round-robin",
+            Self::Random => "random",
+            Self::Hash => "hash",
+        }
+    }
+
     /// The strategy of a number; affinity for what is none.
     #[inline(always)]
     #[must_use]

@@ -17,6 +17,7 @@ mod readiness;
 mod reserve;
 mod shards;
 pub mod stats;
+mod steering;
 pub mod watch;
 
 use std::fmt;

@@ -17,7 +17,7 @@ use gateway_core::id::ShardId;
 #[cfg(all(target_os = "linux", not(weir_portable)))]
 use gateway_core::limits::Limits;
 use gateway_core::route::Routes;
-use gateway_ebpf::Rate;
+use gateway_ebpf::{Rate, Strategy};
 use gateway_registry::census::{Capacity, Census};
 use gateway_registry::doorbell::Doorbell;
 use gateway_registry::mailbox::Mailbox;
@@ -123,6 +123,7 @@ pub struct Server {
     route_metrics: RouteMetrics,
     /// As soon as it is attached.
     steering: Option<Arc<Steering>>,
+    strategy: Strategy,
 }
 
 struct Worker {
@@ -172,6 +173,7 @@ impl Server {
             guard: Arc::clone(&setup.guard),
             route_metrics,
             steering: None,
+            strategy: config.balance.strategy,
         };
         let mut listeners = listeners.into_iter();
         let plans = planned.workers.into_iter().zip(ports).zip(additions);
@@ -265,7 +267,9 @@ impl Server {
     pub fn stats(&self) -> stats::Source {
         let (node, depths) = (Arc::clone(&self.node), self.depths.clone());
         let routes = self.route_metrics.clone();
+        let (steering, strategy) = (self.steering.clone(), self.strategy);
         Arc::new(move || Stats {
+            steered: steering.as_ref().map(|steering| steering.look(strategy)),
             ring_depths: depths.read(),
             accepted_late: node.late(),
             cross_node_bytes: node.cross_node_bytes(),

@@ -167,10 +167,7 @@ impl Plan {
         IS_WORKER.set(true);
         let place = self.place.filter(|&Place { cpu, .. }| {
             let pinned = machine::pin(cpu);
-            let failed = |error: &io::Error| {
-                warn!(%worker, cpu, %error, "not pinned");
-            };
-            pinned.inspect_err(failed).is_ok()
+            pinned.inspect_err(|error| warn!(%worker, cpu, %error, "not pinned")).is_ok()
         });
         place.into_iter().for_each(|place| self.node.pinned(worker, place));
         let cpu = place.map(|place| place.cpu);

@@ -7,6 +7,7 @@ use gateway_core::hit::Hit;
 
 use super::readiness::Standing;
 use super::stats::{ShardStats, Stats};
+use super::steering;
 use crate::middleware::RouteCount;
 use crate::plan::Place;
 
@@ -28,6 +29,9 @@ pub(super) fn render(stats: &Stats, standing: Standing) -> String {
     text.one("weir_accepted_late_total", help, Kind::Counter, &[], stats.accepted_late);
     by_worker(&mut text, stats);
     places(&mut text, stats);
+    if let Some(steered) = &stats.steered {
+        steering::render(&mut text, steered);
+    }
     for family in &PER_SHARD {
         text.family(family.name, family.help, family.kind);
         for shard in &stats.shards {
@@ -129,7 +133,7 @@ struct PerShard {
 }
 
 #[derive(Clone, Copy)]
-enum Kind {
+pub(super) enum Kind {
     Gauge,
     Counter,
 }
@@ -213,11 +217,11 @@ const PER_SHARD: [PerShard; 24] = [
 
 /// The text, family by family.
 #[derive(Default)]
-struct Exposition(String);
+pub(super) struct Exposition(String);
 
 impl Exposition {
     /// Begins a family; its samples follow at once, as the format asks.
-    fn family(&mut self, name: &str, help: &str, kind: Kind) {
+    pub(super) fn family(&mut self, name: &str, help: &str, kind: Kind) {
         let kind = match kind {
             Kind::Gauge => "gauge",
             Kind::Counter => "counter",
@@ -227,19 +231,31 @@ impl Exposition {
         self.line(format_args!("# TYPE {name} {kind}"));
     }
 
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
+    pub(super) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: u64) {
         self.line(format_args!("{name}{} {value}", Labels(labels)));
     }
 
     /// A family with one series.
-    fn one(&mut self, name: &str, help: &str, kind: Kind, labels: &[(&str, &str)], value: u64) {
+    pub(super) fn one(
+        &mut self,
+        name: &str,
+        help: &str,
+        kind: Kind,
+        labels: &[(&str, &str)],
+        value: u64,
+    ) {
         self.family(name, help, kind);
         self.sample(name, labels, value);
     }
 
     /// The same for a gauge.
-    fn gauge(&mut self, name: &str, help: &str, labels: &[(&str, &str)], value: u64) {
+    pub(super) fn gauge(&mut self, name: &str, help: &str, labels: &[(&str, &str)], value: u64) {
         self.one(name, help, Kind::Gauge, labels, value);
+    }
+
+    #[cfg(test)]
+    pub(super) fn into_text(self) -> String {
+        self.0
     }
 
     fn line(&mut self, line: fmt::Arguments<'_>) {

@@ -10,8 +10,10 @@ use gateway_registry::census::{Cell, Census};
 use serde_json::{Map, Value, json};
 
 use super::probes::{ProbeError, Probes};
+use super::steering;
 use crate::middleware::RouteCount;
 use crate::plan::Place;
+use crate::steer::Steered;
 
 /// Gives the stats of now. It does not wait, and nothing of a shard's turn waits for it.
 pub type Source = Arc<dyn Fn() -> Stats + Send + Sync>;
@@ -35,6 +37,8 @@ pub struct Stats {
     pub cross_node_bytes: Vec<u64>,
     /// Connections accepted by shards whose removal had begun, since the start.
     pub accepted_late: u64,
+    /// Where steering stands and what it has counted; nothing before it is attached.
+    pub steered: Option<Steered>,
 }
 
 /// One shard's part.
@@ -181,7 +185,7 @@ impl Stats {
 /// A probe over stats: its name, and what it shows.
 type StatsProbe = (&'static str, fn(&Stats) -> Value);
 
-const PROBES: [StatsProbe; 23] = [
+const PROBES: [StatsProbe; 24] = [
     ("accept_pauses", |stats| stats.accept_pauses().into()),
     ("accepted_late", |stats| stats.accepted_late.into()),
     ("active_clients", |stats| stats.connections.into()),
@@ -205,6 +209,7 @@ const PROBES: [StatsProbe; 23] = [
     ("shards", |stats| stats.shards.iter().map(shard).collect()),
     ("sides", |stats| stats.sides().into()),
     ("slowed_total", |stats| stats.counters().slowed.into()),
+    ("steering", |stats| stats.steered.as_ref().map_or(Value::Null, steering::probe)),
 ];
 
 /// Registers what every node shows: `active_clients`, `rooms`, `messages_total`, `shards` with

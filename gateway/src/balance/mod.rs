@@ -8,12 +8,14 @@ mod records;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use gateway_core::id::ShardId;
 use gateway_ebpf::abi::{Cpu, Group, Shard, Total};
-use gateway_ebpf::{Address, Ask, How, Rules, Source, Strategy, Tables, UNLIMITED, choose, hash};
+use gateway_ebpf::{
+    Address, Ask, Choice, How, Rules, Source, Strategy, Tables, UNLIMITED, choose, hash,
+};
 use gateway_registry::census::Census;
 
 use crate::config::BalanceConfig;
@@ -35,6 +37,8 @@ pub(crate) struct Balance {
     /// Newcomers that were asked for; what is drawn for each follows from it.
     asked: AtomicU32,
     seed: u32,
+    /// Held while a turn is taken: a turn is read and then written, and no two may be the same.
+    turning: Mutex<()>,
 }
 
 impl Balance {
@@ -51,6 +55,7 @@ impl Balance {
             decided: AtomicBool::new(false),
             asked: AtomicU32::new(0),
             seed: hash::mix(seed as u32) ^ (seed >> 32) as u32,
+            turning: Mutex::new(()),
         }
     }
 
@@ -86,16 +91,16 @@ impl Balance {
             true => Rules { strategy: Strategy::Affinity, slack_permille: UNLIMITED },
             false => self.rules,
         };
-        let near = Cpu::default();
-        near.count.set(1);
-        near.group.set(self.records.group_of(here).into());
-        near.shards[0].set(here.0.into());
-        let view = View { records: &self.records, census, near };
-        let choice = choose(&view, rules, ask);
-        if choice.how == How::Full {
-            return None;
-        }
-        Some(ShardId(u16::try_from(choice.shard).expect("a shard's number is its id")))
+        let view = View::from(here, &self.records, census);
+        let Choice { shard, how } = self.choose(&view, rules, ask);
+        let id = || ShardId(u16::try_from(shard).expect("a shard's number is its id"));
+        (how != How::Full).then(id)
+    }
+
+    fn choose(&self, view: &View<'_>, rules: Rules, ask: Ask) -> Choice {
+        let turns = rules.strategy == Strategy::RoundRobin;
+        let _turning = turns.then(|| self.turning.lock().unwrap_or_else(PoisonError::into_inner));
+        choose(view, rules, ask)
     }
 }
 
@@ -106,6 +111,16 @@ struct View<'a> {
     records: &'a Records,
     census: &'a Census,
     near: Cpu,
+}
+
+impl<'a> View<'a> {
+    fn from(here: ShardId, records: &'a Records, census: &'a Census) -> Self {
+        let near = Cpu::default();
+        near.count.set(1);
+        near.shards[0].set(here.0.into());
+        near.group.set(records.group_of(here).into());
+        Self { records, census, near }
+    }
 }
 
 impl Tables for View<'_> {

@@ -125,7 +125,7 @@ fn the_rung_is_the_best_that_kernel_and_privilege_allow() {
         let is_best = rung == "program: ";
         assert_eq!(selector.severity == Severity::Fine, is_best, "{release}: {}", selector.why);
         assert_eq!(selector.turn_on.is_none(), is_best);
-        let is_old = release < "5.15" && release != "4.4.0" || release == "4.4.0";
+        let is_old = release < "5.15";
         assert_eq!(found(&report, "kernel").severity == Severity::Slower, is_old, "{release}");
     }
 }

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 
 use gateway_core::id::ShardId;
 use gateway_ebpf::abi::{self, Door, Listed};
-use gateway_ebpf::{Address, Network, Rate, Rules};
+use gateway_ebpf::{Address, Network, Rate, Rules, Strategy};
 use socket2::SockRef;
 use thiserror::Error;
 use tracing::{info, warn};
@@ -13,7 +13,7 @@ use tracing::{info, warn};
 #[cfg(not(all(target_os = "linux", not(weir_portable), feature = "bpf")))]
 use super::absent::{Constants, Kernel, KernelError, caps, queues, sys};
 use super::config::{Iface, Placement, Selector, Steer, SteerConfig, placement_name};
-use super::{Memory, State, Tally};
+use super::{Memory, State, Steered};
 #[cfg(all(target_os = "linux", not(weir_portable), feature = "bpf"))]
 use super::{caps, error::KernelError, kernel::Kernel, object::Constants, queues, sys};
 use crate::plan;
@@ -154,9 +154,10 @@ impl Steering {
         &self.state
     }
 
-    /// What the programs have counted; nothing without them.
-    pub(crate) fn tally(&self) -> Option<Tally> {
-        self.kernel.as_ref()?.tally(&self.cpus).ok()
+    /// Where the node stands, and what the programs have counted.
+    pub(crate) fn look(&self, strategy: Strategy) -> Steered {
+        let tally = self.kernel.as_ref().and_then(|kernel| kernel.tally(&self.cpus).ok());
+        Steered { state: self.state.clone(), strategy, tally }
     }
 
     /// Has XDP drop whoever asks for a connection from where it is not to; without XDP, nothing.

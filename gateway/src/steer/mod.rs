@@ -39,4 +39,4 @@ pub(crate) use self::guards::Guards;
 pub use self::ladder::SteerError;
 pub(crate) use self::ladder::{Listener, Request, Steering};
 pub(crate) use self::memory::{Memory, Mirrored};
-pub use self::tally::{Mode, State, Tally};
+pub use self::tally::{Mode, State, Steered, Tally};

@@ -1,7 +1,7 @@
 //! What steering is and has done, for whoever looks on.
 
-use gateway_ebpf::Skip;
 use gateway_ebpf::abi::{self, Counter};
+use gateway_ebpf::{Skip, Strategy};
 
 use super::config::Selector;
 
@@ -25,10 +25,22 @@ pub struct State {
     pub placement: abi::Placement,
 }
 
+/// Steering at one look.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Steered {
+    /// Where on the ladder the node stands.
+    pub state: State,
+    /// How shards are chosen.
+    pub strategy: Strategy,
+    /// What the programs have counted; nothing without them.
+    pub tally: Option<Tally>,
+}
+
 /// What the kernel's programs have counted since they were loaded.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Tally {
-    pub(super) counters: Vec<u64>,
+    /// By [`Counter`].
+    pub counters: Vec<u64>,
     /// Packets sent to other CPUs, by CPU.
     pub redirects: Vec<(u32, u64)>,
 }

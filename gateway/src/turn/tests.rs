@@ -15,7 +15,7 @@ use gateway_core::position::{Offset, Position};
 use gateway_core::transmit::{Part, Sent, Transmit};
 
 use crate::config::SourceConfig;
-use crate::guard::{Guard, Rules};
+use crate::guard::{Guard, Verdict};
 use crate::others::{Alone, Found, Moved, Passed};
 
 use super::*;

@@ -39,6 +39,17 @@ pub(crate) struct Parcel {
     delivery: Delivery,
 }
 
+impl<S> Order<S> {
+    /// What it has with it beside itself, in bytes.
+    fn carried_bytes(&self) -> usize {
+        match &self.what {
+            Cargo::Command(command) => command.carried_bytes(),
+            Cargo::Adopt(Traveller::Moved(_)) => size_of::<Frozen>(),
+            Cargo::Adopt(Traveller::Passed(_)) => 0,
+        }
+    }
+}
+
 /// A worker's end of the mesh.
 pub(crate) struct Link<S> {
     pub(super) node: Arc<Node>,
@@ -285,10 +296,9 @@ impl<S> Link<S> {
     }
 
     fn send_parked(&mut self, worker: WorkerId) {
-        // All of them are connections.
-        let carried = self.crossing(worker, size_of::<Frozen>);
         let Some(mut orders) = self.parked.remove(&worker) else { return };
         while let Some(order) = orders.pop_front() {
+            let carried = self.crossing(worker, || order.carried_bytes());
             if let Err(order) = self.port.command(worker, order) {
                 orders.push_front(order);
                 self.parked.insert(worker, orders);
