@@ -105,8 +105,9 @@ pub struct Config {
     /// What becomes of members that do not read as fast as their room speaks, where their route
     /// does not say so itself.
     pub member_policy: MemberPolicy,
-    /// Whether and how the kernel gives connections to shards. Default: as well as it can, without
-    /// XDP; capabilities are kept.
+    /// Whether and how the kernel gives connections to shards. Default: by its hash, for a library
+    /// loads no programs into the kernel unasked; the binary's default is to do it as well as it
+    /// can.
     pub steer: SteerConfig,
     /// Whether each worker is pinned to a core. Default true; it costs nothing but the choice.
     pub pin: bool,

@@ -40,6 +40,7 @@ impl Desk {
             readiness: Arc::new(Readiness::starting()),
             stats: Arc::new(Stats::default),
             shards: Some(node.shards_handle()),
+            guard: Arc::default(),
             drain: Box::new(|| ()),
         });
         Self { node, admin: admin.unwrap() }

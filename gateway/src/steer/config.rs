@@ -31,9 +31,9 @@ pub struct SteerConfig {
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
 pub enum Steer {
     /// Not at all: the kernel's hash deals them out.
+    #[default]
     Off,
     /// As well as it goes.
-    #[default]
     Auto,
     /// By programs, or not at all.
     Require,
