@@ -112,11 +112,9 @@ fn wanted(facts: &Facts, asked: &Asked, device: &Device, iface: &Iface) -> Findi
         return cannot(block);
     }
     if let Some(other) = device.xdp {
-        let why = format!("program {} is on it already (EBUSY)", other.program);
-        let help = format!(
-            "bpftool prog show id {}; ip link set dev {} xdp off",
-            other.program, device.name
-        );
+        let id = other.program;
+        let why = format!("program {id} is on it already (EBUSY); a running Weir's goes with it");
+        let help = format!("bpftool prog show id {id}; ip link set dev {} xdp off", device.name);
         return cannot((why, help));
     }
     match native(facts, device) {
