@@ -45,14 +45,14 @@ impl Doctor {
             numa: config.numa.clone(),
             max_connections: config.max_connections,
             descriptors_beside: server::descriptors_beside(&config, plan.shards()),
-            steering: self.steering(&config),
+            steering: steering(&config),
             plan,
         })
     }
+}
 
-    fn steering(&self, config: &Config) -> Steering {
-        let SteerConfig { steer, ifaces, selector, placement, pin, .. } = config.steer.clone();
-        let (guard, limit_loopback) = (self.serve.guard.clone(), config.sources.loopback);
-        Steering { steer, ifaces, selector, placement, guard, limit_loopback, pin }
-    }
+fn steering(config: &Config) -> Steering {
+    let SteerConfig { steer, ifaces, selector, placement, pin, .. } = config.steer.clone();
+    let (guard, limit_loopback) = (config.sources.guard.clone(), config.sources.loopback);
+    Steering { steer, ifaces, selector, placement, guard, limit_loopback, pin }
 }

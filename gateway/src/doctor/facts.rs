@@ -150,10 +150,12 @@ pub struct Offload {
 }
 
 /// A program that is on a device.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Attached {
-    /// Its id, by which `bpftool prog show id` tells its name.
+    /// Its id in the kernel.
     pub program: u32,
+    /// Its name, which only the privileged hear.
+    pub name: Option<String>,
     /// Whether it runs in the kernel's generic path.
     pub generic: bool,
 }
@@ -192,6 +194,8 @@ pub struct Tcp {
 /// What the binary was built with.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Build {
+    /// Whether it can load programs.
+    pub bpf: bool,
     /// Whether hwloc tells cores and nodes, and answers.
     pub hwloc: Hwloc,
     /// Whether the binary's allocator is jemalloc.

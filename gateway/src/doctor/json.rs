@@ -93,6 +93,7 @@ fn device(device: &Device) -> Value {
         "receive_queues_max": device.channels.map(|channels| channels.receive_max),
         "rps": device.rps().to_string(),
         "arrivals": device.arrivals().to_string(),
-        "xdp_program": device.xdp.map(|attached| attached.program),
+        "xdp_program": device.xdp.as_ref().map(|attached| attached.program),
+        "xdp_name": device.xdp.as_ref().map(|attached| &attached.name),
     })
 }

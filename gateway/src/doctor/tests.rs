@@ -138,6 +138,12 @@ fn what_is_in_the_way_of_a_rung_is_named_with_what_would_help() {
     let selector = found(&report, "selector");
     assert!(selector.why.ends_with("not program: this process lacks CAP_PERFMON"), "{selector:?}");
     assert!(selector.turn_on.as_ref().unwrap().contains("grant CAP_PERFMON"), "{selector:?}");
+    // A binary that cannot load programs.
+    let mut made = Made::linux("6.18.44", ALL, &[&[0, 1]]);
+    made.system.build.bpf = false;
+    let report = made.examine(&made.asked("127.0.0.1", None));
+    let selector = found(&report, "selector");
+    assert_eq!(selector.turn_on.as_deref(), Some("build with the feature bpf"));
     // CAP_SYS_ADMIN stands in for two of the three.
     let made = Made::linux("6.18.44", "0000000000201000", &[&[0, 1]]);
     let report = made.examine(&made.asked("127.0.0.1", None));
@@ -164,6 +170,9 @@ fn a_rung_that_is_asked_for_is_that_one_or_refused() {
     asked.steering.steer = Steer::Off;
     let report = made.examine(&asked);
     assert_eq!(found(&report, "selector").state, State::Inactive);
+    asked.steering.selector = Selector::Program;
+    assert_eq!(found(&made.examine(&asked), "selector").severity, Severity::Refused);
+    asked.steering.selector = Selector::Auto;
     assert_eq!(report.severity(), Severity::Slower, "of capabilities and migration");
 }
 

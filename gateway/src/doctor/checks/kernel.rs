@@ -1,8 +1,12 @@
 //! The kernel, what this process may do with it, and how it takes programs.
 
-use super::super::facts::{Answer, Facts};
+use super::super::facts::{Answer, Capabilities, Facts};
 use super::super::finding::{Finding, Severity};
 use super::super::release::{CPUMAP_GRO, FLOOR};
+
+/// What helps where capabilities are there and bpf(2) is refused all the same.
+const UNFILTER: &str =
+    "let this process call bpf(2): capabilities, the container's seccomp profile";
 
 /// The kernel's release, capabilities, bpf(2) and types.
 pub(super) fn check(facts: &Facts) -> Vec<Finding> {
@@ -11,17 +15,16 @@ pub(super) fn check(facts: &Facts) -> Vec<Finding> {
 
 /// Why programs cannot be loaded, and what would help; none if nothing is known that is in the way.
 pub(super) fn in_the_way(facts: &Facts) -> Option<(String, String)> {
-    if let Answer::Refused(why) = &facts.bpf.answer {
-        let help =
-            "let this process call bpf(2): capabilities, and the container's seccomp profile";
-        return Some((format!("bpf(2) is refused: {why}"), help.to_owned()));
+    if !facts.build.bpf {
+        let why = "this binary was built without the feature bpf";
+        return Some((why.to_owned(), "build with the feature bpf".to_owned()));
     }
-    let missing = facts.capabilities?.missing();
-    if missing.is_empty() {
-        return None;
+    let missing = facts.capabilities.map(Capabilities::missing).unwrap_or_default().join(" ");
+    if !missing.is_empty() {
+        return Some((format!("this process lacks {missing}"), grant(&missing)));
     }
-    let missing = missing.join(" ");
-    Some((format!("this process lacks {missing}"), grant(&missing)))
+    let Answer::Refused(why) = &facts.bpf.answer else { return None };
+    Some((format!("bpf(2) is refused: {why}"), UNFILTER.to_owned()))
 }
 
 fn grant(missing: &str) -> String {
@@ -59,8 +62,7 @@ fn capabilities(facts: &Facts) -> Finding {
 fn bpf(facts: &Facts) -> Finding {
     let bpf = &facts.bpf;
     if let Answer::Refused(why) = &bpf.answer {
-        let help = "see capabilities, and the container's seccomp profile";
-        return Finding::slower("bpf", format!("bpf(2) is refused: {why}"), help);
+        return Finding::slower("bpf", format!("bpf(2) is refused: {why}"), UNFILTER);
     }
     let unprivileged = match bpf.unprivileged_disabled {
         Some(0) => "unprivileged_bpf_disabled=0",

@@ -16,7 +16,7 @@ pub(super) fn check(facts: &Facts, asked: &Asked) -> Finding {
     if asked.plan.shards() == 1 {
         return Finding::idle("selector", "one shard: there is nothing to select");
     }
-    if steering.steer == Steer::Off {
+    if steering.steer == Steer::Off && steering.selector == Selector::Auto {
         let why = "--steer off: the kernel's hash, whatever CPU packets arrive on";
         return Finding::idle("selector", why).by("--steer auto");
     }
@@ -34,7 +34,7 @@ pub(super) fn check(facts: &Facts, asked: &Asked) -> Finding {
 /// The rung that is had by default.
 pub(super) fn rung(facts: &Facts, asked: &Asked) -> Selector {
     match asked.steering.selector {
-        _ if asked.steering.steer == Steer::Off => Selector::Hash,
+        Selector::Auto if asked.steering.steer == Steer::Off => Selector::Hash,
         Selector::Auto => {
             let free = RUNGS.into_iter().find(|&rung| blocked(facts, asked, rung).is_none());
             free.unwrap_or(Selector::Hash)
@@ -75,7 +75,7 @@ fn does(rung: Selector) -> &'static str {
             "the shard of the CPU that the SYN arrived on, unless it has more than its share"
         }
         Selector::IncomingCpu => "the listener of the CPU, by SO_INCOMING_CPU",
-        Selector::Cbpf => "the listener whose number is the CPU's, by a classic program",
+        Selector::Cbpf => "the listener of the CPU, by a classic program",
         Selector::Hash => "the kernel's hash, whatever CPU packets arrive on",
     }
 }
@@ -91,6 +91,9 @@ fn blocked(facts: &Facts, asked: &Asked, rung: Selector) -> Option<(String, Stri
         _ => None,
     };
     match rung {
+        Selector::Program if asked.steering.steer == Steer::Off => {
+            Some(("--steer off loads no programs".to_owned(), "--steer auto".to_owned()))
+        }
         Selector::Program => since(MIGRATE).or_else(|| kernel::in_the_way(facts)),
         Selector::IncomingCpu => since(INCOMING_CPU).or_else(|| roaming(asked)),
         Selector::Cbpf => since(CBPF).or_else(|| roaming(asked)),

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::super::asked::{Asked, Placement, Selector, Steer};
+use super::super::asked::{Asked, Placement, Selector};
 use super::super::facts::Facts;
 use super::super::finding::Finding;
 use super::super::release::MIGRATE;
@@ -56,7 +56,7 @@ fn migration(facts: &Facts, asked: &Asked) -> Finding {
     if asked.plan.shards() == 1 {
         return Finding::idle("migration", "one shard: there is no other listener to go to");
     }
-    if by_program && asked.steering.steer != Steer::Off {
+    if by_program {
         return Finding::active("migration", "who waits at a listener that closes goes to another");
     }
     match (facts.tcp.migrate, facts.kernel) {

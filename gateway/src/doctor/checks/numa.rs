@@ -13,7 +13,7 @@ pub(super) fn check(facts: &Facts, asked: &Asked) -> Vec<Finding> {
     let mut findings = vec![nodes(facts, asked)];
     if facts.nodes.len() > 1 {
         findings.extend(facts.devices.iter().filter_map(|device| {
-            let arrivals = nodes_of(facts, &device.arrivals());
+            let arrivals = nodes_of(&facts.nodes, &device.arrivals());
             let node = device.node.or_else(|| arrivals.first().copied())?;
             Some(near(asked, node).on(&device.name))
         }));

@@ -4,24 +4,49 @@ use std::collections::BTreeSet;
 
 use super::super::asked::{Asked, Placement};
 use super::super::cpus::Cpus;
-use super::super::facts::{Device, Facts};
+use super::super::facts::{Device, Facts, Node};
 use super::super::finding::Finding;
 use super::xdp;
+use crate::plan::Worker;
 
 /// The placement that is asked for, or that `auto` means, and why.
-///
-/// `auto` observes where there is nothing to move, where the device has a receive queue for each
-/// shard or more, and where RPS deals its packets out. Of what is left it moves packets to their
-/// shard's node, where they all arrive on one that has not all shards. It never moves packets
-/// between cores of a node: that costs more than it gives.
 #[must_use]
 pub fn placement(facts: &Facts, asked: &Asked) -> (Placement, String) {
     match asked.steering.placement {
-        Placement::Auto => auto(facts, asked),
+        Placement::Auto => auto(xdp::on(facts, asked), &facts.nodes, &asked.plan.workers),
         asked @ (Placement::Observe | Placement::Node | Placement::Core) => {
             (asked, "as asked".to_owned())
         }
     }
+}
+
+/// The placement that `auto` means where these devices have programs, and why.
+///
+/// `auto` observes where there is nothing to move, where a device has a receive queue for each
+/// shard or more, and where RPS deals its packets out. Of what is left it moves packets to their
+/// shard's node, where they all arrive on one node and shards are on others too. It never moves
+/// packets between cores of a node: that costs more than it gives.
+pub(in super::super) fn auto<'a>(
+    devices: impl Iterator<Item = &'a Device>,
+    nodes: &[Node],
+    workers: &[Worker],
+) -> (Placement, String) {
+    let shards = workers.last().map_or(0, |worker| usize::from(worker.shards.end));
+    let mut why = "no device has a program that could move packets".to_owned();
+    for device in devices {
+        let (name, queues) = (&device.name, device.receive.len());
+        if queues >= shards {
+            why = format!("{name} has {queues} receive queues for {shards} shards");
+        } else if !device.rps().is_empty() {
+            why = format!("RPS deals out what {name} receives");
+        } else if let Some(node) = far(device, nodes, workers) {
+            let why = format!("{name} receives on node {node}, and shards are on others");
+            return (Placement::Node, why);
+        } else {
+            why = format!("{name} receives where its shards are; spill spreads connections");
+        }
+    }
+    (Placement::Observe, why)
 }
 
 /// The placement, and whether it can be had.
@@ -45,39 +70,19 @@ pub(super) fn check(facts: &Facts, asked: &Asked) -> Finding {
     }
 }
 
-fn auto(facts: &Facts, asked: &Asked) -> (Placement, String) {
-    let shards = asked.plan.shards();
-    let mut last = "no device has a program that could move packets".to_owned();
-    for device in xdp::on(facts, asked) {
-        let queues = device.receive.len();
-        if queues >= shards {
-            last = format!("{} has {queues} receive queues for {shards} shards", device.name);
-        } else if !device.rps().is_empty() {
-            last = format!("RPS deals out what {} receives", device.name);
-        } else if let Some(node) = far(facts, asked, device) {
-            let why = format!("{} receives on node {node}, and shards are on others", device.name);
-            return (Placement::Node, why);
-        } else {
-            last =
-                format!("{} receives where its shards are; spill spreads connections", device.name);
-        }
-    }
-    (Placement::Observe, last)
-}
-
 /// The one node that the device's packets arrive on, if shards are on others too.
-fn far(facts: &Facts, asked: &Asked, device: &Device) -> Option<usize> {
-    let nodes = nodes_of(facts, &device.arrivals());
-    let node = match nodes.len() {
+fn far(device: &Device, nodes: &[Node], workers: &[Worker]) -> Option<usize> {
+    let arrivals = nodes_of(nodes, &device.arrivals());
+    let node = match arrivals.len() {
         0 => device.node?,
-        1 => *nodes.first()?,
+        1 => *arrivals.first()?,
         _ => return None,
     };
-    asked.plan.workers.iter().any(|worker| worker.node != node).then_some(node)
+    workers.iter().any(|worker| worker.node != node).then_some(node)
 }
 
 /// Nodes that these CPUs belong to.
-pub(super) fn nodes_of(facts: &Facts, cpus: &Cpus) -> BTreeSet<usize> {
+pub(super) fn nodes_of(nodes: &[Node], cpus: &Cpus) -> BTreeSet<usize> {
     let holds = |node: &Cpus| node.0.iter().any(|cpu| cpus.0.contains(cpu));
-    facts.nodes.iter().filter(|node| holds(&node.cpus)).map(|node| node.number).collect()
+    nodes.iter().filter(|node| holds(&node.cpus)).map(|node| node.number).collect()
 }

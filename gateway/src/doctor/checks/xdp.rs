@@ -1,10 +1,11 @@
 //! XDP on a device: in the driver, in the kernel's generic path, or not, and why.
 
 use super::super::asked::{Asked, Iface, Steer};
-use super::super::facts::{Device, Facts};
+use super::super::facts::{Attached, Device, Facts};
 use super::super::finding::{Finding, Severity};
 use super::super::release::{FRAGS, Release, Since, XDP_LINK};
 use super::kernel;
+use gateway_ebpf::abi::names;
 
 /// The largest packet that a page of 4 KiB holds beside what XDP and the kernel keep in it: 256 of
 /// headroom, 320 of `skb_shared_info`, 14 of Ethernet and 8 of VLAN tags.
@@ -111,11 +112,8 @@ fn wanted(facts: &Facts, asked: &Asked, device: &Device, iface: &Iface) -> Findi
     if let Some(block) = too_old(facts, XDP_LINK).or_else(|| kernel::in_the_way(facts)) {
         return cannot(block);
     }
-    if let Some(other) = device.xdp {
-        let id = other.program;
-        let why = format!("program {id} is on it already (EBUSY); a running Weir's goes with it");
-        let help = format!("bpftool prog show id {id}; ip link set dev {} xdp off", device.name);
-        return cannot((why, help));
+    if let Some(other) = &device.xdp {
+        return occupied(device, other).unwrap_or_else(cannot);
     }
     match native(facts, device) {
         Native::Yes => Finding::active("xdp", "native, in the driver"),
@@ -132,6 +130,19 @@ fn wanted(facts: &Facts, asked: &Asked, device: &Device, iface: &Iface) -> Findi
             cannot((why, help))
         }
     }
+}
+
+/// What it means that a program is on the device already; an error if it is somebody else's.
+fn occupied(device: &Device, other: &Attached) -> Result<Finding, (String, String)> {
+    let id = other.program;
+    let name = other.name.as_deref().unwrap_or("of unknown name");
+    if [names::STEER, names::STEER_FRAGS].contains(&name) {
+        let mode = if other.generic { "generic" } else { "native" };
+        let why = format!("{mode}: program {id} ({name}) of a Weir that runs is on it");
+        return Ok(Finding::active("xdp", why));
+    }
+    let why = format!("program {id} ({name}) is on it already, and there can be one (EBUSY)");
+    Err((why, format!("end what put it there, or: ip link set dev {} xdp off", device.name)))
 }
 
 /// Whether the device's driver runs programs.

@@ -46,14 +46,17 @@ impl System for Live {
         here::xdp(device)
     }
 
-    /// Only whoever loads programs can ask; until then the kernel's settings are all that is known.
     fn bpf(&self) -> Answer {
-        Answer::Unasked
+        here::bpf()
     }
 
     fn build(&self) -> Build {
         let is_linux = cfg!(all(target_os = "linux", not(weir_portable)));
-        Build { hwloc: here::hwloc(), jemalloc: is_linux && cfg!(feature = "jemalloc") }
+        Build {
+            bpf: is_linux && cfg!(feature = "bpf"),
+            hwloc: here::hwloc(),
+            jemalloc: is_linux && cfg!(feature = "jemalloc"),
+        }
     }
 }
 
@@ -63,7 +66,7 @@ mod linux {
 
     use crate::net::{ethtool, rtnetlink};
 
-    use super::super::super::facts::{Attached, Channels, Hwloc, Offload};
+    use super::super::super::facts::{Answer, Attached, Channels, Hwloc, Offload};
 
     pub(super) fn driver(device: &str) -> Option<String> {
         let driver = ethtool::Ethtool::of(device).ok()?.driver().ok()?;
@@ -90,7 +93,38 @@ mod linux {
 
     pub(super) fn xdp(device: &str) -> Option<Attached> {
         let rtnetlink::Attached { program, generic } = rtnetlink::xdp(device).ok()??;
-        Some(Attached { program, generic })
+        Some(Attached { program, name: name(program), generic })
+    }
+
+    /// What a program is called, where that is told.
+    #[cfg(feature = "bpf")]
+    fn name(program: u32) -> Option<String> {
+        let mut programs = aya::programs::loaded_programs().filter_map(Result::ok);
+        programs.find(|other| other.id() == program)?.name_as_str().map(str::to_owned)
+    }
+
+    #[cfg(not(feature = "bpf"))]
+    fn name(_program: u32) -> Option<String> {
+        None
+    }
+
+    /// Has bpf(2) load a program of two instructions that chooses no listener, and lets it go.
+    #[cfg(feature = "bpf")]
+    pub(super) fn bpf() -> Answer {
+        use aya::programs::{ProgramError, ProgramType};
+
+        match aya::sys::is_program_supported(ProgramType::SkReuseport) {
+            Ok(true) => Answer::Yes,
+            Ok(false) => Answer::Refused("this kernel knows no such programs".to_owned()),
+            Err(ProgramError::SyscallError(error)) => Answer::Refused(error.io_error.to_string()),
+            Err(error) => Answer::Refused(error.to_string()),
+        }
+    }
+
+    /// Nobody here can ask.
+    #[cfg(not(feature = "bpf"))]
+    pub(super) fn bpf() -> Answer {
+        Answer::Unasked
     }
 
     pub(super) fn hwloc() -> Hwloc {
@@ -108,7 +142,7 @@ mod linux {
 mod elsewhere {
     use std::collections::BTreeMap;
 
-    use super::super::super::facts::{Attached, Channels, Hwloc, Offload};
+    use super::super::super::facts::{Answer, Attached, Channels, Hwloc, Offload};
 
     pub(super) fn driver(_device: &str) -> Option<String> {
         None
@@ -124,6 +158,10 @@ mod elsewhere {
 
     pub(super) fn xdp(_device: &str) -> Option<Attached> {
         None
+    }
+
+    pub(super) fn bpf() -> Answer {
+        Answer::Unasked
     }
 
     pub(super) fn hwloc() -> Hwloc {

@@ -68,16 +68,36 @@ fn a_named_device_that_cannot_have_programs_is_refused() {
     assert!(wrong(&virtio, "eth0").contains("--iface eth0:generic"));
     assert!(wrong(&virtio, "lo").contains("loopback runs no programs natively"));
     assert!(wrong(&virtio, "eth9").contains("there is no device eth9"));
-    assert!(wrong(&Made::container(), "eth0").contains("bpf(2) is refused"));
+    let mut container = Made::container();
+    assert!(wrong(&container, "eth0").contains("lacks CAP_BPF CAP_NET_ADMIN CAP_PERFMON"));
+    container.file("proc/self/status", "CapEff:\t000001ffffffffff\n");
+    assert!(wrong(&container, "eth0").contains("bpf(2) is refused: EPERM"));
+    container.system.bpf = Answer::Yes;
+    let report = container.examine(&naming(container.asked("0.0.0.0", None), &["eth0"]));
+    assert_eq!(found(&report, "xdp").severity, Severity::Fine);
 
     let mut server = Made::server();
-    server.system.xdp = Some(Attached { program: 609, generic: false });
-    assert!(wrong(&server, "eth1").contains("bpftool prog show id 609"));
+    server.system.xdp = Some(Attached { program: 609, name: None, generic: false });
+    assert!(wrong(&server, "eth1").contains("program 609 (of unknown name) is on it already"));
+    let name = Some("balancer".to_owned());
+    server.system.xdp = Some(Attached { program: 609, name, generic: false });
+    assert!(wrong(&server, "eth1").contains("program 609 (balancer)"));
 
     let old = Made::linux("5.4.0", ALL, &[&[0, 1]]);
     old.device("eth0", 2);
     old.bus("eth0", "pci0/0000:04", "mlx5_core");
     assert!(wrong(&old, "eth0").contains("older than 5.9"));
+}
+
+#[test]
+fn a_program_of_a_weir_that_runs_is_not_in_the_way() {
+    let mut made = Made::server();
+    let name = Some("steer_frags".to_owned());
+    made.system.xdp = Some(Attached { program: 7, name, generic: true });
+    let report = made.examine(&naming(made.asked("0.0.0.0", None), &["eth1"]));
+    let why = "generic: program 7 (steer_frags) of a Weir that runs is on it";
+    assert_eq!(found(&report, "xdp").why, why);
+    assert_eq!(report.severity().exit_code(), 1, "of the interrupts");
 }
 
 #[test]

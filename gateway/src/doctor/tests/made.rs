@@ -50,7 +50,7 @@ impl System for Answers {
     }
 
     fn xdp(&self, _device: &str) -> Option<Attached> {
-        self.xdp
+        self.xdp.clone()
     }
 
     fn bpf(&self) -> Answer {
@@ -76,7 +76,7 @@ impl Made {
             offloads: BTreeMap::new(),
             xdp: None,
             bpf: Answer::Unasked,
-            build: Build { hwloc: Hwloc::Answers, jemalloc: true },
+            build: Build { bpf: true, hwloc: Hwloc::Answers, jemalloc: true },
         };
         Self { root, system, nodes: vec![vec![0]], numa: Numa::Auto }
     }
