@@ -21,9 +21,10 @@ const TAP: &str = "weir0";
 /// If the guest cannot be made, or does not do what it is told.
 pub(super) fn run(kernel: &Path, initramfs: &Path) -> Result<ExitCode> {
     network()?;
-    let log = super::log(initramfs);
-    let log = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-    let mut guest = Guest::boot(kernel, initramfs, TAP, log)?;
+    let path = super::log(initramfs);
+    let log = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    let mut guest = Guest::boot(kernel, initramfs, TAP, log)
+        .with_context(|| format!("see {}", path.display()))?;
     let mut claims = Claims::default();
     let looked = looks::all(&mut claims, &mut guest);
     if looked.is_err() {

@@ -1,8 +1,8 @@
 //! `cargo xtask vm`: a guest of two NUMA nodes that runs the gateway, and what is seen of it.
 //!
-//! The command calls itself once more in a network namespace of its own, which ends with it: there
-//! it makes the guest's end of the network, starts the guest and is its clients. So nothing of the
-//! machine's own network is touched and nothing is left behind, however it ends.
+//! The command calls itself once more in namespaces of its own, which end with it: there it makes
+//! the host's end of the network, starts the guest and is its clients. So nothing of the machine's
+//! own network is touched and nothing is left behind, however it ends.
 
 mod claims;
 mod client;
@@ -67,9 +67,11 @@ pub(crate) fn vm(flags: &Vm) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What makes the namespace. Who is not root is root in there, if the system lets them.
+/// What makes the namespaces: of the network, and of processes, so that the guest ends with the
+/// command however that ends. Who is not root is root in there, if the system lets them.
 fn unshare(is_root: bool) -> &'static [&'static str] {
-    if is_root { &["--net", "--"] } else { &["--map-root-user", "--net", "--"] }
+    const OWN: [&str; 5] = ["--map-root-user", "--net", "--pid", "--kill-child", "--"];
+    if is_root { &OWN[1..] } else { &OWN }
 }
 
 /// Where the guest's console goes.
