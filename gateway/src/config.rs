@@ -30,6 +30,7 @@ pub use self::namespace::{
 };
 pub use self::ports::PortError;
 pub(crate) use self::ports::port_of;
+pub(crate) use self::sources::NETWORKS_MAX;
 pub use self::sources::SourceConfig;
 
 /// Configuration of one node. CLI flags mirror the fields down to

@@ -467,10 +467,7 @@ fn prepare(
         auth: config.auth.clone().unwrap_or_else(|| Arc::new(OneToken::new(config.token.clone()))),
         sequencer: config.sequencer.clone(),
         sources: Arc::new(Sources::new(&config.sources)),
-        guard: Arc::new(match &config.sources.guard {
-            Some(file) => Guard::open(file)?,
-            None => Guard::new(),
-        }),
+        guard: Arc::new(guard(&config.sources)?),
         proxies: config.sources.proxies.clone().into(),
         ring: config.ring,
         batch: config.batch,
@@ -492,6 +489,12 @@ fn store(limits: &Limits) -> Option<Arc<MemfdStore>> {
         warn!(%error, "large payloads are sent from the heap, since a memfd cannot be had");
     };
     MemfdStore::new().inspect_err(refused).ok().map(Arc::new)
+}
+
+/// The list of a node. Who is exempt, or speaks for others, is so in the kernel too.
+fn guard(config: &SourceConfig) -> Result<Guard, PrefixError> {
+    let guard = config.guard.as_deref().map_or_else(|| Ok(Guard::new()), Guard::open)?;
+    Ok(guard.exempting(config.exempt.iter().chain(&config.proxies).copied()))
 }
 
 fn handle(setup: &Setup, node: &Arc<Node>, orders: &Mailboxes) -> Handle {

@@ -58,7 +58,7 @@ impl Default for SourceConfig {
 /// Bounds of [`SourceConfig::known_max`]: the most is 400 MB.
 pub(super) const KNOWN: RangeInclusive<usize> = 1..=1 << 22;
 /// Networks of a list: each is looked at for each newcomer.
-pub(super) const NETWORKS_MAX: usize = 1024;
+pub(crate) const NETWORKS_MAX: usize = 1024;
 
 impl SourceConfig {
     pub(super) fn check(&self) -> Result<(), ConfigError> {

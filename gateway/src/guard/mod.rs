@@ -87,6 +87,8 @@ pub enum GuardError {
 /// The list of a node. Shards look at it, operators change it.
 pub struct Guard {
     file: Option<PathBuf>,
+    /// Whom no bound of a source holds, whatever the list says.
+    exempt: Vec<Network>,
     /// Held by whoever changes something, for as long as that takes; never by a shard.
     list: Mutex<List>,
     shown: Arc<Shown>,
@@ -108,7 +110,7 @@ impl Guard {
     /// Without a file, and without any prefix until one is named.
     #[must_use]
     pub fn new() -> Self {
-        Self { file: None, list: Mutex::default(), shown: Arc::default() }
+        Self { file: None, exempt: Vec::new(), list: Mutex::default(), shown: Arc::default() }
     }
 
     /// With the prefixes of a file.
@@ -118,8 +120,16 @@ impl Guard {
     pub fn open(file: &Path) -> Result<Self, PrefixError> {
         let prefixes = Prefixes::read(file)?;
         let guard = Self { file: Some(file.to_owned()), ..Self::new() };
-        guard.lock().replace(prefixes, &guard.shown);
+        guard.replace(&mut guard.lock(), prefixes);
         Ok(guard)
+    }
+
+    /// Tells other tables that these are allowed too, unless they are denied: the node itself lets
+    /// them in by other lists of its own.
+    #[must_use]
+    pub(crate) fn exempting(mut self, networks: impl IntoIterator<Item = Network>) -> Self {
+        self.exempt.extend(networks);
+        self
     }
 
     /// Reads the file again. What was changed since then by [`set`](Self::set) and
@@ -132,7 +142,7 @@ impl Guard {
         // Whoever reads first is to be heard first.
         let mut list = self.lock();
         let prefixes = Prefixes::read(file).inspect_err(|_| list.refused += 1)?;
-        Ok(list.replace(prefixes, &self.shown))
+        Ok(self.replace(&mut list, prefixes))
     }
 
     /// Has a prefix say this, whatever it said before, until the next [`reload`](Self::reload) or
@@ -147,7 +157,7 @@ impl Guard {
         if prefixes.0.len() > PREFIXES_MAX {
             return Err(GuardError::Full);
         }
-        Ok(list.replace(prefixes, &self.shown))
+        Ok(self.replace(&mut list, prefixes))
     }
 
     /// Has a prefix say nothing any more, until the next [`reload`](Self::reload); `None` if it
@@ -157,13 +167,13 @@ impl Guard {
         let mut list = self.lock();
         let mut prefixes = list.prefixes.clone();
         prefixes.0.remove(&network)?;
-        Some(list.replace(prefixes, &self.shown))
+        Some(self.replace(&mut list, prefixes))
     }
 
     /// Tells another table too, from now on; first of all what holds now.
     pub fn attach(&self, table: Box<dyn GuardTable>) {
         let mut list = self.lock();
-        let prefixes: Vec<_> = list.prefixes.iter().collect();
+        let prefixes = self.for_others(&list.prefixes);
         list.failures += u64::from(!tell(&*table, &prefixes));
         list.others.push(table);
     }
@@ -200,6 +210,31 @@ impl Guard {
         })
     }
 
+    fn replace(&self, list: &mut List, prefixes: Prefixes) -> Counts {
+        self.shown.show(Table::new(prefixes.iter()));
+        if !list.others.is_empty() {
+            let all = self.for_others(&prefixes);
+            let failed = list.others.iter().filter(|table| !tell(&***table, &all)).count();
+            list.failures += failed as u64;
+        }
+        list.prefixes = prefixes;
+        list.changes += 1;
+        list.counts()
+    }
+
+    /// What another table is to say, shorter prefixes first: the list, and that who is exempt is
+    /// allowed, where the list does not deny it.
+    fn for_others(&self, prefixes: &Prefixes) -> Vec<(Network, Verdict)> {
+        let mut all = prefixes.clone();
+        for network in &self.exempt {
+            // What the list says of longer prefixes within it decides for those anyway.
+            if prefixes.around(*network) != Some(Verdict::Deny) {
+                all.0.entry(*network).or_insert(Verdict::Allow);
+            }
+        }
+        all.iter().collect()
+    }
+
     /// A shard's view of it.
     pub(crate) fn watch(&self) -> Watch {
         Watch::new(Arc::clone(&self.shown))
@@ -212,16 +247,6 @@ impl Guard {
 }
 
 impl List {
-    fn replace(&mut self, prefixes: Prefixes, shown: &Shown) -> Counts {
-        let all: Vec<_> = prefixes.iter().collect();
-        shown.show(Table::new(all.iter().copied()));
-        self.prefixes = prefixes;
-        self.changes += 1;
-        let failed = self.others.iter().filter(|table| !tell(&***table, &all)).count();
-        self.failures += failed as u64;
-        self.counts()
-    }
-
     fn counts(&self) -> Counts {
         let deny = self.prefixes.iter().filter(|(_, verdict)| *verdict == Verdict::Deny).count();
         Counts { deny, allow: self.prefixes.iter().len() - deny }

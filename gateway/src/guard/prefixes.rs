@@ -7,16 +7,18 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use gateway_ebpf::Network;
+use gateway_ebpf::abi::GUARD_MAX;
 use thiserror::Error;
 
 use super::Verdict;
+use crate::config::NETWORKS_MAX;
 
 /// Bytes of a file: more than [`PREFIXES_MAX`] lines of usual length.
 pub const GUARD_BYTES_MAX: usize = 4 << 20;
 
 /// Prefixes of a list, of a file or changed at run time: more than public lists of whole countries
-/// and of attackers have together, in less than 20 MB.
-pub const PREFIXES_MAX: usize = 1 << 17;
+/// have, and as many as the kernel's table, which also has those whom no bound of a source holds.
+pub const PREFIXES_MAX: usize = GUARD_MAX as usize - 2 * NETWORKS_MAX;
 
 /// Bytes of a file that an error shows.
 const SHOWN_BYTES_MAX: usize = 64;
@@ -82,6 +84,12 @@ impl Prefixes {
     /// What there is, shorter prefixes first; those of IPv4 count 96 bits more.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (Network, Verdict)> {
         self.0.iter().map(|(network, verdict)| (*network, *verdict))
+    }
+
+    /// What the longest prefix says that has all of a network. Looks at all of them.
+    pub(super) fn around(&self, network: Network) -> Option<Verdict> {
+        let has = |it: &Network| it.contains(network.first()) && it.contains(network.last());
+        self.iter().filter(|(it, _)| has(it)).last().map(|(_, verdict)| verdict)
     }
 }
 
@@ -248,7 +256,7 @@ mod tests {
         let most: String = (0..PREFIXES_MAX).map(line).collect();
         assert_eq!(parse(&most).expect("the bound itself").iter().len(), PREFIXES_MAX);
         let wrong = parse(most + "deny ::1").expect_err("one more");
-        assert!(wrong.starts_with("guard:131073: there are 131072 prefixes before it"), "{wrong}");
+        assert!(wrong.starts_with("guard:63489: there are 63488 prefixes before it"), "{wrong}");
         let mut long = vec![b'#'; GUARD_BYTES_MAX];
         assert_eq!(said(&long), Vec::<String>::new());
         long.push(b'#');

@@ -114,6 +114,27 @@ fn a_full_list_takes_no_other_prefix() {
 }
 
 #[test]
+fn another_table_is_told_of_those_who_are_exempt_unless_they_are_denied() {
+    let file = File::new("exempt", "deny 10.0.0.0/8\ndeny 11.1.0.0/16\nallow 10.9.0.0/16");
+    let exempt = ["10.1.0.0/16", "11.0.0.0/8", "10.9.8.7", "10.0.0.0/8", "::1"].map(network);
+    let guard = Guard::open(&file.0).expect("it is right").exempting(exempt);
+    let elsewhere = Elsewhere::default();
+    guard.attach(Box::new(elsewhere.clone()));
+    let told = [
+        "deny 10.0.0.0/8",
+        "allow 11.0.0.0/8",
+        "allow 10.9.0.0/16",
+        "deny 11.1.0.0/16",
+        "allow ::1/128",
+        "allow 10.9.8.7/32",
+    ];
+    assert_eq!(elsewhere.told(), told);
+    assert_eq!(guard.counts(), Counts { deny: 2, allow: 1 }, "the list is what it was");
+    assert!(guard.remove(network("10.0.0.0/8")).is_some());
+    assert!(elsewhere.told().contains(&"allow 10.1.0.0/16".to_owned()), "not denied any more");
+}
+
+#[test]
 fn another_table_is_told_everything_and_may_fail() {
     let file = File::new("told", "deny 10.0.0.0/8");
     let guard = Arc::new(Guard::open(&file.0).expect("it is right"));
