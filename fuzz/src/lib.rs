@@ -12,6 +12,7 @@ mod deflate;
 mod differential;
 mod frame_letter;
 mod frames;
+mod guard;
 mod json;
 mod packet;
 #[path = "../../gateway-ebpf/tests/packet/letter.rs"]
@@ -152,6 +153,15 @@ pub fn deflate(data: &[u8]) {
 /// If that is not so.
 pub fn differential(data: &[u8]) {
     differential::check(data, &limits());
+}
+
+/// A list of who is denied and who is allowed says what its lines say by the letter, or its first
+/// wrong line is named; and each address is told what the longest prefix says that has it.
+///
+/// # Panics
+/// If that is not so.
+pub fn guard(data: &[u8]) {
+    guard::check(data);
 }
 
 /// The kernel's packet parser finds in a frame what the standards say by the letter, and looks no

@@ -37,6 +37,11 @@ fn frames_of_the_corpus_are_read_by_the_letter() {
 }
 
 #[test]
+fn lists_of_the_corpus_are_read_by_the_letter() {
+    replay("guard", fuzz::guard);
+}
+
+#[test]
 fn requests_of_the_corpus_are_answered() {
     replay("handshake", fuzz::handshake);
 }

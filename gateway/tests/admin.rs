@@ -22,7 +22,6 @@ use support::PATIENCE;
 
 const KEY: &str = "open-sesame";
 const AUTHORIZED: &str = "authorization: Bearer open-sesame";
-
 /// Connections that the listener serves at a time.
 const CONNECTIONS_MAX: usize = 64;
 
@@ -325,7 +324,6 @@ fn long_bodies_are_refused() {
     client.say(&format!("{:x}\r\n{body}", body.len()));
     assert_eq!(client.answer(true).status, 413);
     assert_eq!(desk.drains(), 0);
-
     let mut client = desk.client();
     client.say(&head("POST /drain", &[AUTHORIZED, &format!("content-length: {MAX}")]));
     client.say(&body[1..]);

@@ -216,6 +216,8 @@ pub(crate) enum FuzzTarget {
     Differential,
     /// Frames, beside a reading of RFC 6455 by the letter
     FrameParser,
+    /// Lists of who is denied and who is allowed, beside a look at all their lines
+    Guard,
     /// Upgrade requests and their answers
     Handshake,
     /// The kernel's packet parser

@@ -64,6 +64,7 @@ impl FuzzTarget {
             Self::Deflate => "deflate",
             Self::Differential => "differential",
             Self::FrameParser => "frame_parser",
+            Self::Guard => "guard",
             Self::Handshake => "handshake",
             Self::Packet => "packet",
             Self::Session => "session",
@@ -81,6 +82,8 @@ impl FuzzTarget {
             Self::Command => 512,
             // Two messages of several blocks.
             Self::Deflate => 512,
+            // A dozen lines.
+            Self::Guard => 512,
             // A request as browsers send it, twice.
             Self::Handshake => 2048,
             // All headers, but for extensions of more than a few units.

@@ -118,10 +118,7 @@ impl Guard {
     /// # Errors
     /// If it cannot be used.
     pub fn open(file: &Path) -> Result<Self, PrefixError> {
-        let prefixes = Prefixes::read(file)?;
-        let guard = Self { file: Some(file.to_owned()), ..Self::new() };
-        guard.replace(&mut guard.lock(), prefixes);
-        Ok(guard)
+        Ok(Self { file: Some(file.to_owned()), ..Self::from(Prefixes::read(file)?) })
     }
 
     /// Tells other tables that these are allowed too, unless they are denied: the node itself lets
@@ -263,6 +260,15 @@ fn tell(table: &dyn GuardTable, prefixes: &[(Network, Verdict)]) -> bool {
         );
     };
     told.inspect_err(failed).is_ok()
+}
+
+/// With these prefixes, and without a file.
+impl From<Prefixes> for Guard {
+    fn from(prefixes: Prefixes) -> Self {
+        let guard = Self::new();
+        guard.replace(&mut guard.lock(), prefixes);
+        guard
+    }
 }
 
 impl Default for Guard {

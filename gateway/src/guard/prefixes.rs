@@ -40,6 +40,14 @@ pub struct PrefixError {
     why: String,
 }
 
+impl PrefixError {
+    /// The line that is wrong, from 1; none if it is about the whole file.
+    #[must_use]
+    pub fn line(&self) -> Option<usize> {
+        self.line
+    }
+}
+
 impl Prefixes {
     /// Reads a file.
     ///

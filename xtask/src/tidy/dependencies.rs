@@ -27,7 +27,11 @@ const PLACES: [Place; 12] = [
         uses: &["gateway", "gateway-core", "gateway-registry", "gateway-client"],
         tests_use: &[],
     },
-    Place { package: "fuzz", uses: &["gateway-core", "gateway-ebpf", "letter"], tests_use: &[] },
+    Place {
+        package: "fuzz",
+        uses: &["gateway", "gateway-core", "gateway-ebpf", "letter"],
+        tests_use: &[],
+    },
     Place {
         package: "benches",
         uses: &["gateway", "gateway-core", "gateway-registry", "gateway-client"],
