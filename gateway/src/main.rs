@@ -68,9 +68,7 @@ fn serve(config: &Config, watches: bool) -> Result<(), String> {
     let runtime = runtime.map_err(|error| format!("cannot start: {error}"))?;
     // Signals are caught before the first client can come.
     let mut signals = runtime.block_on(async { signals::Signals::listen() })?;
-    let rereads = config.sources.guard.is_some();
-    let hangups = rereads.then(|| runtime.block_on(async { signals::Hangups::listen() }));
-    let hangups = hangups.transpose()?;
+    let hangups = runtime.block_on(async { hangups(config) })?;
     let mut server = Server::start(config).map_err(|error| error.to_string())?;
     let guard = Arc::clone(server.guard());
     let readiness = Arc::new(Readiness::starting());
@@ -104,6 +102,11 @@ fn serve(config: &Config, watches: bool) -> Result<(), String> {
     drop(admin);
     say_goodbye(&counters);
     Ok(())
+}
+
+/// The signals to read something again, if there is something: without, they end the process.
+fn hangups(config: &Config) -> Result<Option<signals::Hangups>, String> {
+    config.sources.guard.is_some().then(signals::Hangups::listen).transpose()
 }
 
 /// Reads the guard's file again at each signal.

@@ -35,8 +35,9 @@ pub struct SourceConfig {
     /// somebody else. Default nobody.
     pub proxies: Vec<Network>,
     /// A file with prefixes of those who are denied, and of those who are allowed whatever these
-    /// bounds say; [`Guard`](crate::guard::Guard) tells how it is written. It is read at the start
-    /// and whenever [`Server::guard`](crate::server::Server::guard) is told to. Default none.
+    /// bounds say; [`Prefixes::parse`](crate::guard::Prefixes::parse) tells how it is written. It
+    /// is read at the start, and again whenever [`Server::guard`](crate::server::Server::guard) is
+    /// told to. Default none.
     pub guard: Option<PathBuf>,
 }
 

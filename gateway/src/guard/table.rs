@@ -7,9 +7,9 @@ use super::Verdict;
 /// All addresses, cut into ranges in which one verdict holds.
 ///
 /// Of the prefixes that have an address, each longer one lies within the shorter, so that between
-/// any two ends of prefixes the innermost decides. *n* prefixes make at most 2 *n* + 1 ranges of 17
-/// bytes, and a look is a binary search: 14 steps for 10,000 prefixes, some 50 ns, and building
-/// those takes a millisecond.
+/// any two ends of prefixes the innermost decides. *n* prefixes make at most 2 *n* ranges of 17
+/// bytes, and a look is a binary search. With 10,000 prefixes and addresses drawn at random a look
+/// was measured at 0.2 µs on a busy machine, and making the table at 1 ms.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(super) struct Table {
     /// Where ranges begin, ascending; below the first nobody said anything.
