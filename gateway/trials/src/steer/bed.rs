@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -17,6 +18,9 @@ pub(super) const DEVICE: &str = "weir0";
 /// Client addresses of each family: enough that a hash of them falls on every shard.
 pub(super) const SOURCES: u16 = 32;
 
+/// Beds that this process has made, so that each has names of its own.
+static MADE: AtomicU32 = AtomicU32::new(0);
+
 /// Where names of namespaces live.
 const NAMES: &str = "/run/netns";
 
@@ -25,6 +29,16 @@ const NAMES: &str = "/run/netns";
 pub(super) enum Family {
     V4,
     V6,
+}
+
+/// What kind of cable there is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Cable {
+    /// The gateway's end takes native XDP.
+    Native,
+    /// The gateway's end has fewer queues than the clients', with which veth refuses native XDP:
+    /// only generic is left, as on a device whose driver knows no other.
+    Generic,
 }
 
 /// One side of the cable.
@@ -89,28 +103,28 @@ impl Bed {
     ///
     /// # Errors
     /// If the system refuses; nothing is left behind then.
-    pub(super) fn make() -> Result<Self> {
-        let id = std::process::id();
-        let names = [format!("weir-{id}-a"), format!("weir-{id}-b")];
-        let folder = std::env::temp_dir().join(format!("weir-{id}"));
+    pub(super) fn make(cable: Cable) -> Result<Self> {
+        let (id, number) = (std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
+        let names = ["a", "b"].map(|side| format!("weir-{id}-{number}{side}"));
+        let folder = std::env::temp_dir().join(format!("weir-{id}-{number}"));
         fs::create_dir(&folder)
             .with_context(|| format!("cannot make a folder of its own, {}", folder.display()))?;
         let sweeper = Sweeper::start(&names, &folder)?;
         let bed = Self { names, folder, sweeper };
-        bed.build()?;
+        bed.build(cable)?;
         Ok(bed)
     }
 
-    fn build(&self) -> Result<()> {
+    fn build(&self, kind: Cable) -> Result<()> {
         let [clients, gateway] = &self.names;
         tools::run("ip", &["netns", "add", clients])?;
         tools::run("ip", &["netns", "add", gateway])?;
-        let queues = thread::available_parallelism()?.to_string();
-        let queues = ["numtxqueues", &queues, "numrxqueues", &queues];
+        let many = thread::available_parallelism()?.get().max(2).to_string();
+        let received = if kind == Cable::Native { &many } else { "1" };
         let mut cable = vec!["-n", clients, "link", "add", DEVICE];
-        cable.extend(queues);
-        cable.extend(["type", "veth", "peer", "name", DEVICE, "netns", gateway]);
-        cable.extend(queues);
+        cable.extend(["numtxqueues", &many, "numrxqueues", &many, "type", "veth", "peer"]);
+        cable.extend(["name", DEVICE, "netns", gateway]);
+        cable.extend(["numtxqueues", &many, "numrxqueues", received]);
         tools::run("ip", &cable)?;
         for side in [Side::Clients, Side::Gateway] {
             self.dress(side)?;

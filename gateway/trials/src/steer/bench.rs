@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::bed::{Bed, Family};
+use super::bed::{Bed, Cable, Family};
 use super::gateway::Launch;
 use super::ground::Ground;
 use super::rung::{Placement, Rung, Selector, Xdp};
@@ -58,6 +58,7 @@ pub(super) struct Flags {
 struct Entry {
     name: String,
     flags: Vec<String>,
+    cable: Cable,
     connections: Vec<f64>,
     echoes: Vec<f64>,
 }
@@ -81,18 +82,19 @@ pub(super) fn run(flags: &Flags, out: &mut impl Write) -> Result<bool> {
     let mut entries = entries(&ground, &flags.only);
     let (rounds, time) = if flags.smoke { (1, 100) } else { (flags.rounds, flags.millis) };
     let time = Duration::from_millis(time);
-    let bed = Bed::make()?;
-    let team = Team::everywhere(&bed)?;
+    let beds = [Bed::make(Cable::Native)?, Bed::make(Cable::Generic)?];
+    let teams = [Team::everywhere(&beds[0])?, Team::everywhere(&beds[1])?];
     writeln!(out, "{}", super::machine())?;
     writeln!(
         out,
         "{rounds} rounds of {time:?} for each number, clients on {} CPUs over a veth cable; \
          connections: connect, upgrade, one echo, reset; echoes: 64 B on {ECHOING} connections\n",
-        team.len()
+        teams[0].len()
     )?;
     for _ in 0..rounds {
         for entry in &mut entries {
-            measure(entry, &flags.weir, &team, &bed, time)
+            let at = usize::from(entry.cable == Cable::Generic);
+            measure(entry, &flags.weir, &teams[at], &beds[at], time)
                 .with_context(|| format!("{} cannot be measured", entry.name))?;
         }
     }
@@ -104,7 +106,7 @@ pub(super) fn run(flags: &Flags, out: &mut impl Write) -> Result<bool> {
     if let Some(path) = &flags.json {
         write_json(path, &entries)?;
     }
-    bed.remove()?;
+    beds.into_iter().try_for_each(Bed::remove)?;
     Ok(met || !flags.strict)
 }
 
@@ -113,6 +115,7 @@ fn entries(ground: &Ground, only: &[String]) -> Vec<Entry> {
     let with = |name: &str, flags: Vec<String>| Entry {
         name: name.to_owned(),
         flags,
+        cable: Cable::Native,
         connections: Vec::new(),
         echoes: Vec::new(),
     };
@@ -127,7 +130,7 @@ fn entries(ground: &Ground, only: &[String]) -> Vec<Entry> {
     for placement in [Placement::Observe, Placement::Core] {
         for xdp in Xdp::ATTACHED {
             let rung = Rung { xdp, placement, selector: Selector::Program };
-            entries.push(with(&rung.name(), rung.flags()));
+            entries.push(Entry { cable: rung.cable(), ..with(&rung.name(), rung.flags()) });
         }
     }
     entries.push(with(DEFAULT, Vec::new()));
@@ -228,7 +231,7 @@ fn verdict(out: &mut impl Write, what: &str, ratio: Spread, goal: f64) -> Result
 fn write_json(path: &Path, entries: &[Entry]) -> Result<()> {
     let rows: Vec<Value> = entries
         .iter()
-        .map(|Entry { name, flags, connections, echoes }| {
+        .map(|Entry { name, flags, cable: _, connections, echoes }| {
             let per_sec = json!({ "connections": connections, "echoes": echoes });
             json!({ "name": name, "flags": flags, "per_sec": per_sec })
         })
@@ -244,7 +247,8 @@ mod tests {
 
     fn entry(name: &str, echoes: &[f64]) -> Entry {
         let echoes = echoes.to_vec();
-        Entry { name: name.to_owned(), flags: Vec::new(), connections: echoes.clone(), echoes }
+        let (name, connections) = (name.to_owned(), echoes.clone());
+        Entry { name, flags: Vec::new(), cable: Cable::Native, connections, echoes }
     }
 
     #[test]

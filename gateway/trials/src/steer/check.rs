@@ -6,16 +6,15 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::Args;
 
-use super::bed::Bed;
+use super::bed::{Bed, Cable};
 use super::ground::{self, Ground, Need};
 use super::rung::{Rung, Selector};
 use super::scenario::{Scenario, Stage};
 use super::scenarios;
 use crate::clock;
 
-/// What the system says to those who may not load programs into the kernel, or where nobody may.
-const REFUSALS: [&str; 4] =
-    ["Operation not permitted", "Function not implemented", "os error 1)", "os error 38)"];
+/// What the gateway says where it may not load programs into the kernel, or nobody may.
+const REFUSALS: [&str; 2] = ["not permitted", "does not have it: bpf(2)"];
 
 /// What `weir-steer check` takes.
 #[derive(Args, Debug)]
@@ -95,7 +94,7 @@ fn survey(flags: &Flags) -> Result<Ground> {
         && ground.lacks(&Need::BPF).is_none()
         && ground.has_flag("--steer");
     if tries {
-        let bed = Bed::make()?;
+        let bed = Bed::make(Cable::Native)?;
         let tried = Stage::new(&bed, &ground)?.steer(Rung::selector(Selector::Program), &[]);
         let refused = tried.as_ref().is_err_and(|error| {
             let said = format!("{error:#}");
@@ -120,7 +119,7 @@ fn outcome(scenario: &Scenario, ground: &Ground) -> Outcome {
 
 /// Plays it in namespaces of its own, of which nothing may be left.
 fn played(scenario: &Scenario, ground: &Ground) -> Result<String> {
-    let bed = Bed::make()?;
+    let bed = Bed::make(scenario.cable)?;
     let note = Stage::new(&bed, ground).and_then(|stage| (scenario.play)(&stage));
     let removed = bed.remove();
     let note = note?;

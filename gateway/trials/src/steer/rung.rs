@@ -1,6 +1,6 @@
 //! What a gateway is told about steering, as flags and as words.
 
-use super::bed::DEVICE;
+use super::bed::{Cable, DEVICE};
 
 /// Whether packets meet a program before the kernel has made anything of them.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -83,6 +83,11 @@ impl Rung {
         Self { xdp: Xdp::None, placement: Placement::Observe, selector }
     }
 
+    /// The cable that it can be had on.
+    pub(super) fn cable(self) -> Cable {
+        if self.xdp == Xdp::Generic { Cable::Generic } else { Cable::Native }
+    }
+
     /// As people call it.
     pub(super) fn name(self) -> String {
         let selector = self.selector.name();
@@ -96,9 +101,11 @@ impl Rung {
 
     /// Flags of `weir serve` that mean this and nothing less.
     pub(super) fn flags(self) -> Vec<String> {
-        let mut flags = vec!["--steer", "require", "--selector", self.selector.name()];
         let device = format!("{DEVICE}:{}", self.xdp.name());
+        // A selector that is named is had or an error, whatever else is.
+        let mut flags = vec!["--selector", self.selector.name()];
         if self.xdp != Xdp::None {
+            flags.extend(["--steer", "require"]);
             flags.extend(["--iface", &device, "--placement", self.placement.name()]);
         }
         flags.into_iter().map(str::to_owned).collect()
@@ -133,9 +140,9 @@ mod tests {
     #[test]
     fn a_selector_alone_names_no_device() {
         let flags = Rung::selector(Selector::Cbpf).flags();
-        assert_eq!(flags, ["--steer", "require", "--selector", "cbpf"]);
+        assert_eq!(flags, ["--selector", "cbpf"]);
         let flags = Rung::matrix()[0].flags().join(" ");
-        let told = "--steer require --selector program --iface weir0:native --placement observe";
+        let told = "--selector program --steer require --iface weir0:native --placement observe";
         assert_eq!(flags, told);
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Result, ensure};
 
-use super::bed::{Bed, Family};
+use super::bed::{Bed, Cable, Family};
 use super::crowd::{Tally, Way};
 use super::gateway::{Gateway, Launch};
 use super::ground::{Ground, Need};
@@ -25,6 +25,7 @@ pub(super) struct Scenario {
     pub(super) is_short: bool,
     /// Beside a bed.
     pub(super) needs: Vec<Need>,
+    pub(super) cable: Cable,
     /// What it shows, in a few words; an error if it does not.
     pub(super) play: Box<Play>,
 }
@@ -37,7 +38,13 @@ impl Scenario {
     ) -> Self {
         let mut needs = vec![Need::Flag("--steer")];
         needs.extend(Need::BPF);
-        Self { name: name.into(), is_short: false, needs, play: Box::new(play) }
+        Self {
+            name: name.into(),
+            is_short: false,
+            needs,
+            cable: Cable::Native,
+            play: Box::new(play),
+        }
     }
 
     /// In the short form too.
@@ -55,6 +62,11 @@ impl Scenario {
     pub(super) fn without_flags(mut self) -> Self {
         self.needs.clear();
         self
+    }
+
+    /// On this cable, and not on one that takes native XDP.
+    pub(super) fn on(self, cable: Cable) -> Self {
+        Self { cable, ..self }
     }
 
     /// With more needs.

@@ -26,7 +26,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     let mut all = Vec::new();
     for xdp in [Xdp::Native, Xdp::Generic, Xdp::None] {
         let of = |scenario: Scenario| {
-            let scenario = scenario.needing(Need::Flag("--guard"));
+            let scenario = scenario.needing(Need::Flag("--guard")).on(rung(xdp).cable());
             if xdp == Xdp::None { scenario.without_bpf() } else { scenario }
         };
         for family in Family::ALL {

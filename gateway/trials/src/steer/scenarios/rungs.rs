@@ -33,7 +33,8 @@ fn steered(rung: Rung, family: Family) -> Scenario {
     let scenario = Scenario::new(name, move |stage| {
         let gateway = stage.steer_over(family, rung, &UNLIMITED)?;
         thousand(stage, &gateway, rung)
-    });
+    })
+    .on(rung.cable());
     match (is_short, needs_programs(rung)) {
         (true, _) => scenario.short(),
         (false, true) => scenario,
