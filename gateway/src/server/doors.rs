@@ -62,7 +62,7 @@ impl Doors {
         let owned: Result<Vec<_>, _> = ids.map(|shard| own.listener(shard)).collect();
         let owned = owned?;
         let wrong = |source| StartError::Bind { addr: config.addr, source };
-        let shared = Shared::take(config.addr).map_err(wrong)?;
+        let shared = Shared::take(config.addr, config.steer.pin.is_some()).map_err(wrong)?;
         let beside = |own| Ok(Listeners { shared: shared.listener()?, own });
         let listeners: io::Result<Vec<_>> = owned.into_iter().map(beside).collect();
         let listeners = listeners.map_err(wrong)?;

@@ -6,9 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 #[cfg(not(all(target_os = "linux", not(weir_portable))))]
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-#[cfg(all(target_os = "linux", not(weir_portable)))]
-use crate::net::listen::Options;
-use crate::net::listen::{ALONE, bind};
+use crate::net::listen::{ALONE, Options, bind};
 
 /// The address, as long as shards may come.
 #[derive(Debug)]
@@ -24,9 +22,10 @@ impl Shared {
     /// Takes the address, for which nobody else listens; port 0 lets the system pick one.
     ///
     /// A port shared between shards could be shared with another program unseen, so it is first
-    /// asked for alone.
-    pub(super) fn take(addr: SocketAddr) -> io::Result<Self> {
-        let listener = bind(addr, &ALONE)?;
+    /// asked for alone; unless this process is to be `joined` by one that takes over, and may be
+    /// that one itself.
+    pub(super) fn take(addr: SocketAddr, joined: bool) -> io::Result<Self> {
+        let listener = bind(addr, &if joined { Options::default() } else { ALONE })?;
         Ok(Self {
             addr: listener.local_addr()?,
             #[cfg(not(all(target_os = "linux", not(weir_portable))))]

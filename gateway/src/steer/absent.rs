@@ -1,6 +1,7 @@
 //! Steering where the kernel has no such programs, or this build does not know them.
 
 use std::net::TcpListener;
+use std::path::Path;
 
 use gateway_core::id::ShardId;
 use gateway_ebpf::abi::{self, Door, Listed};
@@ -56,12 +57,34 @@ impl Kernel {
         match *self {}
     }
 
+    pub(crate) fn take_over(
+        &self,
+        _: &str,
+        _: &Iface,
+        _: &Pins,
+    ) -> Result<Option<Mode>, KernelError> {
+        match *self {}
+    }
+
+    pub(crate) fn keep(&self, _: &str, _: &Iface, _: &Pins) -> Result<(), KernelError> {
+        match *self {}
+    }
+
     pub(crate) fn guard(&self, _: &[(Network, Listed)]) -> Result<(), KernelError> {
         match *self {}
     }
 
     pub(crate) fn tally(&self, _: &[u32]) -> Result<Tally, KernelError> {
         match *self {}
+    }
+}
+
+/// A folder for links, of which there are none.
+pub(crate) enum Pins {}
+
+impl Pins {
+    pub(crate) fn open(_: &Path) -> Result<Self, KernelError> {
+        Err(KernelError::Absent)
     }
 }
 

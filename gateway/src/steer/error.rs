@@ -9,6 +9,8 @@ use aya::programs::{ProgramError, SkReuseportError, XdpError};
 use rustix::io::Errno;
 use thiserror::Error;
 
+use super::pin::PinError;
+
 /// Why a rung of the ladder cannot be had.
 #[derive(Debug, Error)]
 pub(crate) enum KernelError {
@@ -44,6 +46,9 @@ pub(crate) enum KernelError {
     /// The object lacks something: it is not the one that this binary was made for.
     #[error("the programs' object has no {0}; build it again: cargo xtask ebpf")]
     Object(&'static str),
+    /// Links cannot be kept where they were to be.
+    #[error("--pin: {0}")]
+    Pin(#[from] PinError),
     /// A system call failed otherwise.
     #[error("{0}: {1}")]
     System(&'static str, io::Error),
@@ -131,6 +136,7 @@ impl KernelError {
             | Self::Busy { .. }
             | Self::Verifier(_)
             | Self::Object(_)
+            | Self::Pin(_)
             | Self::Other(_) => None,
         }
     }

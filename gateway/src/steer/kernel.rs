@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use aya::Ebpf;
 use aya::maps::lpm_trie::Key;
 use aya::maps::{CpuMap, LpmTrie, Map, MapData, PerCpuArray, ReusePortSockArray};
+use aya::programs::links::PinnedLink;
 use aya::programs::xdp::XdpLinkId;
 use aya::programs::{SkReuseport, Xdp, XdpMode};
 use gateway_core::id::ShardId;
@@ -19,6 +20,7 @@ use super::config::Iface;
 use super::error::KernelError;
 use super::memory::{Block, Memory};
 use super::object::{self, Constants};
+use super::pin::Pins;
 use super::says;
 use super::{Mode, Tally};
 
@@ -43,6 +45,7 @@ struct Parts {
     guards: [LpmTrie<MapData, [u8; 16], u32>; 2],
     total: Block<gateway_ebpf::abi::Total>,
     links: Vec<XdpLinkId>,
+    pinned: Vec<PinnedLink>,
 }
 
 impl Kernel {
@@ -62,6 +65,7 @@ impl Kernel {
             guards: [take(&mut object, names::GUARDS[0])?, take(&mut object, names::GUARDS[1])?],
             total,
             links: Vec::new(),
+            pinned: Vec::new(),
             object,
         };
         Ok((Self { parts: Mutex::new(parts), says }, memory))
@@ -145,6 +149,42 @@ impl Kernel {
         }
     }
 
+    /// Has the program take a device over from the process that pinned its link; whether one had.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub(crate) fn take_over(
+        &self,
+        program: &str,
+        iface: &Iface,
+        pins: &Pins,
+    ) -> Result<Option<Mode>, KernelError> {
+        let mut parts = self.lock();
+        let Some(link) = pins.take_over(&iface.name, parts.xdp(program)?)? else {
+            return Ok(None);
+        };
+        parts.links.push(link);
+        let generic = says::attached(&iface.name).is_some_and(|attached| attached.generic);
+        Ok(Some(if generic { Mode::Generic } else { Mode::Native }))
+    }
+
+    /// Keeps a device's link, which was attached last, when this process ends.
+    ///
+    /// # Errors
+    /// What the kernel refused.
+    pub(crate) fn keep(
+        &self,
+        program: &str,
+        iface: &Iface,
+        pins: &Pins,
+    ) -> Result<(), KernelError> {
+        let mut parts = self.lock();
+        let Some(link) = parts.links.pop() else { return Ok(()) };
+        let pinned = pins.keep(&iface.name, parts.xdp(program)?, link)?;
+        parts.pinned.push(pinned);
+        Ok(())
+    }
+
     fn attach_as(&self, program: &str, iface: &Iface, mode: Mode) -> Result<Mode, KernelError> {
         let flags = match mode {
             Mode::Native => XdpMode::Driver,
@@ -197,7 +237,8 @@ impl Kernel {
         let places = (0..).take(Counter::COUNT);
         let counters = places.map(|place| sum(&parts.counters, place)).collect::<Result<_, _>>()?;
         let redirect = |&cpu: &u32| Ok((cpu, sum(&parts.redirects, cpu)?));
-        let redirects = cpus.iter().map(redirect).collect::<Result<_, _>>()?;
+        let redirects: Result<_, KernelError> = cpus.iter().map(redirect).collect();
+        let redirects = redirects?;
         Ok(Tally { counters, redirects })
     }
 

@@ -11,11 +11,11 @@ use thiserror::Error;
 use tracing::{info, warn};
 
 #[cfg(not(all(target_os = "linux", not(weir_portable), feature = "bpf")))]
-use super::absent::{Constants, Kernel, KernelError, caps, queues, sys};
+use super::absent::{Constants, Kernel, KernelError, Pins, caps, queues, sys};
 use super::config::{Iface, Placement, Selector, Steer, SteerConfig, placement_name};
-use super::{Memory, State, Steered};
+use super::{Memory, Mode, State, Steered};
 #[cfg(all(target_os = "linux", not(weir_portable), feature = "bpf"))]
-use super::{caps, error::KernelError, kernel::Kernel, object::Constants, queues, sys};
+use super::{caps, error::KernelError, kernel::Kernel, object::Constants, pin::Pins, queues, sys};
 use crate::plan;
 
 /// Kernels from this one on obey `SO_INCOMING_CPU` among listeners of one port.
@@ -192,8 +192,15 @@ impl Steering {
             Ok(program) => program,
             Err(why) => return self.refuse("XDP", &why),
         };
+        let pins = match self.config.pin.as_deref().map(Pins::open).transpose() {
+            Ok(pins) => pins,
+            Err(why) => {
+                self.refuse("pinning", &KernelError::from(why))?;
+                None
+            }
+        };
         for iface in devices {
-            match kernel.attach(program, iface) {
+            match put(kernel, program, iface, pins.as_ref()) {
                 Ok(mode) => {
                     info!(device = iface.name, mode = mode.name(), program, "XDP attached");
                     self.state.devices.push((iface.name.clone(), mode));
@@ -268,6 +275,22 @@ impl fmt::Debug for Steering {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Steering").field("state", &self.state).finish_non_exhaustive()
     }
+}
+
+/// Puts the program on a device: in the place of the process before, or anew.
+fn put(
+    kernel: &Kernel,
+    program: &str,
+    iface: &Iface,
+    pins: Option<&Pins>,
+) -> Result<Mode, KernelError> {
+    let Some(pins) = pins else { return kernel.attach(program, iface) };
+    if let Some(mode) = kernel.take_over(program, iface, pins)? {
+        return Ok(mode);
+    }
+    let mode = kernel.attach(program, iface)?;
+    kernel.keep(program, iface, pins)?;
+    Ok(mode)
 }
 
 fn required(what: &str, why: &str) -> SteerError {

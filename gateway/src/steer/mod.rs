@@ -23,6 +23,8 @@ mod mapped;
 #[cfg(all(target_os = "linux", not(weir_portable), feature = "bpf"))]
 mod object;
 #[cfg(all(target_os = "linux", not(weir_portable), feature = "bpf"))]
+mod pin;
+#[cfg(all(target_os = "linux", not(weir_portable), feature = "bpf"))]
 mod queues;
 #[cfg(all(target_os = "linux", not(weir_portable), feature = "bpf"))]
 mod says;

@@ -13,6 +13,7 @@ use tracing::{debug, error, info, trace, warn};
 
 use super::error::KernelError;
 use super::object;
+use crate::net::rtnetlink::{self, Attached};
 
 /// How often the reader looks whether it is to end.
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };
@@ -82,11 +83,14 @@ impl Log for Tracing {
     fn flush(&self) {}
 }
 
-/// The XDP program that is on a device, by number and name as far as the kernel tells.
+/// The XDP program that is on a device, if there is one and the kernel tells.
+pub(crate) fn attached(device: &str) -> Option<Attached> {
+    rtnetlink::xdp(device).ok().flatten()
+}
+
+/// The same by number and name, for people.
 pub(crate) fn occupant(device: &str) -> String {
-    let Ok(Some(attached)) = crate::net::rtnetlink::xdp(device) else {
-        return "of unknown name".to_owned();
-    };
+    let Some(attached) = attached(device) else { return "of unknown name".to_owned() };
     let name = aya::programs::loaded_programs()
         .filter_map(Result::ok)
         .find(|program| program.id() == attached.program)
