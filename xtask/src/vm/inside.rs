@@ -27,9 +27,7 @@ pub(super) fn run(kernel: &Path, initramfs: &Path) -> Result<ExitCode> {
         .with_context(|| format!("see {}", path.display()))?;
     let mut claims = Claims::default();
     let looked = looks::all(&mut claims, &mut guest);
-    if looked.is_err() {
-        print_log(&mut guest);
-    }
+    print_log(&mut guest);
     print!("\n{claims}");
     looked?;
     guest.off()?;
@@ -47,8 +45,9 @@ fn network() -> Result<()> {
     ip(&format!("link set {TAP} up"))
 }
 
-/// What the gateway logged is what explains a run that broke off.
+/// What the gateway has logged: it explains a claim that fails, and a run that broke off.
 fn print_log(guest: &mut Guest) {
+    println!();
     for line in guest.ask("show /log").unwrap_or_default() {
         println!("{line}");
     }

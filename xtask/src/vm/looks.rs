@@ -46,17 +46,18 @@ const SETTLED_BYTES: u64 = 256 << 10;
 /// # Errors
 /// If the gateway does not serve, or the guest does not do what it is told.
 pub(super) fn all(claims: &mut Claims, guest: &mut Guest) -> Result<()> {
-    let steers = serve(guest)?;
+    serve(guest)?;
     plan(claims)?;
     queues(claims, guest)?;
-    xdp(claims, guest, steers)?;
+    xdp(claims, guest)?;
     served_where_placed(claims)?;
     crossing(claims)?;
     memory(claims, guest)
 }
 
-/// Starts the gateway; whether it is one that steers.
-fn serve(guest: &mut Guest) -> Result<bool> {
+/// Starts the gateway and waits until all shards serve. One that steers does so on the guest's
+/// device, however unevenly the packets come.
+fn serve(guest: &mut Guest) -> Result<()> {
     let steers = guest.ask("help")?.iter().any(|line| line.contains("--iface"));
     let steering = if steers { " --iface eth0:native --slack unlimited" } else { "" };
     guest.ask(&format!(
@@ -65,7 +66,7 @@ fn serve(guest: &mut Guest) -> Result<bool> {
     ))?;
     let all_serve = |series: &Series| series.by("weir_shard_cpu", "shard").len() == CPUS;
     until("the gateway serves on each CPU", || metrics().ok().filter(all_serve))?;
-    Ok(steers)
+    Ok(())
 }
 
 fn plan(claims: &mut Claims) -> Result<()> {
@@ -185,18 +186,22 @@ fn settled(guest: &mut Guest) -> Result<Memory> {
 }
 
 /// How packets are met, or why not.
-fn xdp(claims: &mut Claims, guest: &mut Guest, steers: bool) -> Result<()> {
+fn xdp(claims: &mut Claims, guest: &mut Guest) -> Result<()> {
     let name = "native XDP on virtio-net, or why not";
-    if !steers {
-        claims.add(name, Verdict::NotYet, "no loader");
-        return Ok(());
-    }
     let series = metrics()?;
-    let mode = series.label("weir_steer_mode", "xdp").unwrap_or("unknown").to_owned();
-    let log = guest.ask("show /log")?;
-    let reason = log.iter().find(|line| line.contains("eth0")).cloned().unwrap_or_default();
-    let verdict = Verdict::of(mode == "native" || !reason.is_empty());
-    claims.add(name, verdict, format!("{mode}: {reason}"));
+    let mode = |label| series.label("weir_steer_mode", label).unwrap_or("unknown");
+    let xdp = mode("xdp");
+    let (verdict, read) = match xdp {
+        "unknown" => (Verdict::NotYet, "the gateway does not tell how it steers".to_owned()),
+        "native" => (Verdict::Holds, format!("native, placement {}", mode("placement"))),
+        other => {
+            let log = guest.ask("show /log")?;
+            let reason = log.iter().rfind(|line| line.contains("eth0"));
+            let said = reason.map_or("and no reason in the log", String::as_str);
+            (Verdict::of(reason.is_some()), format!("{other}: {said}"))
+        }
+    };
+    claims.add(name, verdict, read);
     Ok(())
 }
 
