@@ -106,8 +106,8 @@ mod tests {
         let said = installation(Path::new("tools"), "/llvm").to_string();
         assert_eq!(
             said,
-            "LLVM_PREFIX=/llvm cargo install bpf-linker --version 0.13.0 --locked --no-default-features --features \
-             llvm-22 --root tools --target-dir tools/build"
+            "LLVM_PREFIX=/llvm cargo install bpf-linker --version 0.13.0 --locked \
+             --no-default-features --features llvm-22 --root tools --target-dir tools/build"
         );
     }
 
