@@ -287,7 +287,10 @@ fn of_device(error: aya::programs::ProgramError, iface: &Iface, mode: Mode) -> K
             let occupant = says::occupant(&device);
             KernelError::Busy { device, occupant }
         }
-        Some(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOTSUP) if mode == Mode::Native => {
+        // The last two are veth's, with too few queues, and of a device whose frames are too large.
+        Some(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOTSUP | Errno::NOSPC | Errno::RANGE)
+            if mode == Mode::Native =>
+        {
             KernelError::NotNative(device)
         }
         _ => error,
