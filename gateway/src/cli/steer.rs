@@ -28,7 +28,8 @@ pub struct SteerFlags {
     pub selector: Selector,
     /// Which packets XDP sends to another CPU: none; those that arrived on another NUMA node than
     /// their shard's; or all that arrived on another CPU. A packet that is sent on costs two CPUs,
-    /// so auto takes node only where workers are on several nodes, and never core.
+    /// so auto takes node only where all that a device receives arrives on one node and shards are
+    /// on others too, and never core; weir doctor tells.
     #[arg(long, env = "WEIR_PLACEMENT", value_enum, default_value_t = Placement::Auto)]
     pub placement: Placement,
     /// A folder in a BPF file system, such as /sys/fs/bpf/weir, where links and maps are kept when

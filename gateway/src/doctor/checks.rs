@@ -14,6 +14,7 @@ use super::asked::Asked;
 use super::facts::Facts;
 use super::finding::Finding;
 
+pub(super) use self::placement::auto;
 pub use self::placement::placement;
 
 /// All that is found, in the order in which a screen shows it.

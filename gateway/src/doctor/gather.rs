@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use crate::plan::cgroup;
 
 use super::cpus::Cpus;
-use super::facts::{Bpf, Capabilities, Descriptors, Facts, Node, Tcp};
+use super::facts::{Bpf, Capabilities, Descriptors, Device, Facts, Node, Tcp};
 use super::release::Release;
 
 pub use self::system::{Live, System};
@@ -54,6 +54,17 @@ pub fn gather(root: &Path, system: &impl System, named: &[String], addr: IpAddr)
         },
         build: system.build(),
     }
+}
+
+/// Reads only where packets of these devices arrive: the devices, and NUMA nodes.
+pub(super) fn arrivals(
+    root: &Path,
+    system: &impl System,
+    devices: &[&str],
+) -> (Vec<Device>, Vec<Node>) {
+    let tree = Tree::new(root);
+    let devices = devices.iter().map(|name| device::read(&tree, system, name)).collect();
+    (devices, nodes(&tree))
 }
 
 fn capabilities(tree: &Tree<'_>) -> Option<Capabilities> {

@@ -20,6 +20,8 @@ mod tests;
 use std::io::{self, Write};
 use std::path::Path;
 
+use crate::plan::Worker;
+
 pub use self::asked::{Asked, Iface, IfaceError, Placement, Selector, Steer, Steering};
 pub use self::checks::check;
 pub use self::cpus::Cpus;
@@ -81,6 +83,13 @@ pub fn run(
         write!(out, "{}", screen::report(&report, asked))?;
     }
     Ok(report.severity().exit_code())
+}
+
+/// Whether `--placement auto` moves packets of these devices, which have programs, to their shard's
+/// node on this machine.
+pub(crate) fn moves_to_nodes(devices: &[&str], workers: &[Worker]) -> bool {
+    let (devices, nodes) = gather::arrivals(Path::new("/"), &Live, devices);
+    checks::auto(devices.iter(), &nodes, workers).0 == Placement::Node
 }
 
 /// What there is to tell of the machine below `root`.

@@ -72,7 +72,8 @@ pub enum Selector {
 /// Which packets are sent on to another CPU before the kernel's network code sees them.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
 pub enum Placement {
-    /// `node` where workers are on several NUMA nodes, else `observe`.
+    /// `node` where all that a device receives arrives on one NUMA node and shards are on others
+    /// too, unless queues or RPS deal it out; else `observe`.
     #[default]
     Auto,
     /// None.
@@ -113,14 +114,14 @@ impl Selector {
 }
 
 impl Placement {
-    /// What this means for workers on so many NUMA nodes.
+    /// What this means, where `auto` asks whether packets are to be moved to their shard's node.
     #[must_use]
-    pub fn decide(self, nodes: usize) -> abi::Placement {
+    pub fn decide(self, moves_to_nodes: impl FnOnce() -> bool) -> abi::Placement {
         match self {
             Self::Observe => abi::Placement::Observe,
             Self::Node => abi::Placement::Node,
             Self::Core => abi::Placement::Core,
-            Self::Auto if nodes > 1 => abi::Placement::Node,
+            Self::Auto if moves_to_nodes() => abi::Placement::Node,
             Self::Auto => abi::Placement::Observe,
         }
     }
@@ -163,9 +164,9 @@ mod tests {
     }
 
     #[test]
-    fn packets_are_sent_to_other_nodes_only_where_there_are_several() {
-        assert_eq!(Placement::Auto.decide(1), abi::Placement::Observe);
-        assert_eq!(Placement::Auto.decide(2), abi::Placement::Node);
-        assert_eq!(Placement::Core.decide(1), abi::Placement::Core);
+    fn packets_are_moved_if_that_is_said_or_of_use() {
+        assert_eq!(Placement::Auto.decide(|| false), abi::Placement::Observe);
+        assert_eq!(Placement::Auto.decide(|| true), abi::Placement::Node);
+        assert_eq!(Placement::Core.decide(|| unreachable!("it was said")), abi::Placement::Core);
     }
 }

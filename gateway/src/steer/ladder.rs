@@ -16,7 +16,7 @@ use super::config::{Iface, Placement, Selector, Steer, SteerConfig, placement_na
 use super::{Memory, Mode, State, Steered};
 #[cfg(all(target_os = "linux", not(weir_portable), feature = "bpf"))]
 use super::{caps, error::KernelError, kernel::Kernel, object::Constants, pin::Pins, queues, sys};
-use crate::plan;
+use crate::{doctor, plan};
 
 /// Kernels from this one on obey `SO_INCOMING_CPU` among listeners of one port.
 const INCOMING_CPU_SINCE: (u32, u32) = (6, 2);
@@ -330,10 +330,8 @@ impl Request<'_> {
         if devices.is_empty() {
             return abi::Placement::Observe;
         }
-        let mut nodes: Vec<_> = self.workers.iter().map(|worker| worker.node).collect();
-        nodes.sort_unstable();
-        nodes.dedup();
-        self.config.placement.decide(nodes.len())
+        let names: Vec<_> = devices.iter().map(|iface| iface.name.as_str()).collect();
+        self.config.placement.decide(|| doctor::moves_to_nodes(&names, self.workers))
     }
 
     fn constants(&self, placement: abi::Placement) -> Constants {

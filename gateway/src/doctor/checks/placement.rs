@@ -26,7 +26,7 @@ pub fn placement(facts: &Facts, asked: &Asked) -> (Placement, String) {
 /// shard or more, and where RPS deals its packets out. Of what is left it moves packets to their
 /// shard's node, where they all arrive on one node and shards are on others too. It never moves
 /// packets between cores of a node: that costs more than it gives.
-pub(in super::super) fn auto<'a>(
+pub(in crate::doctor) fn auto<'a>(
     devices: impl Iterator<Item = &'a Device>,
     nodes: &[Node],
     workers: &[Worker],

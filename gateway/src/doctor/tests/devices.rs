@@ -165,6 +165,14 @@ fn packets_are_moved_only_by_the_rule() {
 }
 
 #[test]
+fn what_loopback_brings_is_never_moved_by_the_rule() {
+    let worker = |node| Worker { cpu: Some(node), node, shards: 0..0 };
+    let mut workers = [worker(0), worker(1)];
+    (workers[0].shards, workers[1].shards) = (0..1, 1..2);
+    assert!(!moves_to_nodes(&["lo"], &workers));
+}
+
+#[test]
 fn a_placement_that_is_asked_for_needs_a_program_and_a_priority() {
     let made = Made::server();
     let mut asked = made.asked("0.0.0.0", None);
