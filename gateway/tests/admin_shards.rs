@@ -39,7 +39,6 @@ impl Desk {
             probes: Arc::new(Probes::new()),
             readiness: Arc::new(Readiness::starting()),
             stats: Arc::new(Stats::default),
-            guard: Arc::default(),
             shards: Some(node.shards_handle()),
             guard: Arc::default(),
             drain: Box::new(|| ()),
