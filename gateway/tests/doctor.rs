@@ -6,7 +6,8 @@
 mod process;
 mod support;
 
-use process::run;
+use process::{Weir, run};
+use rustix::process::Signal;
 
 /// What it says on stdout, on stderr, and its exit code.
 fn doctor(flags: &[&str]) -> (String, String, i32) {
@@ -37,6 +38,21 @@ fn json_says_the_same() {
     assert_eq!(object["facts"]["devices"][0]["driver"], "loopback");
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     assert!(release.starts_with(object["facts"]["kernel"].as_str().unwrap()), "{release}");
+}
+
+/// What it foretells is what comes, whatever this process may do here.
+#[test]
+fn the_selector_that_it_names_is_the_one_that_serves() {
+    for flags in [&["--steer", "auto"][..], &["--steer", "off"], &["--selector", "hash"]] {
+        let flags = [&["--shards", "2", "--addr", "127.0.0.1:0"], flags].concat();
+        let (text, _, _) = doctor(&[&["--json"], &flags[..]].concat());
+        let object: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let selector = object["selector"].as_str().unwrap();
+        let mut weir = Weir::start_as_written(&flags);
+        weir.signal(Signal::TERM);
+        let (_, log) = weir.end();
+        assert!(log.contains(&format!("steering selector={selector:?} ")), "{flags:?}: {log}");
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ use super::asked::Asked;
 use super::facts::Facts;
 use super::finding::Finding;
 
+pub use self::ladder::rung;
 pub(super) use self::placement::auto;
 pub use self::placement::placement;
 

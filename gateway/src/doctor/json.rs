@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::asked::Asked;
-use super::checks::placement;
+use super::checks::{placement, rung};
 use super::facts::{Capabilities, Device, Facts};
 use super::finding::Finding;
 use super::{Fix, Report};
@@ -19,6 +19,7 @@ pub(super) fn report(report: &Report, asked: &Asked) -> Value {
         "shards": asked.plan.shards(),
         "workers": asked.plan.workers.len(),
         "cpus": asked.cpus().to_string(),
+        "selector": rung(&report.facts, asked).name(),
         "placement": placement(&report.facts, asked).0.name(),
         "fixes": report.fixes.iter().map(fix).collect::<Vec<_>>(),
         "findings": report.findings.iter().map(finding).collect::<Vec<_>>(),

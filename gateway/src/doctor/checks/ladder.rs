@@ -31,8 +31,9 @@ pub(super) fn check(facts: &Facts, asked: &Asked) -> Finding {
     climbed(facts, asked)
 }
 
-/// The rung that is had by default.
-pub(super) fn rung(facts: &Facts, asked: &Asked) -> Selector {
+/// The rung that is asked for, or else the best that can be had.
+#[must_use]
+pub fn rung(facts: &Facts, asked: &Asked) -> Selector {
     match asked.steering.selector {
         Selector::Auto if asked.steering.steer == Steer::Off => Selector::Hash,
         Selector::Auto => {
