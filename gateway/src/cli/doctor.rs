@@ -53,6 +53,8 @@ impl Doctor {
 
 fn steering(config: &Config) -> Steering {
     let SteerConfig { steer, ifaces, selector, placement, pin, .. } = config.steer.clone();
-    let (guard, limit_loopback) = (config.sources.guard.clone(), config.sources.loopback);
+    let guard = config.sources.guard.clone();
+    // Without a rate there is nothing to limit before the kernel.
+    let limit_loopback = config.sources.loopback && config.sources.rate > 0;
     Steering { steer, ifaces, selector, placement, guard, limit_loopback, pin }
 }

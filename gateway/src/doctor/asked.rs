@@ -38,7 +38,7 @@ pub struct Steering {
     pub placement: Placement,
     /// `--guard`.
     pub guard: Option<PathBuf>,
-    /// `--limit-loopback`.
+    /// `--limit-loopback`, with a rate that sources are bound to.
     pub limit_loopback: bool,
     /// `--pin`.
     pub pin: Option<PathBuf>,
