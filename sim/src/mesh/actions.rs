@@ -256,7 +256,11 @@ impl World {
         self.shards[index].state = State::Leaving;
         self.clerk.registry.withdraw(super::clerk::registered(index));
         let to = self.serving().map(|index| ShardId(index as u16)).collect();
-        self.shards[index].hub.handle(self.now, Event::Evacuate { to });
+        let dismisses = self.setting.dismisses;
+        let dismissed = dismisses > 0 && self.balance.one_in(dismisses);
+        self.ears.coverage.dismissed += u64::from(dismissed);
+        let event = if dismissed { Event::Dismiss { to } } else { Event::Evacuate { to } };
+        self.shards[index].hub.handle(self.now, event);
         true
     }
 }

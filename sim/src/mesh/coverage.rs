@@ -46,6 +46,12 @@ coverage! {
     moves = "moves",
     /// Connections that had to stay because the other shard was full.
     refused_moves = "refused moves",
+    /// Newcomers that went to another shard than the one that accepted them.
+    passed = "newcomers passed on",
+    /// Newcomers that went further, since that other shard was leaving by then.
+    passed_twice = "newcomers passed on twice",
+    /// Shards that told their connections to go.
+    dismissed = "dismissed shards",
     /// Homes that went on at another shard.
     migrations = "migrations",
     /// Letters that a ring did not take.

@@ -12,6 +12,7 @@ mod client;
 mod coverage;
 mod ears;
 mod judge;
+mod passing;
 mod record;
 mod rings;
 mod run;

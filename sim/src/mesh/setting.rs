@@ -30,6 +30,11 @@ pub(super) struct Setting {
     pub(super) rings: Rings,
     pub(super) pace: Pace,
     pub(super) faults: Faults,
+    /// Of how many newcomers one goes to another shard than the one that accepted it; 0 for none.
+    /// All do that find their shard full or leaving, unless it is 0.
+    pub(super) passes: usize,
+    /// Of how many shards that are removed one tells its connections to go; 0 for none.
+    pub(super) dismisses: usize,
 }
 
 /// Letters that each ring holds, by class.
@@ -71,7 +76,9 @@ pub(super) struct Faults {
 }
 
 impl Setting {
-    pub(super) fn new(rng: &mut Rng) -> Self {
+    /// What balance does is drawn from `balance`, so that the rest of a seed's world stays what it
+    /// was without it.
+    pub(super) fn new(rng: &mut Rng, balance: &mut Rng) -> Self {
         let shards = 1 + rng.below(6);
         let clients = 24 + rng.below(40);
         let engine = rng.one_in(4);
@@ -105,6 +112,8 @@ impl Setting {
                 refuse: if engine { *pick(rng, &[0, 10, 50]) } else { 0 },
             },
             coalesce_micros: *pick(rng, &[0, 0, 1_500, 10_000]),
+            passes: *pick(balance, &[0, 0, 2, 6]),
+            dismisses: *pick(balance, &[0, 0, 1, 2]),
         }
     }
 

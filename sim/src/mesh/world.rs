@@ -22,6 +22,8 @@ use crate::rng::Rng;
 pub(super) struct World {
     pub(super) setting: Setting,
     pub(super) rng: Rng,
+    /// Draws which newcomers go where, and how shards are removed.
+    pub(super) balance: Rng,
     pub(super) ears: Ears,
     pub(super) shards: Vec<Shard>,
     pub(super) mesh: Mesh,
@@ -31,7 +33,7 @@ pub(super) struct World {
     pub(super) step: u64,
     /// Clients whose connection is not over.
     pub(super) open: Vec<u32>,
-    travellers: Vec<Traveller>,
+    pub(super) travellers: Vec<Traveller>,
     /// Positions that clients have seen, and who saw them.
     pub(super) seen: Vec<(u16, Position, Option<u32>)>,
     pub(super) paths: Vec<String>,
@@ -44,11 +46,12 @@ pub(super) struct World {
 }
 
 /// A socket between two shards.
-struct Traveller {
-    client: u32,
-    to: usize,
-    due: u64,
-    frozen: Box<Frozen>,
+pub(super) struct Traveller {
+    pub(super) client: u32,
+    pub(super) to: usize,
+    pub(super) due: u64,
+    /// What is known of the connection; nothing if nothing was read of it.
+    pub(super) frozen: Option<Box<Frozen>>,
 }
 
 const SEEN_MAX: usize = 64;
@@ -57,7 +60,8 @@ const NANOS_PER_STEP: u64 = 1_000_000;
 impl World {
     pub(super) fn new(seed: u64, mutants: Mutants) -> Self {
         let mut rng = Rng::new(seed ^ 0x6d65_7368);
-        let setting = Setting::new(&mut rng);
+        let mut balance = Rng::new(seed ^ 0x6261_6c61);
+        let setting = Setting::new(&mut rng, &mut balance);
         let mesh = Mesh::new(setting.rings, &setting.limits, &mut rng);
         let clerk = Clerk::new(&setting, seed, rng.fork());
         let capacity = Capacity { total_max: 1 << 20, shard_max: setting.limits.connections_max };
@@ -66,6 +70,7 @@ impl World {
         let path = |room| if room == 0 { "/".into() } else { format!("/ws/room-{room}") };
         let mut world = Self {
             rng,
+            balance,
             ears,
             shards: Vec::new(),
             mesh,
@@ -139,23 +144,33 @@ impl World {
             }
             moved_in = true;
             let Traveller { client, frozen, .. } = self.travellers.remove(at);
-            let shard = &mut self.shards[index];
-            shard.inbound -= 1;
-            let slot = shard.seat(client);
-            let one = &mut self.ears.clients[client as usize];
-            one.place = Place::At { shard: index as u16, slot };
-            if !frozen.is_open() {
-                // Nobody knows it yet: it is as if it had come here at first.
-                one.born = (index as u16, slot.0);
+            self.shards[index].inbound -= 1;
+            match frozen {
+                Some(frozen) => self.adopt(index, client, frozen),
+                None => self.take_in(index, client),
             }
-            shard.hub.handle(self.now, Event::Thawed { slot, frozen });
-            self.ears.wake(client);
-            self.stirred = Some("a connection that moved");
+            self.stirred = Some("a connection from another shard");
         }
         for client in std::mem::take(&mut self.shards[index].knocks) {
-            self.accept(index, client, moved_in);
             self.stirred = Some("a new connection");
+            if !self.pass_on(index, client) {
+                self.accept(index, client, moved_in);
+            }
         }
+    }
+
+    /// A connection goes on here.
+    fn adopt(&mut self, index: usize, client: u32, frozen: Box<Frozen>) {
+        let shard = &mut self.shards[index];
+        let slot = shard.seat(client);
+        let one = &mut self.ears.clients[client as usize];
+        one.place = Place::At { shard: index as u16, slot };
+        if !frozen.is_open() {
+            // Nobody knows it yet: it is as if it had come here at first.
+            one.born = (index as u16, slot.0);
+        }
+        shard.hub.handle(self.now, Event::Thawed { slot, frozen });
+        self.ears.wake(client);
     }
 
     fn accept(&mut self, index: usize, client: u32, moved_in: bool) {
@@ -385,7 +400,7 @@ impl World {
         let due = self.step + self.rng.below(self.setting.pace.delay.max(1)) as u64;
         self.shards[to].inbound += 1;
         self.ears.trace.fold(0x5417 ^ u64::from(client) << 16);
-        self.travellers.push(Traveller { client, to, due, frozen });
+        self.travellers.push(Traveller { client, to, due, frozen: Some(frozen) });
     }
 
     fn inquire(&mut self, index: usize, inquiry: Inquiry) {
