@@ -22,8 +22,9 @@ const KEY: &str = "opens-in-trials";
 /// Between two looks at what is waited for.
 const POLL: Duration = Duration::from_millis(10);
 
-/// How sources are bounded unless a scenario is about that: not at all.
-const UNBOUNDED: &str = "[limits]\nsource_connections_max = 0\nsource_rate = 0\n";
+/// Unless a scenario is about that, sources are not bounded; and nobody is pinged, so that nothing
+/// comes but what was said, however long that takes.
+const UNBOUNDED: &str = "[limits]\nsource_connections_max = 0\nsource_rate = 0\nping_secs = 0\n";
 
 /// What is to be started.
 #[derive(Clone, Debug)]
@@ -34,6 +35,7 @@ pub(super) struct Launch {
     before: Vec<String>,
     /// If it is to be another one than is usual here.
     config: Option<PathBuf>,
+    port: u16,
 }
 
 /// A gateway that runs; ended when dropped.
@@ -47,7 +49,7 @@ impl Launch {
     /// With these flags of `weir serve`.
     pub(super) fn new(weir: &Path, flags: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let flags = flags.into_iter().map(Into::into).collect();
-        Self { weir: weir.to_owned(), flags, before: Vec::new(), config: None }
+        Self { weir: weir.to_owned(), flags, before: Vec::new(), config: None, port: PORT }
     }
 
     /// With more flags.
@@ -66,6 +68,11 @@ impl Launch {
         Self { config: Some(config.to_owned()), ..self }
     }
 
+    /// At a port that no other gateway has.
+    pub(super) fn elsewhere(self) -> Self {
+        Self { port: PORT + 1, ..self }
+    }
+
     /// Starts it on this address in the gateway's namespace, and waits until it listens.
     ///
     /// # Errors
@@ -77,7 +84,7 @@ impl Launch {
         let mut command = tools::command("ip");
         command.args(["netns", "exec", bed.name(Side::Gateway)]).args(&self.before);
         command.arg(&self.weir).arg("serve").env("WEIR_ADMIN_KEY", KEY);
-        command.arg("--addr").arg(SocketAddr::new(address, PORT).to_string());
+        command.arg("--addr").arg(SocketAddr::new(address, self.port).to_string());
         command.args(["--admin", "127.0.0.1:0"]).arg("--config").arg(config).args(&self.flags);
         Ok(Gateway { bed, weir: Weir::run(command)? })
     }

@@ -2,6 +2,7 @@
 
 mod bed;
 mod bench;
+mod beside;
 mod check;
 mod crowd;
 mod gateway;

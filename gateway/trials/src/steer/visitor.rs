@@ -63,6 +63,26 @@ pub(super) fn request(addr: SocketAddr) -> Vec<u8> {
     .into_bytes()
 }
 
+/// What a server answers to that.
+pub(super) fn answer() -> Vec<u8> {
+    let accept = ACCEPT.as_str();
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+/// What is said for an echo.
+pub(super) fn said() -> &'static [u8] {
+    &SAID
+}
+
+/// What comes back.
+pub(super) fn heard() -> &'static [u8] {
+    &HEARD
+}
+
 impl Visitor {
     /// Begins to connect, from an address if one is given.
     ///

@@ -7,10 +7,13 @@ use rustix::process::Signal;
 
 use crate::metrics::Metrics;
 use crate::steer::bed::{DEVICE, Family, Side};
+use crate::steer::beside::Beside;
 use crate::steer::crowd::Tally;
+use crate::steer::gateway::Launch;
 use crate::steer::ground::Need;
 use crate::steer::rung::{Placement, Rung, Selector, Xdp};
 use crate::steer::scenario::{CROWD, Scenario, Stage};
+use crate::steer::team::Team;
 use crate::steer::tools;
 use crate::steer::visitor::Visitor;
 
@@ -25,7 +28,7 @@ const NATIVE: Rung =
 pub(super) fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::new("device that another program holds", taken),
-        Scenario::new("killed: another process goes on", killed),
+        Scenario::new("killed: who is left in the group goes on", killed),
         Scenario::new("pinned upgrade under load", upgraded)
             .needing(Need::Flag("--pin"))
             .needing(Need::Tool("mount")),
@@ -36,13 +39,14 @@ pub(super) fn scenarios() -> Vec<Scenario> {
 /// it was told to require it.
 fn taken(stage: &Stage<'_>) -> Result<String> {
     let _first = stage.steer(NATIVE, &[])?;
-    let error = match stage.launch(NATIVE.flags()).start(stage.bed, Family::V4.gateway()) {
+    let elsewhere = |launch: Launch| launch.elsewhere().start(stage.bed, Family::V4.gateway());
+    let error = match elsewhere(stage.launch(NATIVE.flags())) {
         Ok(_) => anyhow::bail!("it was told to require the device, and started without"),
         Err(error) => format!("{error:#}"),
     };
     ensure!(error.contains(DEVICE), "it ends without saying which device is taken: {error}");
     let device = format!("{DEVICE}:native");
-    let second = stage.start(["--steer", "auto", "--iface", &device])?;
+    let second = elsewhere(stage.launch(["--steer", "auto", "--iface", &device]))?;
     let mode = second.mode()?;
     ensure!(mode.get("xdp").is_some_and(|xdp| xdp == "none"), "{mode:?}");
     let said = second.said()?;
@@ -52,18 +56,20 @@ fn taken(stage: &Stage<'_>) -> Result<String> {
     Ok(line.trim().to_owned())
 }
 
-/// A process that dies takes its programs along, and whoever is left serves everyone.
+/// A process that dies takes its programs along, and whoever is left in its group serves everyone.
 fn killed(stage: &Stage<'_>) -> Result<String> {
     let first = stage.steer(NATIVE, &[])?;
-    let second = stage.start(["--steer", "off"])?;
+    let way = stage.way(&first);
+    let _left = Beside::join(stage.bed, first.addr())?;
     ensure!(programs(stage)?.contains("xdp"), "no program is seen on the device");
     first.signal(Signal::KILL)?;
     first.ended()?;
-    let visitors = stage.crowd(&second, CROWD)?;
+    let (visitors, tally) = stage.team.gather(&Team::patient(&way), CROWD)?;
+    tally.expect(CROWD)?;
     let left = programs(stage)?;
     ensure!(!left.contains("xdp"), "a program is left on the device: {left}");
     visitors.into_iter().for_each(Visitor::reset);
-    Ok(format!("{CROWD} served by the other process, no program left"))
+    Ok(format!("{CROWD} served by who is left, no program on the device"))
 }
 
 /// What `ip` says of the device.

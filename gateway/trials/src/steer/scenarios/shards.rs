@@ -6,6 +6,7 @@ use rustix::process::Signal;
 use crate::clock;
 use crate::metrics::Metrics;
 use crate::steer::bed::Side;
+use crate::steer::beside::Beside;
 use crate::steer::crowd::{PATIENCE, Tally, Way};
 use crate::steer::gateway::{Gateway, PORT};
 use crate::steer::rung::{Rung, Selector};
@@ -90,19 +91,19 @@ fn removed_with_some_waiting(stage: &Stage<'_>) -> Result<String> {
     Ok(format!("{tally}, {late} of them accepted late"))
 }
 
-/// Whoever waits at the listeners of a process that dies is served by another one of the group.
+/// Whoever waits at the listeners of a process that dies is served by who is left in its group.
 fn killed_with_some_waiting(stage: &Stage<'_>) -> Result<String> {
     let rung = Rung::selector(Selector::Program);
     let first = stage.steer(rung, &[])?;
     let way = stage.way(&first);
     first.signal(Signal::STOP)?;
-    let (_second, tally) = waiting(stage, &way, || {
-        let second = stage.steer(rung, &[])?;
+    let (_left, tally) = waiting(stage, &way, || {
+        let left = Beside::join(stage.bed, way.to)?;
         first.signal(Signal::KILL)?;
-        Ok(second)
+        Ok(left)
     })?;
     tally.expect(WAITING)?;
-    Ok(format!("{tally} by the other process"))
+    Ok(format!("{tally} by who is left"))
 }
 
 /// Has visitors wait at listeners that nobody accepts from, then does something; what came of it,
