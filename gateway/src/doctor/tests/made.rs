@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::super::{
-    Answer, Asked, Attached, Build, Channels, Cpus, Finding, Hwloc, Iface, Offload, Report,
+    Answer, Asked, Attached, Build, Channels, Cpus, Finding, Hwloc, Iface, Offload, Report, Steer,
     Steering, System, examine,
 };
 use crate::plan::{Core, Machine, Node, Numa, Request, plan};
@@ -227,7 +227,7 @@ impl Made {
             numa: self.numa.clone(),
             max_connections: None,
             descriptors_beside: 400,
-            steering: Steering::default(),
+            steering: Steering { steer: Steer::Auto, ..Steering::default() },
         }
     }
 
