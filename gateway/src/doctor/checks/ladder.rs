@@ -72,9 +72,7 @@ fn climbed(facts: &Facts, asked: &Asked) -> Finding {
 
 fn does(rung: Selector) -> &'static str {
     match rung {
-        Selector::Auto | Selector::Program => {
-            "the shard of the CPU that the SYN arrived on, unless it has more than its share"
-        }
+        Selector::Auto | Selector::Program => "the CPU's shard, or another by --balance and load",
         Selector::IncomingCpu => "the listener of the CPU, by SO_INCOMING_CPU",
         Selector::Cbpf => "the listener of the CPU, by a classic program",
         Selector::Hash => "the kernel's hash, whatever CPU packets arrive on",

@@ -114,6 +114,7 @@ impl Made {
         made.bus("eth0", "pci0/0000:04/virtio3", "virtio_net");
         // Checksums and joined packets are agreed on, and no way to change that.
         made.file("sys/devices/pci0/0000:04/virtio3/features", "1100000110010000");
+        made.system.bpf = Answer::Yes;
         made.irq("pci0/0000:04", 40, "virtio3-config", "0-1");
         made.irq("pci0/0000:04", 41, "virtio3-input.0", "1");
         made.irq("pci0/0000:04", 42, "virtio3-output.0", "0");
