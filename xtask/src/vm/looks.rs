@@ -106,31 +106,51 @@ fn served_where_placed(claims: &mut Claims) -> Result<()> {
         client.echo("there and back")?;
     }
     let wanted = clients.len() as u64;
-    let grown = |series: &Series, family| sum(series, family) - sum(&before, family);
-    let accepted = |series: &Series| grown(series, "weir_accepted_total") == wanted;
-    let after = until("all are counted", || metrics().ok().filter(accepted))?;
-    let nodes = nodes(&after);
-    let mut by_node = BTreeMap::<u64, u64>::new();
-    for (shard, connections) in after.by("weir_shard_connections", "shard") {
-        let node = nodes.get(&shard).copied().unwrap_or_default();
-        *by_node.entry(node).or_default() += connections;
-    }
-    let selector = after.label("weir_steer_mode", "selector");
-    let off = grown(&after, "weir_off_cpu_total");
-    let verdict = match selector {
-        None | Some("hash") => Verdict::NotYet,
-        Some(_) => Verdict::of(off == 0 && by_node.values().all(|&connections| connections > 0)),
+    let accepted = |series: &Series| {
+        sum(series, "weir_accepted_total") == sum(&before, "weir_accepted_total") + wanted
     };
-    let read = format!(
-        "{wanted} connections by {}, {off} on another CPU than their packets'; by node: {}",
-        selector.unwrap_or("the kernel's hash"),
-        list(&by_node),
-    );
-    claims.add("connections are served where packets arrive", verdict, read);
+    let after = until("all are counted", || metrics().ok().filter(accepted))?;
+    let off = sum(&after, "weir_off_cpu_total") - sum(&before, "weir_off_cpu_total");
+    placed(claims, &after, wanted, off);
+    redirected(claims, &after);
     let crossed = sum(&after, "weir_cross_node_bytes_total");
     let read = format!("{crossed} bytes after {wanted} echoes");
     claims.add("echoes cross to no other node", Verdict::of(crossed == 0), read);
     Ok(())
+}
+
+fn placed(claims: &mut Claims, series: &Series, wanted: u64, off: u64) {
+    let nodes = nodes(series);
+    let mut by_node = BTreeMap::<u64, u64>::new();
+    for (shard, connections) in series.by("weir_shard_connections", "shard") {
+        *by_node.entry(nodes.get(&shard).copied().unwrap_or_default()).or_default() += connections;
+    }
+    let selector = series.label("weir_steer_mode", "selector");
+    let on_both = by_node.len() == 2 && by_node.values().all(|&connections| connections > 0);
+    let verdict = match selector {
+        None | Some("hash") => Verdict::NotYet,
+        Some(_) => Verdict::of(off == 0 && on_both),
+    };
+    let read = format!(
+        "{wanted} connections by {}, {} on the nodes, {off} on another CPU than their packets'",
+        selector.unwrap_or("the kernel's hash"),
+        by_node.values().map(ToString::to_string).collect::<Vec<_>>().join(" and "),
+    );
+    claims.add("connections are served where packets arrive", verdict, read);
+}
+
+/// Packets that XDP sent to another node, if it was to.
+fn redirected(claims: &mut Claims, series: &Series) {
+    if series.label("weir_steer_mode", "placement") != Some("node") {
+        return;
+    }
+    let of = |verdict| {
+        series.value(&format!("weir_steer_packets_total{{verdict=\"{verdict}\"}}")).unwrap_or(0)
+    };
+    let (redirected, passed, stuck) = (of("redirect"), of("pass"), of("stuck"));
+    let read = format!("{redirected} redirected, {passed} there already, {stuck} lost on the way");
+    let holds = redirected > 0 && passed > 0 && stuck == 0;
+    claims.add("packets go to their shard's node", Verdict::of(holds), read);
 }
 
 /// A room with members on all shards.
@@ -237,10 +257,6 @@ fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> Result<T> {
         thread::sleep(PAUSE);
     }
     bail!("it never comes about that {what}")
-}
-
-fn list(by_node: &BTreeMap<u64, u64>) -> String {
-    by_node.values().map(ToString::to_string).collect::<Vec<_>>().join(" and ")
 }
 
 /// Bytes in MiB with one digit behind the point.
