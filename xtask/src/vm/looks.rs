@@ -148,7 +148,7 @@ fn redirected(claims: &mut Claims, series: &Series) {
         series.value(&format!("weir_steer_packets_total{{verdict=\"{verdict}\"}}")).unwrap_or(0)
     };
     let (redirected, passed, stuck) = (of("redirect"), of("pass"), of("stuck"));
-    let read = format!("{redirected} redirected, {passed} there already, {stuck} lost on the way");
+    let read = format!("{redirected} redirected, {passed} there already, {stuck} without a queue");
     let holds = redirected > 0 && passed > 0 && stuck == 0;
     claims.add("packets go to their shard's node", Verdict::of(holds), read);
 }
