@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::*;
+use crate::draw::Draw;
 
 fn network(text: &str) -> Network {
     text.parse().expect("a network")
@@ -132,6 +133,46 @@ fn another_table_is_told_of_those_who_are_exempt_unless_they_are_denied() {
     assert_eq!(guard.counts(), Counts { deny: 2, allow: 1 }, "the list is what it was");
     assert!(guard.remove(network("10.0.0.0/8")).is_some());
     assert!(elsewhere.told().contains(&"allow 10.1.0.0/16".to_owned()), "not denied any more");
+}
+
+/// Some networks of IPv4 that lie within each other and side by side, each once.
+fn networks(draw: &mut Draw) -> Vec<Network> {
+    let mut networks: Vec<_> = (0..draw.below(20))
+        .map(|_| {
+            let bits = draw.below(33);
+            let few = (draw.word() & 0xC000_0003) | 0x0A00_0000;
+            let first = few & u32::MAX.checked_shl(32 - bits).unwrap_or(0);
+            Network::new(IpAddr::from(first.to_be_bytes()), bits).expect("nothing is behind it")
+        })
+        .collect();
+    networks.sort_unstable();
+    networks.dedup();
+    networks
+}
+
+#[test]
+fn another_table_judges_as_the_node_does_by_its_list_and_by_who_is_exempt() {
+    for seed in 0..300 {
+        let mut draw = Draw::new(seed);
+        let exempt = networks(&mut draw);
+        let verdicts = [Verdict::Deny, Verdict::Allow];
+        let prefixes = networks(&mut draw);
+        let prefixes = prefixes.into_iter().map(|it| (it, verdicts[draw.below(2) as usize]));
+        let guard = Guard::from(Prefixes(prefixes.collect())).exempting(exempt.iter().copied());
+        let elsewhere = Elsewhere::default();
+        guard.attach(Box::new(elsewhere.clone()));
+        let told = elsewhere.told().join("\n");
+        let other =
+            Guard::from(Prefixes::parse(Path::new("told"), told.as_bytes()).expect("lines"));
+        let said: Vec<_> = guard.lock().prefixes.iter().map(|(network, _)| network).collect();
+        for network in said.iter().chain(&exempt) {
+            for end in [network.first(), network.last()] {
+                let is_exempt = exempt.iter().any(|it| it.contains(end));
+                let by_node = guard.verdict(end.into()).or(is_exempt.then_some(Verdict::Allow));
+                assert_eq!(other.verdict(end.into()), by_node, "seed {seed}: {end:?}");
+            }
+        }
+    }
 }
 
 #[test]
