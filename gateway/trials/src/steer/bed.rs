@@ -98,6 +98,30 @@ impl Family {
     }
 }
 
+impl Side {
+    fn other(self) -> Self {
+        match self {
+            Self::Clients => Self::Gateway,
+            Self::Gateway => Self::Clients,
+        }
+    }
+
+    fn addresses(self, family: Family) -> Vec<IpAddr> {
+        match self {
+            Self::Clients => family.sources(),
+            Self::Gateway => vec![family.gateway()],
+        }
+    }
+
+    /// The hardware address of its device.
+    fn mac(self) -> &'static str {
+        match self {
+            Self::Clients => "02:00:00:00:00:0a",
+            Self::Gateway => "02:00:00:00:00:0b",
+        }
+    }
+}
+
 impl Bed {
     /// Makes it, with names that no other process uses.
     ///
@@ -121,9 +145,10 @@ impl Bed {
         tools::run("ip", &["netns", "add", gateway])?;
         let many = thread::available_parallelism()?.get().max(2).to_string();
         let received = if kind == Cable::Native { &many } else { "1" };
-        let mut cable = vec!["-n", clients, "link", "add", DEVICE];
+        let [own, other] = [Side::Clients, Side::Gateway].map(Side::mac);
+        let mut cable = vec!["-n", clients, "link", "add", DEVICE, "address", own];
         cable.extend(["numtxqueues", &many, "numrxqueues", &many, "type", "veth", "peer"]);
-        cable.extend(["name", DEVICE, "netns", gateway]);
+        cable.extend(["name", DEVICE, "address", other, "netns", gateway]);
         cable.extend(["numtxqueues", &many, "numrxqueues", received]);
         tools::run("ip", &cable)?;
         for side in [Side::Clients, Side::Gateway] {
@@ -132,24 +157,25 @@ impl Bed {
         // A frame that native XDP redirects has lost the word that its checksum is still to be
         // made, and is dropped as broken: so the clients' side makes it.
         tools::run("ip", &["netns", "exec", clients, "ethtool", "-K", DEVICE, "tx", "off"])?;
-        // Whatever a timer says again may be said by another CPU than that of who said it first.
-        // A busy machine is late, and nothing is lost here: so no probe is sent for what is late.
-        self.set(Side::Clients, "net/ipv4/tcp_early_retrans", "0")
+        Ok(())
     }
 
     /// Gives one side its addresses, and takes it up.
     fn dress(&self, side: Side) -> Result<()> {
-        let addresses = |family: Family| match side {
-            Side::Clients => family.sources(),
-            Side::Gateway => vec![family.gateway()],
-        };
+        let other = side.other();
         let mut orders = format!("link set lo up\nlink set {DEVICE} up\n");
         for family in Family::ALL {
             let prefix = family.prefix();
-            for address in addresses(family) {
+            for address in side.addresses(family) {
                 // Nobody else is there to have the same address, so none is asked.
                 let nodad = if address.is_ipv6() { "nodad" } else { "" };
                 orders += &format!("addr add {address}/{prefix} dev {DEVICE} {nodad}\n");
+            }
+            // What waits for an address to be found is sent by the CPU that finds it, and a
+            // connection begun that way would come from another CPU than its client's.
+            let (mac, known) = (other.mac(), format!("dev {DEVICE} nud permanent"));
+            for address in other.addresses(family) {
+                orders += &format!("neigh add {address} lladdr {mac} {known}\n");
             }
         }
         tools::feed("ip", &["-n", self.name(side), "-batch", "-"], &orders)?;

@@ -57,6 +57,8 @@ impl Over {
 pub(super) struct Tally {
     /// Those that were served: upgraded, and their words came back.
     pub(super) served: u64,
+    /// Those that were told to go before their words came back.
+    pub(super) dismissed: u64,
     /// The others, by what they saw.
     pub(super) failed: BTreeMap<String, u64>,
 }
@@ -76,6 +78,7 @@ impl Tally {
     /// What others saw, too.
     pub(super) fn merge(&mut self, other: Self) {
         self.served += other.served;
+        self.dismissed += other.dismissed;
         for (why, count) in other.failed {
             *self.failed.entry(why).or_default() += count;
         }
@@ -84,7 +87,8 @@ impl Tally {
     /// # Errors
     /// Unless exactly so many were served, and none was not.
     pub(super) fn expect(&self, served: usize) -> Result<()> {
-        ensure!(self.served == served as u64 && self.failures() == 0, "of {served} {self}");
+        let others = self.failures() + self.dismissed;
+        ensure!(self.served == served as u64 && others == 0, "of {served} {self}");
         Ok(())
     }
 }
@@ -92,6 +96,9 @@ impl Tally {
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} served", self.served)?;
+        if self.dismissed > 0 {
+            write!(f, ", {} told to go", self.dismissed)?;
+        }
         self.failed.iter().try_for_each(|(why, count)| write!(f, ", {count} {why}"))
     }
 }
@@ -208,6 +215,10 @@ impl<'a> Door<'a> {
                 // Whoever stays is not watched any more.
                 let _ = epoll::delete(&self.epoll, visitor.socket());
                 served(visitor);
+            }
+            Step::Dismissed => {
+                self.slots[slot] = None;
+                self.tally.dismissed += 1;
             }
             Step::Failed(why) => {
                 self.slots[slot] = None;

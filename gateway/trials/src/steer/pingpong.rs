@@ -41,6 +41,7 @@ pub(super) fn play(visitors: &mut [Visitor], until: Instant) -> Result<u64> {
             let visitor = &mut visitors[event.data.u64() as usize];
             match visitor.advance(&[]) {
                 Step::Waits => {}
+                Step::Dismissed => bail!("a connection is told to go"),
                 Step::Failed(why) => bail!("a connection is lost: {why}"),
                 Step::Echoed if goes_on => {
                     echoes += 1;

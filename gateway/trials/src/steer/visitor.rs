@@ -11,12 +11,14 @@ use rustix::net::{
     socket_with, sockopt,
 };
 
-use crate::raw::{Frame, accept_of};
+use crate::raw::{Frame, accept_of, opcode};
 
 /// Bytes that come back.
 const PAYLOAD_BYTES: usize = 64;
 /// RFC 6455 §1.3: the example, since nobody guesses anything here.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+/// The first byte of a close frame.
+const CLOSE: u8 = 0x80 | opcode::CLOSE;
 /// Bytes of an answer that are kept: more than an answer to a handshake has.
 const ANSWER_BYTES_MAX: usize = 1024;
 
@@ -41,6 +43,8 @@ pub(super) enum Step {
     Waits,
     /// What it said last has come back, as it was.
     Echoed,
+    /// It was told to go, as RFC 6455 has it.
+    Dismissed,
     /// It ended otherwise, in a few words.
     Failed(String),
 }
@@ -121,6 +125,8 @@ impl Visitor {
             match gone_on {
                 Ok(true) => {}
                 Ok(false) => return Step::Waits,
+                // Between two messages: what came is no echo, and nothing is amiss.
+                Err(_) if self.is_dismissed() => return Step::Dismissed,
                 Err(why) => return Step::Failed(why),
             }
         }
@@ -175,8 +181,15 @@ impl Visitor {
         if !status.starts_with("HTTP/1.1 101 ") {
             return Err(format!("answered {status}"));
         }
-        if !head.contains(ACCEPT.as_str()) || end + 4 != self.len {
+        if !head.contains(ACCEPT.as_str()) {
             return Err("an answer that is not to this request".to_owned());
+        }
+        let more = end + 4..self.len;
+        if !more.is_empty() {
+            self.answer.copy_within(more, 0);
+            self.len -= end + 4;
+            self.phase = Phase::Echoing;
+            return Err("something came before it was asked for".to_owned());
         }
         self.say().map(|()| true)
     }
@@ -188,11 +201,18 @@ impl Visitor {
                 return Ok(false);
             }
         }
-        if self.answer[..self.len] == HEARD[..] {
+        // Whoever is told to go hears what is still owed first.
+        let (heard, rest) = self.answer[..self.len].split_at(HEARD.len());
+        if heard == &HEARD[..] && rest.first().is_none_or(|&first| first == CLOSE) {
             Ok(true)
         } else {
             Err("what came back is not what was said".to_owned())
         }
+    }
+
+    /// Whether a close frame is all that came since something was said.
+    fn is_dismissed(&self) -> bool {
+        self.phase == Phase::Echoing && self.len > 0 && self.answer[0] == CLOSE
     }
 
     /// False if nothing is there.

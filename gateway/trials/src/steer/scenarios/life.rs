@@ -79,7 +79,7 @@ fn programs(stage: &Stage<'_>) -> Result<String> {
 }
 
 /// Processes follow each other while visitors come and go: each takes over what is pinned, and
-/// none of the visitors is turned away.
+/// none of the visitors is turned away, or lost without being told to go.
 fn upgraded(stage: &Stage<'_>) -> Result<String> {
     let folder = stage.bed.folder().join("bpf");
     fs::create_dir(&folder)?;

@@ -50,7 +50,7 @@ fn removed_under_load(stage: &Stage<'_>, selector: Selector) -> Result<String> {
         remove(&gateway, "0", "")?;
         some_more(&gateway)
     })?;
-    ensure!(tally.failures() == 0, "{tally}");
+    tally.expect(usize::try_from(tally.served)?)?;
     stage.team.echo_once(&mut visitors)?;
     visitors.into_iter().for_each(Visitor::reset);
     Ok(format!("{tally} meanwhile, {STAYING} stayed"))
