@@ -1,9 +1,9 @@
 //! Steering: the kernel gives each connection to the shard that will serve it, as far as it can be
 //! had; every rung of the ladder down to plain listeners serves the same clients.
 //!
-//! Follow a node's start: [`Steering::prepare`] loads the programs, puts XDP on its devices and
+//! Follow a node's start: `Steering::prepare` loads the programs, puts XDP on its devices and
 //! gives the memory that records of who serves are written to; when all shards are in these
-//! records and listen, [`Steering::attach`] has the best rung choose among their listeners.
+//! records and listen, `Steering::attach` has the best rung choose among their listeners.
 //! Nothing here is ever asked again for a connection: the programs read what shards write.
 
 mod config;
