@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 
 use super::cpio::{Archive, Entry};
 use super::kernel::{Kernel, Module};
@@ -26,10 +26,14 @@ pub(super) fn make(weir: &Path, kernel: &Kernel, to: &Path) -> Result<()> {
         archive.add(folder, Entry::Folder);
     }
     archive.add("init", Entry::File(INIT.into(), true));
-    archive.add("bin/busybox", executable(&busybox()?)?);
+    let busybox = busybox()?;
+    archive.add("bin/busybox", executable(&busybox)?);
     archive.add("weir", Entry::File(stripped(weir, to)?, true));
     archive.add("weir.toml", plain(PATIENCE));
-    for library in libraries(weir)? {
+    let weirs = libraries(weir);
+    ensure!(!weirs.is_empty(), "ldd names no library of the gateway");
+    // Most builds of busybox have none.
+    for library in weirs.into_iter().chain(libraries(&busybox)) {
         archive.add(&library.to_string_lossy(), executable(&library)?);
     }
     let modules = kernel.modules()?;
@@ -70,13 +74,9 @@ fn stripped(weir: &Path, beside: &Path) -> Result<Vec<u8>> {
 }
 
 /// The libraries that the loader gives a program, and the loader itself.
-fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
+fn libraries(program: &Path) -> Vec<PathBuf> {
     let listed = Invocation::new("ldd", [program]).output();
-    let libraries = paths(&listed.context("ldd does not know the gateway")?);
-    if libraries.is_empty() {
-        bail!("ldd names no library of the gateway");
-    }
-    Ok(libraries)
+    paths(&listed.unwrap_or_default())
 }
 
 /// The paths in what `ldd` prints: behind an arrow, or alone.

@@ -66,7 +66,8 @@ impl Kernel {
         let script = "cd \"$0\" && apt-get download \"$1\" && dpkg-deb -x ./*.deb . && rm ./*.deb";
         let unpack: [&OsStr; 4] =
             ["-c".as_ref(), script.as_ref(), part.as_ref(), self.name.as_ref()];
-        Invocation::new("sh", unpack).run()?;
+        let unpacked = Invocation::new("sh", unpack).run();
+        unpacked.context("the kernel cannot be fetched; if the lists are old: apt-get update")?;
         fs::rename(&part, &self.folder)?;
         Ok(())
     }

@@ -67,8 +67,8 @@ pub(crate) fn vm(flags: &Vm) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What makes the namespaces: of the network, and of processes, so that the guest ends with the
-/// command however that ends. Who is not root is root in there, if the system lets them.
+/// What makes the namespaces: of the network, and of processes, so that the guest ends with what
+/// runs it, however that ends. Who is not root is root in there, if the system lets them.
 fn unshare(is_root: bool) -> &'static [&'static str] {
     const OWN: [&str; 5] = ["--map-root-user", "--net", "--pid", "--kill-child", "--"];
     if is_root { &OWN[1..] } else { &OWN }
