@@ -66,8 +66,9 @@ impl Desk {
     }
 }
 
+/// The node itself judges here, and the machine's loopback is left alone.
 fn start(guard: &Path) -> (Weir, Desk) {
-    let flags = ["--admin", "127.0.0.1:0", "--admin-key", KEY];
+    let flags = ["--admin", "127.0.0.1:0", "--admin-key", KEY, "--steer", "off"];
     let variables = [("WEIR_GUARD", guard.to_str().unwrap())];
     let mut weir = Weir::start_with(&flags, &variables);
     let desk = Desk(weir.admin());
@@ -170,7 +171,8 @@ fn without_a_file_there_is_nothing_to_read_again_but_orders_are_taken() {
 #[test]
 fn a_list_that_cannot_be_read_is_one_clear_line_and_exit_1() {
     let path = file("bad", "deny 192.0.2.1\nallow 192.0.2.1\n");
-    let output = run(&["--addr", "127.0.0.1:0", "--guard", path.to_str().unwrap()]);
+    let guard = path.to_str().unwrap();
+    let output = run(&["--addr", "127.0.0.1:0", "--steer", "off", "--guard", guard]);
     assert_eq!(output.status.code(), Some(1));
     let log = String::from_utf8(output.stderr).unwrap();
     let errors: Vec<_> = log.lines().filter(|line| line.contains("ERROR")).collect();
