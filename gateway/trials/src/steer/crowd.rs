@@ -243,6 +243,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::net::TcpListener;
+
     use super::*;
 
     #[test]
@@ -257,10 +260,45 @@ mod tests {
         assert!(tally.expect(0).is_err());
     }
 
+    /// What becomes of visitors of a server that says this behind its answer.
+    fn met(said: &'static [u8]) -> Tally {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let way = Way {
+            to: listener.local_addr().unwrap(),
+            from: Vec::new(),
+            at_once: 1,
+            until: clock::now() + PATIENCE,
+            over: Over::default(),
+        };
+        let serving = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(&[&visitor::answer(), said].concat()).unwrap();
+            // Until the visitor has gone.
+            let _ = std::io::copy(&mut stream, &mut std::io::sink());
+        });
+        let (visitors, tally) = gather(&way, 1).unwrap();
+        drop(visitors);
+        serving.join().unwrap();
+        tally
+    }
+
+    #[test]
+    fn who_is_told_to_go_is_neither_served_nor_failed() {
+        let tally = met(&[0x88, 2, 3, 0xE9]);
+        assert_eq!((tally.served, tally.dismissed, tally.failures()), (0, 1, 0), "{tally}");
+        assert!(tally.expect(0).is_err(), "but nobody expects it");
+    }
+
+    #[test]
+    fn words_that_nobody_said_are_a_failure() {
+        let tally = met(&[0x82, 1, b'?']);
+        assert_eq!((tally.served, tally.dismissed, tally.failures()), (0, 0, 1), "{tally}");
+    }
+
     #[test]
     fn who_finds_nobody_is_told_and_not_forgotten() {
         // A port of this machine's that was free a moment ago.
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let until = clock::now() + PATIENCE;
         let way = Way { to: free, from: Vec::new(), at_once: 2, until, over: Over::default() };
         let (stayed, tally) = gather(&way, 5).unwrap();

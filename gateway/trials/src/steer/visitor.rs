@@ -200,6 +200,9 @@ impl Visitor {
             if !self.receive("echoing")? {
                 return Ok(false);
             }
+            if self.is_dismissed() {
+                return Err("told to go".to_owned());
+            }
         }
         // Whoever is told to go hears what is still owed first.
         let (heard, rest) = self.answer[..self.len].split_at(HEARD.len());

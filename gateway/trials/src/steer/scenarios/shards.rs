@@ -29,7 +29,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         if selector == Selector::Program { scenario.short() } else { scenario.without_bpf() }
     };
     let mut all: Vec<_> = Selector::ALL.map(removal).into_iter().collect();
-    all.push(Scenario::new("drained shard under load", drained_under_load));
+    all.push(Scenario::new("shard drained: its visitors are told to go", drained));
     all.push(Scenario::new("shard removed with 50 waiting", removed_with_some_waiting));
     all.push(Scenario::new("process killed with 50 waiting", killed_with_some_waiting));
     all.push(Scenario::new("all shards full", all_full).without_flags());
@@ -48,6 +48,8 @@ fn removed_under_load(stage: &Stage<'_>, selector: Selector) -> Result<String> {
         let on_it = |it: &Metrics| shard(it, "weir_accepted_total", &added) > 0;
         gateway.until("visitors come to the new shard", on_it)?;
         remove(&gateway, "0", "")?;
+        let is_gone = |it: &Metrics| !it.by("weir_shard_connections", "shard").contains_key("0");
+        gateway.until("the removed shard is gone", is_gone)?;
         some_more(&gateway)
     })?;
     tally.expect(usize::try_from(tally.served)?)?;
@@ -56,13 +58,12 @@ fn removed_under_load(stage: &Stage<'_>, selector: Selector) -> Result<String> {
     Ok(format!("{tally} meanwhile, {STAYING} stayed"))
 }
 
-/// Those who were on a drained shard are told to go; nobody who comes is turned away.
-fn drained_under_load(stage: &Stage<'_>) -> Result<String> {
+/// Those who were on a drained shard are told to go, and whoever comes afterwards is served.
+fn drained(stage: &Stage<'_>) -> Result<String> {
     let gateway = stage.steer(Rung::selector(Selector::Program), &[])?;
     let visitors = stage.crowd(&gateway, STAYING)?;
     let before = gateway.metrics()?.by("weir_shard_connections", "shard");
     let on_it = before.get("0").copied().unwrap_or_default();
-    // Those who come and go may be on the shard when it is drained, and are told to go like all.
     let others = STAYING as u64 - on_it;
     remove(&gateway, "0", "?drain=true")?;
     let left = |it: &Metrics| it.sum("weir_connections") <= others;
@@ -177,9 +178,9 @@ fn some_more(gateway: &Gateway<'_>) -> Result<()> {
 fn add(gateway: &Gateway<'_>) -> Result<String> {
     let (status, body) = gateway.order("POST", "/admin/shards")?;
     ensure!(status == 201, "POST /admin/shards is answered {status}: {body}");
-    let digits: String = body.chars().filter(char::is_ascii_digit).collect();
-    ensure!(!digits.is_empty(), "POST /admin/shards names no shard: {body}");
-    Ok(digits)
+    let shard: serde_json::Value = serde_json::from_str(&body).context("no JSON")?;
+    let id = shard["id"].as_u64();
+    Ok(id.with_context(|| format!("POST /admin/shards names no shard: {body}"))?.to_string())
 }
 
 fn remove(gateway: &Gateway<'_>, shard: &str, how: &str) -> Result<()> {
