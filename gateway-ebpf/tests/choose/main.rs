@@ -1,5 +1,6 @@
 //! Which shard a connection goes to, by each strategy, and what every choice keeps.
 
+mod drawn;
 mod tables;
 
 use gateway_ebpf::abi::Word;
