@@ -16,6 +16,7 @@ mod object;
 mod packets;
 mod placement;
 mod rate;
+mod report;
 #[path = "../../../gateway-ebpf/tests/choose/tables.rs"]
 #[allow(dead_code, reason = "a part of it is used")]
 mod tables;

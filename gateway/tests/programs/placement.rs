@@ -13,11 +13,11 @@ use crate::tables::Memory;
 
 /// Shards of the tables: one turned here, one on another CPU.
 const HERE: u32 = 0;
-const THERE: u32 = 1;
+pub(crate) const THERE: u32 = 1;
 
 /// A kernel with two shards, and the host's copy of its tables.
-struct World {
-    kernel: Kernel,
+pub(crate) struct World {
+    pub(crate) kernel: Kernel,
     memory: Memory,
     setup: Setup,
     /// The CPUs of the two shards.
@@ -26,7 +26,7 @@ struct World {
 
 impl World {
     /// As many nodes: one or two. Both CPUs have queues.
-    fn load(test: &str, setup: Setup, nodes: u32) -> Option<Self> {
+    pub(crate) fn load(test: &str, setup: Setup, nodes: u32) -> Option<Self> {
         let here = gateway::machine::allowed_cpus()[0] as u32;
         let Some(there) = (0..possible_cpus()).find(|cpu| *cpu != here) else {
             return skip(test, "this machine has one CPU, and never another one");
@@ -87,7 +87,7 @@ impl World {
     }
 
     /// A client whose slot is this shard's.
-    fn client_of(&self, shard: u32) -> Client {
+    pub(crate) fn client_of(&self, shard: u32) -> Client {
         let clients = (1_024..=u16::MAX).map(Client);
         let usual = |client: &Client| self.memory.slots[client.slot()] == shard;
         clients.into_iter().find(usual).expect("each shard has slots")
@@ -111,10 +111,11 @@ impl World {
 
 /// A client by its port.
 #[derive(Clone, Copy, Debug)]
-struct Client(u16);
+pub(crate) struct Client(u16);
 
 impl Client {
-    fn says(self, flags: Flags) -> Vec<u8> {
+    /// A segment of its to the door of tests.
+    pub(crate) fn says(self, flags: Flags) -> Vec<u8> {
         let from = SocketAddr::from(([192, 0, 2, 7], self.0));
         packet(from, SocketAddr::from(([198, 51, 100, 9], 8080)), flags)
     }
