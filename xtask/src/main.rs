@@ -11,6 +11,7 @@ mod peers;
 mod report;
 mod run;
 mod sim;
+mod skips;
 mod steer;
 mod steps;
 mod test;

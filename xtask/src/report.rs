@@ -7,6 +7,8 @@ use std::time::Duration;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Outcome {
     Passed,
+    /// But for tests that were skipped, with a line that says why.
+    PassedBut(String),
     /// With a line that says what failed.
     Failed(String),
     Skipped(Reason),
@@ -78,7 +80,7 @@ impl Report {
 impl Outcome {
     fn word(&self) -> &'static str {
         match self {
-            Self::Passed => "passed",
+            Self::Passed | Self::PassedBut(_) => "passed",
             Self::Failed(_) => "FAILED",
             Self::Skipped(_) => "skipped",
         }
@@ -87,7 +89,7 @@ impl Outcome {
     fn note(&self) -> String {
         match self {
             Self::Passed => String::new(),
-            Self::Failed(what) => what.clone(),
+            Self::PassedBut(what) | Self::Failed(what) => what.clone(),
             Self::Skipped(reason) => reason.to_string(),
         }
     }
@@ -138,6 +140,7 @@ mod tests {
     fn the_table_ends_with_the_counts_alone_on_a_line() {
         let report = report(&[
             Outcome::Passed,
+            Outcome::PassedBut("3 skipped: this process has no CAP_BPF".to_owned()),
             Outcome::Failed("2 findings".to_owned()),
             Outcome::Skipped(Reason::ComponentAbsent("rustfmt")),
         ]);
@@ -145,12 +148,13 @@ mod tests {
             report.to_string(),
             "step         result    seconds\n\
              unit         passed        1.5\n\
+             unit         passed        1.5   3 skipped: this process has no CAP_BPF\n\
              unit         FAILED        1.5   2 findings\n\
              unit         skipped       1.5   rustfmt is not installed: \
              rustup component add rustfmt\n\
-             total                      4.5\n\
+             total                      6.0\n\
              \n\
-             1 passed, 1 failed, 1 skipped\n"
+             2 passed, 1 failed, 1 skipped\n"
         );
     }
 

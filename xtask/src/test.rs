@@ -12,6 +12,7 @@ use crate::flags::{Measure, Step, Test};
 use crate::invocation::Invocation;
 use crate::packages::{self, Build};
 use crate::report::{Outcome, Reason, Report};
+use crate::skips::Skips;
 use crate::steps::Plan;
 use crate::{bench, steer, tidy, workspace};
 
@@ -116,10 +117,18 @@ impl Run {
         if commands.is_empty() {
             return Outcome::Skipped(Reason::NothingToRun);
         }
+        let skips = match Skips::begin(&self.target) {
+            Ok(skips) => skips,
+            Err(error) => return failed(error),
+        };
+        let (name, value) = skips.variable();
+        let run = |command: Invocation| command.env(name, &value).run_within(COMMAND_MAX).err();
         // All of them, so that one run tells everything.
-        let failures: Vec<_> =
-            commands.iter().filter_map(|command| command.run_within(COMMAND_MAX).err()).collect();
-        failures.into_iter().next().map_or(Outcome::Passed, failed)
+        let failures: Vec<_> = commands.into_iter().filter_map(run).collect();
+        match failures.into_iter().next() {
+            Some(error) => failed(error),
+            None => skips.told().map_or(Outcome::Passed, Outcome::PassedBut),
+        }
     }
 }
 
