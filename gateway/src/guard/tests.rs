@@ -168,7 +168,8 @@ fn another_table_judges_as_the_node_does_by_its_list_and_by_who_is_exempt() {
         for network in said.iter().chain(&exempt) {
             for end in [network.first(), network.last()] {
                 let is_exempt = exempt.iter().any(|it| it.contains(end));
-                let by_node = guard.verdict(end.into()).or(is_exempt.then_some(Verdict::Allow));
+                let by_node =
+                    guard.verdict(end.into()).or_else(|| is_exempt.then_some(Verdict::Allow));
                 assert_eq!(other.verdict(end.into()), by_node, "seed {seed}: {end:?}");
             }
         }
