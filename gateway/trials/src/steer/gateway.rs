@@ -147,6 +147,22 @@ impl Gateway<'_> {
         kill_process(self.weir.pid(), signal).context("weir is gone")
     }
 
+    /// Stops it where it stands, and waits until none of its threads goes on.
+    ///
+    /// # Errors
+    /// If it is gone, or goes on.
+    pub(super) fn stop(&self) -> Result<()> {
+        self.signal(Signal::STOP)?;
+        let tasks = format!("/proc/{}/task", self.weir.pid().as_raw_nonzero());
+        let deadline = clock::now() + PATIENCE;
+        // One thread hears the signal, when it has its turn, and tells the others.
+        while !all_stopped(Path::new(&tasks))? {
+            ensure!(clock::now() < deadline, "weir goes on although it was stopped");
+            std::thread::sleep(POLL);
+        }
+        Ok(())
+    }
+
     /// Waits until something is true of what it has counted.
     ///
     /// # Errors
@@ -159,7 +175,7 @@ impl Gateway<'_> {
                 return Ok(metrics);
             }
             if clock::now() > deadline {
-                bail!("{what}: not within {PATIENCE:?}; its metrics:\n{}", metrics.text);
+                bail!("{what}: not within {PATIENCE:?}");
             }
             std::thread::sleep(POLL);
         }
@@ -184,4 +200,17 @@ impl Gateway<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether all threads in this folder of `/proc` are stopped.
+fn all_stopped(tasks: &Path) -> Result<bool> {
+    for task in fs::read_dir(tasks).context("weir is gone")? {
+        let stat = fs::read_to_string(task?.path().join("stat")).context("weir is gone")?;
+        // The name before it may hold anything but ends with the last bracket.
+        let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+        if state != Some('T') {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
