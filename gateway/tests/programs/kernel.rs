@@ -222,6 +222,7 @@ pub(crate) fn possible_cpus() -> u32 {
 /// Says why a test is not run, past what captures the output of tests that pass.
 pub(crate) fn skip<T>(test: &str, reason: &str) -> Option<T> {
     assert!(env::var_os(REQUIRE).is_none_or(|value| value != "1"), "{test} is skipped: {reason}");
+    #[expect(clippy::explicit_write, reason = "what eprintln writes is captured")]
     writeln!(io::stderr(), "skipped: {test}: {reason}").unwrap();
     None
 }

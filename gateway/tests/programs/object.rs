@@ -63,6 +63,7 @@ fn form(map: &Map) -> Form {
 }
 
 fn data(map: &Map) -> &MapData {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the object has no others")]
     match map {
         Map::Array(data)
         | Map::CpuMap(data)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::super::attack::{Attack, COMMON, PLAIN, Setting};
+use super::super::attack::{Attack, CANARY, COMMON, PLAIN, Setting};
 use super::super::outcome::{Outcome, Seen};
 use super::super::target::Target;
 use super::super::wire::{SOON, Wire, Word, header_of};
@@ -14,7 +14,7 @@ use crate::metrics::Metrics;
 /// Where a flood from one source comes from: nobody else is there.
 const FLOODER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 66, 0, 1));
 
-pub(super) const ATTACKS: [Attack; 7] = [
+pub(super) const ATTACKS: [Attack; 8] = [
     Attack {
         name: "subscription-flood",
         about: "100,000 rooms that nobody stays in: what is kept of each is kept for ever.",
@@ -72,6 +72,15 @@ pub(super) const ATTACKS: [Attack; 7] = [
             ..PLAIN
         },
         run: |target| Box::pin(source_fast(target)),
+        ..COMMON
+    },
+    Attack {
+        name: "denied-fast",
+        about: "Who is denied connects all the same: turning it away must cost next to nothing.",
+        pace: "1,000 connections a second from one source",
+        limits: &["denied"],
+        outcomes: &[Outcome::Cut],
+        run: |target| Box::pin(denied_fast(target)),
         ..COMMON
     },
     Attack {
@@ -232,6 +241,35 @@ async fn source_fast(target: Target) -> Result<Seen> {
         seen
     });
     Ok(seen.await)
+}
+
+async fn denied_fast(target: Target) -> Result<Seen> {
+    let order = format!(
+        "POST /admin/guard/deny?prefix={FLOODER} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\
+         Connection: close\r\nAuthorization: Bearer {CANARY}\r\n\r\n"
+    );
+    let mut operator = Wire::connect(target.admin).await?;
+    operator.push(order.as_bytes()).await;
+    let obeyed = operator.outcome(SOON).await;
+    let mut seen = target
+        .storm(1_000, move |_| async move {
+            let mut seen = Seen::default();
+            let outcome = match Wire::connect_from(FLOODER, target.addr, None).await {
+                Ok(wire) => {
+                    let upgraded = wire.upgrade("/ws/attack", "").await;
+                    upgraded.map_or_else(|told| told, |_| Outcome::Served)
+                }
+                Err(_) => Outcome::Cut,
+            };
+            seen.check("who is denied", outcome, Outcome::Cut);
+            seen.owe("denied");
+            seen
+        })
+        .await;
+    if obeyed != Outcome::Status(200) {
+        seen.wrong(format!("the order to deny was answered {obeyed:?}"));
+    }
+    Ok(seen)
 }
 
 async fn places_taken(target: Target) -> Result<Seen> {
