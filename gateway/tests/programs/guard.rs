@@ -28,8 +28,7 @@ const NESTED: [(&str, Listed); 9] = [
 
 #[test]
 fn the_longest_prefix_that_holds_a_source_counts() {
-    let test = "the_longest_prefix_that_holds_a_source_counts";
-    let Some(mut kernel) = Kernel::load(test, Setup::default()) else { return };
+    let Some(mut kernel) = Kernel::load(Setup::default()) else { return };
     kernel.list(0, &NESTED);
     let mut due = Counts::default();
     for (from, verdict) in [
@@ -67,9 +66,8 @@ fn the_longest_prefix_that_holds_a_source_counts() {
 
 #[test]
 fn a_prefix_of_no_bits_holds_its_family_or_everyone() {
-    let test = "a_prefix_of_no_bits_holds_its_family_or_everyone";
     for (prefix, v4, v6) in [("0.0.0.0/0", DROP, PASS), ("::/0", DROP, DROP)] {
-        let Some(mut kernel) = Kernel::load(test, Setup::default()) else { return };
+        let Some(mut kernel) = Kernel::load(Setup::default()) else { return };
         kernel.list(0, &[(prefix, Denied)]);
         assert_eq!(kernel.run(&syn("203.0.113.1")), v4, "{prefix}");
         assert_eq!(kernel.run(&syn("2001:db8::1")), v6, "{prefix}");
@@ -78,7 +76,7 @@ fn a_prefix_of_no_bits_holds_its_family_or_everyone() {
 
 #[test]
 fn of_two_tables_the_one_that_counts_is_asked() {
-    let Some(mut kernel) = Kernel::load("of_two_tables", Setup::default()) else { return };
+    let Some(mut kernel) = Kernel::load(Setup::default()) else { return };
     kernel.list(0, &[("10.0.0.0/8", Denied)]);
     kernel.list(1, &[("192.0.2.0/24", Denied)]);
     let verdicts = |kernel: &Kernel| ["10.0.0.1", "192.0.2.1"].map(|from| kernel.run(&syn(from)));
@@ -91,7 +89,7 @@ fn of_two_tables_the_one_that_counts_is_asked() {
 
 #[test]
 fn what_a_value_does_not_mean_keeps_nobody_out() {
-    let Some(mut kernel) = Kernel::load("what_a_value_does_not_mean", Setup::default()) else {
+    let Some(mut kernel) = Kernel::load(Setup::default()) else {
         return;
     };
     let network: Network = "10.0.0.0/8".parse().unwrap();
@@ -108,8 +106,7 @@ const CHANGES: u64 = 200;
 
 #[test]
 fn a_list_that_is_replaced_while_packets_come_has_no_gap() {
-    let test = "a_list_that_is_replaced_while_packets_come_has_no_gap";
-    let Some(mut kernel) = Kernel::load(test, Setup::default()) else { return };
+    let Some(mut kernel) = Kernel::load(Setup::default()) else { return };
     kernel.list(0, &NESTED);
     let mut tables =
         names::GUARDS.map(|name| kernel.object.take_map(name).unwrap().try_into().unwrap());

@@ -1,8 +1,10 @@
 //! The object in the kernel, with the constants of a test, or the reason why it is not there.
 
 use std::env;
+use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::thread;
 use std::time::Duration;
 
 use aya::maps::lpm_trie::Key;
@@ -26,6 +28,9 @@ pub(crate) const REDIRECT: u32 = 4;
 
 /// The variable that turns a skip for want of privilege into a failure.
 const REQUIRE: &str = "WEIR_REQUIRE_BPF";
+
+/// The variable that names a file for what is skipped, a line each.
+const SKIPS: &str = "WEIR_SKIPS";
 
 /// What programs are loaded with: see [`names`].
 #[derive(Clone, Copy, Debug)]
@@ -67,9 +72,9 @@ pub(crate) struct Kernel {
 pub(crate) struct Counts([u64; Counter::COUNT]);
 
 impl Kernel {
-    /// Loads the program for a test of this name; `None` if this process may not, which is said.
-    pub(crate) fn load(test: &str, setup: Setup) -> Option<Self> {
-        let mut object = open(test, setup)?;
+    /// Loads the program; `None` if this process may not, which is said.
+    pub(crate) fn load(setup: Setup) -> Option<Self> {
+        let mut object = open(setup)?;
         let program: &mut Xdp = object.program_mut(setup.program).unwrap().try_into().unwrap();
         program.load().unwrap_or_else(|error| panic!("{error:?}"));
         Some(Self { object, program: setup.program })
@@ -187,9 +192,9 @@ impl Counts {
 }
 
 /// The maps, and programs that are not in the kernel yet; `None` if this process may not.
-pub(crate) fn open(test: &str, setup: Setup) -> Option<Ebpf> {
+pub(crate) fn open(setup: Setup) -> Option<Ebpf> {
     if let Some(capability) = lacking() {
-        return skip(test, &format!("this process has no {capability}"));
+        return refused(&format!("this process has no {capability}"));
     }
     let octets = Address::from(setup.door.ip()).octets();
     let [interval, burst] =
@@ -209,7 +214,7 @@ pub(crate) fn open(test: &str, setup: Setup) -> Option<Ebpf> {
         .override_global(names::LIMIT_LOOPBACK, &limit_loopback, true);
     match loader.load(OBJECT) {
         Ok(object) => Some(object),
-        Err(error) if is_refusal(&error) => skip(test, "bpf(2) is refused here"),
+        Err(error) if is_refusal(&error) => refused("bpf(2) is refused here"),
         Err(error) => panic!("{error:?}"),
     }
 }
@@ -219,11 +224,24 @@ pub(crate) fn possible_cpus() -> u32 {
     nr_cpus().unwrap().min(CPUS_MAX) as u32
 }
 
-/// Says why a test is not run, past what captures the output of tests that pass.
-pub(crate) fn skip<T>(test: &str, reason: &str) -> Option<T> {
-    assert!(env::var_os(REQUIRE).is_none_or(|value| value != "1"), "{test} is skipped: {reason}");
-    #[expect(clippy::explicit_write, reason = "what eprintln writes is captured")]
-    writeln!(io::stderr(), "skipped: {test}: {reason}").unwrap();
+/// Skips a test for want of privilege, if that may be.
+fn refused<T>(reason: &str) -> Option<T> {
+    assert!(env::var_os(REQUIRE).is_none_or(|value| value != "1"), "{REQUIRE}=1, and {reason}");
+    skip(reason)
+}
+
+/// Says why the test of this thread is not run: past what captures the output of tests that pass,
+/// and to who asked for it in a file.
+pub(crate) fn skip<T>(reason: &str) -> Option<T> {
+    let thread = thread::current();
+    let test = thread.name().unwrap_or("a thread of a test");
+    // At once, so that no other test's words are in between.
+    let line = format!("skipped: {test}: {reason}\n");
+    io::stderr().write_all(line.as_bytes()).unwrap();
+    if let Some(path) = env::var_os(SKIPS) {
+        let file = OpenOptions::new().append(true).create(true).open(path);
+        file.unwrap().write_all(line.as_bytes()).unwrap();
+    }
     None
 }
 

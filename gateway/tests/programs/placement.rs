@@ -26,13 +26,13 @@ pub(crate) struct World {
 
 impl World {
     /// As many nodes: one or two. Both CPUs have queues.
-    pub(crate) fn load(test: &str, setup: Setup, nodes: u32) -> Option<Self> {
+    pub(crate) fn load(setup: Setup, nodes: u32) -> Option<Self> {
         let here = gateway::machine::allowed_cpus()[0] as u32;
         let Some(there) = (0..possible_cpus()).find(|cpu| *cpu != here) else {
-            return skip(test, "this machine has one CPU, and never another one");
+            return skip("this machine has one CPU, and a queue is only made for one that may be");
         };
         gateway::machine::pin(here as usize).unwrap();
-        let mut kernel = Kernel::load(test, setup)?;
+        let mut kernel = Kernel::load(setup)?;
         kernel.queue(here);
         kernel.queue(there);
         let cpus = [here, there];
@@ -43,13 +43,7 @@ impl World {
 
     /// Has the kernel know what the host's copy says.
     fn publish(&mut self) {
-        for (at, shard) in (0..).zip(&self.memory.shards) {
-            let Shard { live, capacity, serving, cpu, group } = shard;
-            let [live, capacity, serving, cpu, group] =
-                [live, capacity, serving, cpu, group].map(Word::get);
-            let words = [live, capacity, serving, cpu, group, 0, 0, 0];
-            self.kernel.set(names::SHARDS, at, words);
-        }
+        self.publish_loads();
         for (at, cpu) in (0..).zip(&self.memory.cpus) {
             let words: [u64; 24] = std::array::from_fn(|word| match word {
                 0 => cpu.count.get(),
@@ -70,10 +64,17 @@ impl World {
         for (at, slot) in (0..).zip(&self.memory.slots) {
             self.kernel.set(names::SLOTS, at, [u64::from(*slot)]);
         }
-        self.publish_total();
     }
 
-    fn publish_total(&mut self) {
+    /// Has the kernel know what changes all the time.
+    fn publish_loads(&mut self) {
+        for (at, shard) in (0..).zip(&self.memory.shards) {
+            let Shard { live, capacity, serving, cpu, group } = shard;
+            let [live, capacity, serving, cpu, group] =
+                [live, capacity, serving, cpu, group].map(Word::get);
+            let words = [live, capacity, serving, cpu, group, 0, 0, 0];
+            self.kernel.set(names::SHARDS, at, words);
+        }
         let Total { live, turn, serving, flows, guard } = &self.memory.total;
         let [live, turn, serving, flows, guard] =
             [live, turn, serving, flows, guard].map(Word::get);
@@ -83,7 +84,7 @@ impl World {
     /// A shard holds so many connections from now on.
     fn holds(&mut self, shard: u32, live: u64) {
         self.memory.shards[shard as usize].live.set(live);
-        self.publish();
+        self.publish_loads();
     }
 
     /// A client whose slot is this shard's.
@@ -159,8 +160,7 @@ fn placed(placement: Placement) -> Setup {
 #[test]
 fn packets_go_to_their_shards_cpu_and_stay_where_they_are_there_already() {
     for placement in [Placement::Core, Placement::Node] {
-        let test = "packets_go_to_their_shards_cpu";
-        let Some(world) = World::load(test, placed(placement), 2) else { return };
+        let Some(world) = World::load(placed(placement), 2) else { return };
         for flags in [Flags::SYN, Flags::ACK, Flags::RST] {
             assert_eq!(world.run(world.client_of(HERE), flags), PASS, "{placement:?}");
             assert_eq!(world.run(world.client_of(THERE), flags), REDIRECT, "{placement:?}");
@@ -175,7 +175,7 @@ fn packets_go_to_their_shards_cpu_and_stay_where_they_are_there_already() {
 
 #[test]
 fn observing_sends_nothing_anywhere() {
-    let Some(world) = World::load("observing_sends_nothing", placed(Placement::Observe), 2) else {
+    let Some(world) = World::load(placed(Placement::Observe), 2) else {
         return;
     };
     for shard in [HERE, THERE] {
@@ -186,8 +186,7 @@ fn observing_sends_nothing_anywhere() {
 
 #[test]
 fn what_arrived_on_the_right_node_is_not_sent_to_another_cpu_of_it() {
-    let test = "what_arrived_on_the_right_node_is_not_sent";
-    let Some(world) = World::load(test, placed(Placement::Node), 1) else { return };
+    let Some(world) = World::load(placed(Placement::Node), 1) else { return };
     for shard in [HERE, THERE] {
         for flags in [Flags::SYN, Flags::ACK] {
             assert_eq!(world.run(world.client_of(shard), flags), PASS);
@@ -198,14 +197,13 @@ fn what_arrived_on_the_right_node_is_not_sent_to_another_cpu_of_it() {
 
 #[test]
 fn a_flow_that_spilled_keeps_its_cpu_and_reused_ports_begin_anew() {
-    let test = "a_flow_that_spilled_keeps_its_cpu";
-    let Some(mut world) = World::load(test, placed(Placement::Core), 2) else { return };
+    let Some(mut world) = World::load(placed(Placement::Core), 2) else { return };
     let (client, other) = (world.client_of(HERE), world.client_of(THERE));
     world.holds(HERE, 1_000);
     assert_eq!(world.run(client, Flags::SYN), REDIRECT, "its shard is full");
     assert!(world.looks_up());
     assert_eq!(world.remembered(client), Some(world.cpus[1]));
-    // `publish` would take the mark away, which only a program sets.
+    // The host's copy would take the mark away, which only a program sets.
     world.memory.total.flows.set(1);
     world.holds(HERE, 0);
     assert_eq!(world.run(client, Flags::ACK), REDIRECT, "it is there, whatever is free now");
@@ -219,11 +217,10 @@ fn a_flow_that_spilled_keeps_its_cpu_and_reused_ports_begin_anew() {
 
 #[test]
 fn a_cpu_without_a_queue_keeps_its_packets_here() {
-    let test = "a_cpu_without_a_queue_keeps_its_packets_here";
-    let Some(world) = World::load(test, placed(Placement::Core), 2) else { return };
+    let Some(world) = World::load(placed(Placement::Core), 2) else { return };
     // Another kernel object with the same tables, and no queue.
     let World { memory, setup, cpus, .. } = world;
-    let Some(kernel) = Kernel::load(test, setup) else { return };
+    let Some(kernel) = Kernel::load(setup) else { return };
     let mut world = World { kernel, memory, setup, cpus };
     world.publish();
     for flags in [Flags::SYN, Flags::ACK] {
@@ -236,10 +233,9 @@ fn a_cpu_without_a_queue_keeps_its_packets_here() {
 #[test]
 fn without_tables_and_without_a_cpu_of_its_own_nothing_is_sent() {
     for placement in [Placement::Core, Placement::Node] {
-        let test = "without_tables_nothing_is_sent";
-        let Some(kernel) = Kernel::load(test, placed(placement)) else { return };
+        let Some(kernel) = Kernel::load(placed(placement)) else { return };
         assert_eq!(kernel.run(&Client(40_000).says(Flags::SYN)), PASS, "no tables: {placement:?}");
-        let Some(mut world) = World::load(test, placed(placement), 2) else { return };
+        let Some(mut world) = World::load(placed(placement), 2) else { return };
         world.memory.shards[THERE as usize].cpu.set(u32::MAX.into());
         world.publish();
         assert_eq!(world.run(world.client_of(THERE), Flags::ACK), PASS, "it is not pinned");
@@ -281,8 +277,7 @@ fn kernel_and_host_choose_the_same_for_every_strategy() {
     for placement in [Placement::Core, Placement::Node] {
         for strategy in Strategy::ALL {
             let setup = Setup { strategy, ..placed(placement) };
-            let test = "kernel_and_host_choose_the_same";
-            let Some(mut world) = World::load(test, setup, 2) else { return };
+            let Some(mut world) = World::load(setup, 2) else { return };
             agree(&mut world);
         }
     }
@@ -301,7 +296,7 @@ fn agree(world: &mut World) {
         let live = world.memory.live().iter().sum();
         world.memory.total.live.set(live);
         world.memory.total.flows.set(world.looks_up().into());
-        world.publish();
+        world.publish_loads();
         for _ in 0..50 {
             let client = Client(1_024 + chance.below(200) as u16);
             let flags = if chance.below(3) == 0 { Flags::SYN } else { Flags::ACK };
@@ -323,8 +318,7 @@ fn agree(world: &mut World) {
 #[test]
 fn for_frames_of_several_buffers_packets_go_the_same_ways() {
     let setup = Setup { program: names::STEER_FRAGS, ..placed(Placement::Core) };
-    let test = "for_frames_of_several_buffers";
-    let Some(world) = World::load(test, setup, 2) else { return };
+    let Some(world) = World::load(setup, 2) else { return };
     for (shard, due) in [(HERE, PASS), (THERE, REDIRECT)] {
         let mut frame = world.client_of(shard).says(Flags::ACK);
         assert_eq!(world.kernel.run(&frame), due);

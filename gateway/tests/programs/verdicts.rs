@@ -58,8 +58,8 @@ struct Both {
 }
 
 impl Both {
-    fn load(test: &str, setup: Setup) -> Option<Self> {
-        let mut kernel = Kernel::load(test, setup)?;
+    fn load(setup: Setup) -> Option<Self> {
+        let mut kernel = Kernel::load(setup)?;
         kernel.list(0, &DENIED);
         Some(Self { kernel, setup, counted: Counts::default() })
     }
@@ -88,7 +88,7 @@ fn whole(program: &str, frame: &[u8]) -> usize {
 #[test]
 fn fixtures_are_judged_by_what_the_host_finds_in_them() {
     for program in [names::STEER, names::STEER_FRAGS] {
-        let Some(mut both) = Both::load("fixtures_are_judged", everywhere(program)) else { return };
+        let Some(mut both) = Both::load(everywhere(program)) else { return };
         let mut seen = Counts::default();
         for (name, frame) in fixtures() {
             let whole = whole(program, &frame);
@@ -103,7 +103,7 @@ fn fixtures_are_judged_by_what_the_host_finds_in_them() {
 #[test]
 fn every_truncation_of_every_fixture_is_judged_as_the_host_would() {
     for program in [names::STEER, names::STEER_FRAGS] {
-        let Some(mut both) = Both::load("every_truncation", everywhere(program)) else { return };
+        let Some(mut both) = Both::load(everywhere(program)) else { return };
         for (name, frame) in fixtures() {
             for cut in FRAME_BYTES_MIN..whole(program, &frame) {
                 both.agree(name, &frame[..cut]);
@@ -115,7 +115,7 @@ fn every_truncation_of_every_fixture_is_judged_as_the_host_would() {
 #[test]
 fn the_kernel_agrees_on_20_000_mutants() {
     let setup = everywhere(names::STEER);
-    let Some(mut both) = Both::load("the_kernel_agrees_on_20_000_mutants", setup) else { return };
+    let Some(mut both) = Both::load(setup) else { return };
     let (mut chance, frames) = (Chance(0x5EED), fixtures());
     let (mut rounds, mut seen) = (0, Counts::default());
     while rounds < 20_000 {
@@ -145,7 +145,7 @@ fn only_what_comes_in_at_the_door_is_judged_and_counted() {
         ("[::]:9002", vec!["10.0.0.1:9002", "[fd00::1]:9002"], vec!["[fd00::1]:9003"]),
     ] {
         let setup = Setup { door: at(door), ..Setup::default() };
-        let Some(mut both) = Both::load("only_what_comes_in_at_the_door", setup) else { return };
+        let Some(mut both) = Both::load(setup) else { return };
         let from = |to: SocketAddr| match to {
             SocketAddr::V4(_) => at("192.0.2.7:40000"),
             SocketAddr::V6(_) => at("[2001:db8:1:2:3:4:5:7]:40000"),
@@ -165,7 +165,7 @@ fn only_what_comes_in_at_the_door_is_judged_and_counted() {
 #[test]
 fn who_is_denied_is_denied_connections_and_nothing_else() {
     let setup = everywhere(names::STEER);
-    let Some(mut both) = Both::load("who_is_denied_is_denied_connections", setup) else { return };
+    let Some(mut both) = Both::load(setup) else { return };
     for flags in (0..=255).map(Flags) {
         for from in ["192.0.2.7", "2001:db8:1:2:3:4:5:7"] {
             let (verdict, _) = both.agree(from, &to_door(from, flags));
