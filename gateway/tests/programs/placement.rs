@@ -1,6 +1,7 @@
 //! Where the kernel sends packets: by made-up tables, to this CPU and another one.
 
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use gateway_ebpf::abi::{Counter, Flow, Placement, SLOTS, Shard, Total, Word, names};
 use gateway_ebpf::{Ask, Flags, Rules, Segment, Source, Strategy, choose, hash, is_opening, parse};
@@ -243,10 +244,38 @@ fn without_tables_and_without_a_cpu_of_its_own_nothing_is_sent() {
     }
 }
 
+#[test]
+fn kernel_and_host_find_the_same_slot_whatever_the_addresses_are() {
+    let Some(world) = World::load(placed(Placement::Core), 2) else { return };
+    let mut chance = Chance(0x51075);
+    let mut redirected = 0;
+    for nth in 0..4_000 {
+        let ip = |chance: &mut Chance| -> IpAddr {
+            let octets: [u8; 16] = std::array::from_fn(|_| chance.below(256) as u8);
+            // 2000::/3, where nothing is a mapped address.
+            let v6 = u128::from_be_bytes(octets) >> 3 | 1 << 125;
+            if nth % 2 == 0 {
+                IpAddr::from((v6 as u32).to_be_bytes())
+            } else {
+                Ipv6Addr::from(v6).into()
+            }
+        };
+        let (from, to) = (ip(&mut chance), ip(&mut chance));
+        let from = SocketAddr::new(from, chance.below(1 << 16) as u16);
+        let frame = packet(from, (to, 8080).into(), Flags::ACK);
+        let slot = hash::below(hash::of_flow(&parse(&frame[..]).unwrap()), SLOTS as u32);
+        let is_here = world.memory.slots[slot as usize] == HERE;
+        let due = if is_here { PASS } else { REDIRECT };
+        assert_eq!(world.kernel.run(&frame), due, "{from} to {to}");
+        redirected += u32::from(!is_here);
+    }
+    assert!((1_500..2_500).contains(&redirected), "both had their turns: {redirected}");
+}
+
 /// What the kernel is to do with each packet of many clients, by the host's `choose`.
 struct Expected {
     /// CPUs of clients that are served elsewhere than their slots say, by port.
-    flows: std::collections::BTreeMap<u16, u32>,
+    flows: BTreeMap<u16, u32>,
 }
 
 impl Expected {
@@ -286,7 +315,7 @@ fn kernel_and_host_choose_the_same_for_every_strategy() {
 /// Loads change all the time; flows begin, go on, and begin anew.
 fn agree(world: &mut World) {
     let mut chance = Chance(world.setup.strategy as u64 + 1);
-    let mut expected = Expected { flows: Default::default() };
+    let mut expected = Expected { flows: BTreeMap::new() };
     let mut redirected = 0;
     for round in 0..60 {
         for shard in [HERE, THERE] {
