@@ -59,7 +59,8 @@ pub(super) fn all(claims: &mut Claims, guest: &mut Guest) -> Result<()> {
 /// device, however unevenly the packets come.
 fn serve(guest: &mut Guest) -> Result<()> {
     let steers = guest.ask("help")?.iter().any(|line| line.contains("--iface"));
-    let steering = if steers { " --iface eth0:native --slack unlimited" } else { "" };
+    let steering =
+        if steers { " --iface eth0:native --placement node --slack unlimited" } else { "" };
     guest.ask(&format!(
         "serve --config /weir.toml --addr :{PORT} --admin 0.0.0.0:{ADMIN_PORT} \
          --base-port {BASE_PORT}{steering}"
