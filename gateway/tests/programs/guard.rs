@@ -89,9 +89,7 @@ fn of_two_tables_the_one_that_counts_is_asked() {
 
 #[test]
 fn what_a_value_does_not_mean_keeps_nobody_out() {
-    let Some(mut kernel) = Kernel::load(Setup::default()) else {
-        return;
-    };
+    let Some(mut kernel) = Kernel::load(Setup::default()) else { return };
     let network: Network = "10.0.0.0/8".parse().unwrap();
     let key = Key::new(network.bits(), network.first().octets());
     for value in [0, 1, 3, 0x0002_0000, u32::MAX] {

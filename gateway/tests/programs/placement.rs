@@ -6,7 +6,6 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use gateway_ebpf::abi::{Counter, Flow, Placement, SLOTS, Shard, Total, Word, names};
 use gateway_ebpf::{Ask, Flags, Rules, Segment, Source, Strategy, choose, hash, is_opening, parse};
 
-use crate::frames;
 use crate::kernel::{Counts, Kernel, PASS, REDIRECT, Setup, possible_cpus, skip};
 use crate::mutant::Chance;
 use crate::packets::packet;
@@ -354,5 +353,4 @@ fn for_frames_of_several_buffers_packets_go_the_same_ways() {
         frame.resize(3 * rustix::param::page_size(), 0x5A);
         assert_eq!(world.kernel.run(&frame), due, "its headers are in the first buffer");
     }
-    assert_eq!(world.kernel.run(&frames::deepest()), PASS, "its are not, and it goes on");
 }

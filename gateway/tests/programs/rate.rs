@@ -12,12 +12,13 @@ const HOUR_NANOS: u64 = 3_600_000_000_000;
 
 /// So many at once, and one an hour.
 fn at_once(burst: u64) -> Setup {
-    Setup { rate: Rate::of_nanos(HOUR_NANOS, HOUR_NANOS * burst), ..Setup::default() }
+    with_rate(HOUR_NANOS, burst)
 }
 
-fn load(setup: Setup) -> Option<Kernel> {
-    assert!(setup.rate.is_some(), "without a rate nothing is tested");
-    Kernel::load(setup)
+fn with_rate(interval_nanos: u64, burst: u64) -> Setup {
+    let rate = Rate::of_nanos(interval_nanos, interval_nanos * burst);
+    assert!(rate.is_some(), "without a rate nothing is tested");
+    Setup { rate, ..Setup::default() }
 }
 
 /// How many of so many packets from a source pass.
@@ -34,7 +35,7 @@ fn bucket(kernel: &Kernel, from: &str) -> Option<u64> {
 #[test]
 fn a_small_burst_passes_to_the_last_and_then_nothing_does() {
     for burst in 1..=4 {
-        let Some(kernel) = load(at_once(burst)) else { return };
+        let Some(kernel) = Kernel::load(at_once(burst)) else { return };
         let packet = syn("192.0.2.7");
         let verdicts: Vec<_> = (0..10).map(|_| kernel.run(&packet)).collect();
         let due: Vec<_> = (0..10).map(|nth| if nth < burst { PASS } else { DROP }).collect();
@@ -49,7 +50,7 @@ fn a_small_burst_passes_to_the_last_and_then_nothing_does() {
 fn of_a_larger_burst_three_quarters_pass_and_chance_gives_the_rest() {
     const BURST: usize = 1_000;
     const PACKETS: usize = 5_000;
-    let Some(kernel) = load(at_once(BURST as u64)) else { return };
+    let Some(kernel) = Kernel::load(at_once(BURST as u64)) else { return };
     let packet = syn("192.0.2.7");
     let verdicts: Vec<_> = (0..PACKETS).map(|_| kernel.run(&packet)).collect();
     assert!(verdicts[..BURST * 3 / 4].iter().all(|verdict| *verdict == PASS));
@@ -71,7 +72,7 @@ fn of_a_larger_burst_three_quarters_pass_and_chance_gives_the_rest() {
 
 #[test]
 fn each_ipv4_address_and_each_ipv6_network_of_64_bits_has_its_own() {
-    let Some(kernel) = load(at_once(4)) else { return };
+    let Some(kernel) = Kernel::load(at_once(4)) else { return };
     assert_eq!(passed(&kernel, "192.0.2.7", 6), 4);
     assert_eq!(passed(&kernel, "192.0.2.6", 6), 4);
     // One line has all of these addresses, and one bucket.
@@ -86,7 +87,7 @@ fn each_ipv4_address_and_each_ipv6_network_of_64_bits_has_its_own() {
 
 #[test]
 fn only_who_asks_for_a_connection_takes_a_token() {
-    let Some(kernel) = load(at_once(4)) else { return };
+    let Some(kernel) = Kernel::load(at_once(4)) else { return };
     for flags in (0..=255).map(Flags).filter(|flags| !gateway_ebpf::is_opening(*flags)) {
         assert_eq!(kernel.run(&to_door("192.0.2.7", flags)), PASS, "{flags:?}");
     }
@@ -98,7 +99,7 @@ fn only_who_asks_for_a_connection_takes_a_token() {
 
 #[test]
 fn who_is_allowed_has_no_bound_and_who_is_denied_takes_no_token() {
-    let Some(mut kernel) = load(at_once(2)) else { return };
+    let Some(mut kernel) = Kernel::load(at_once(2)) else { return };
     kernel.list(0, &[("192.0.2.0/24", Listed::Allowed), ("10.0.0.0/8", Listed::Denied)]);
     assert_eq!(passed(&kernel, "192.0.2.7", 50), 50);
     assert_eq!(passed(&kernel, "10.0.0.1", 50), 0);
@@ -111,7 +112,7 @@ fn who_is_allowed_has_no_bound_and_who_is_denied_takes_no_token() {
 fn this_machines_own_addresses_have_a_bound_only_where_that_was_asked_for() {
     for (limit_loopback, due) in [(false, 20), (true, 2)] {
         let setup = Setup { limit_loopback, ..at_once(2) };
-        let Some(kernel) = load(setup) else { return };
+        let Some(kernel) = Kernel::load(setup) else { return };
         for from in ["127.0.0.1", "127.255.0.9", "::1"] {
             assert_eq!(passed(&kernel, from, 20), due, "{from}");
         }
@@ -121,7 +122,7 @@ fn this_machines_own_addresses_have_a_bound_only_where_that_was_asked_for() {
 
 #[test]
 fn what_only_looks_like_this_machines_own_address_has_a_bound() {
-    let Some(kernel) = load(at_once(2)) else { return };
+    let Some(kernel) = Kernel::load(at_once(2)) else { return };
     // They are all of one network of 64 bits.
     assert_eq!(passed(&kernel, "::127.0.0.1", 20), 2);
     assert_eq!(passed(&kernel, "::2", 20), 0);
@@ -132,9 +133,8 @@ fn what_only_looks_like_this_machines_own_address_has_a_bound() {
 fn no_more_pass_than_the_burst_and_what_came_back_meanwhile() {
     const BURST: u64 = 8;
     const INTERVAL_NANOS: u64 = 1_000_000;
-    let setup =
-        Setup { rate: Rate::of_nanos(INTERVAL_NANOS, BURST * INTERVAL_NANOS), ..at_once(1) };
-    let Some(kernel) = load(setup) else { return };
+    let setup = with_rate(INTERVAL_NANOS, BURST);
+    let Some(kernel) = Kernel::load(setup) else { return };
     let began = now();
     let packet = syn("192.0.2.7");
     let (mut pass, mut packets) = (0, 0);
