@@ -70,6 +70,9 @@ fn serve(config: &Config, watches: bool) -> Result<(), String> {
     let mut signals = runtime.block_on(async { signals::Signals::listen() })?;
     let hangups = runtime.block_on(async { hangups(config) })?;
     let mut server = Server::start(config).map_err(|error| error.to_string())?;
+    if let Err(error) = malloc::start_thread() {
+        warn!(%error, "memory that is free is given back only by shards that are awake");
+    }
     let guard = Arc::clone(server.guard());
     let readiness = Arc::new(Readiness::starting());
     let (order, ordered) = oneshot::channel();

@@ -8,16 +8,17 @@
 
 #[cfg(all(feature = "jemalloc", target_os = "linux", not(weir_portable)))]
 mod chosen {
+    use std::ffi::{CStr, c_char, c_int, c_void};
+    use std::{io, ptr};
+
     use tikv_jemallocator::Jemalloc;
 
     #[global_allocator]
     static ALLOCATOR: Jemalloc = Jemalloc;
 
-    /// Pages that are free go back within a second, by a thread of jemalloc's own: no shard waits
-    /// for that, and none has to be awake for it. No thread keeps larger buffers than of 2 KiB for
+    /// Pages that are free go back within a second. No thread keeps larger buffers than of 2 KiB for
     /// itself, which it would until it needs others: up to 20 of each size.
-    const OPTIONS: &[u8; 76] =
-        b"background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0,tcache_max:2048\0";
+    const OPTIONS: &[u8; 53] = b"dirty_decay_ms:1000,muzzy_decay_ms:0,tcache_max:2048\0";
 
     // SAFETY: jemalloc reads the C string that this symbol points to, once, when it starts, and has
     // the symbol without a value for programs that do not define it. Nothing else is called so.
@@ -27,6 +28,32 @@ mod chosen {
 
     /// Nothing is left to be said: it has read its options.
     pub(crate) fn give_back() {}
+
+    /// By a thread of jemalloc's own: no shard waits for that, and none has to be awake for it.
+    pub(crate) fn start_thread() -> io::Result<()> {
+        let mut on = true;
+        // SAFETY: jemalloc reads the name up to its end and one byte of `on`, which is a C `bool`,
+        // and asks for no place to write what was there before.
+        let refused = unsafe {
+            let none = ptr::null_mut();
+            let on = (&raw mut on).cast();
+            mallctl(THREAD.as_ptr(), none, ptr::null_mut(), on, size_of::<bool>())
+        };
+        if refused == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(refused)) }
+    }
+
+    const THREAD: &CStr = c"background_thread";
+
+    unsafe extern "C" {
+        #[link_name = "_rjem_mallctl"]
+        fn mallctl(
+            name: *const c_char,
+            old: *mut c_void,
+            old_bytes: *mut usize,
+            new: *mut c_void,
+            new_bytes: usize,
+        ) -> c_int;
+    }
 }
 
 #[cfg(not(all(feature = "jemalloc", target_os = "linux", not(weir_portable))))]
@@ -50,6 +77,11 @@ mod chosen {
         }
     }
 
+    /// Who frees gives back.
+    pub(crate) fn start_thread() -> std::io::Result<()> {
+        Ok(())
+    }
+
     /// As in `malloc.h`.
     #[cfg(all(target_os = "linux", target_env = "gnu", not(weir_portable)))]
     const M_TRIM_THRESHOLD: std::ffi::c_int = -1;
@@ -65,3 +97,7 @@ mod chosen {
 /// Has memory given back from now on; to be called before threads are started. Elsewhere than with
 /// jemalloc or glibc the allocator does as it does.
 pub(crate) use chosen::give_back;
+
+/// Has memory given back while nobody runs, too; to be called when capabilities have been given
+/// up, since a thread that this starts keeps those that the caller has.
+pub(crate) use chosen::start_thread;

@@ -33,8 +33,8 @@ const MTU_OF_ONE_BUFFER: u32 = 3498;
 /// Programs and maps of a node.
 pub(crate) struct Kernel {
     parts: Mutex<Parts>,
-    /// Whoever reads what the programs say.
-    says: Option<says::Reader>,
+    /// Whoever reads what the programs say, once it was asked for.
+    reader: Mutex<Option<says::Reader>>,
 }
 
 struct Parts {
@@ -44,6 +44,8 @@ struct Parts {
     redirects: PerCpuArray<MapData, u64>,
     guards: [LpmTrie<MapData, [u8; 16], u32>; 2],
     total: Block<gateway_ebpf::abi::Total>,
+    /// What the programs say, until somebody reads it.
+    says: Option<says::Unread>,
     links: Vec<XdpLinkId>,
     pinned: Vec<PinnedLink>,
 }
@@ -57,18 +59,27 @@ impl Kernel {
         let mut object = object::load(constants)?;
         let memory = object::memory(&object)?;
         let total = object::memory(&object)?.total;
-        let says = says::Reader::start(&mut object)?;
+        let says = says::Unread::of(&mut object)?;
         let parts = Parts {
             listeners: take(&mut object, names::LISTENERS)?,
             counters: take(&mut object, names::COUNTERS)?,
             redirects: take(&mut object, names::REDIRECTS)?,
             guards: [take(&mut object, names::GUARDS[0])?, take(&mut object, names::GUARDS[1])?],
             total,
+            says: Some(says),
             links: Vec::new(),
             pinned: Vec::new(),
             object,
         };
-        Ok((Self { parts: Mutex::new(parts), says }, memory))
+        Ok((Self { parts: Mutex::new(parts), reader: Mutex::new(None) }, memory))
+    }
+
+    /// Has a thread read what the programs say, from their start on. It is started here and not
+    /// before, since it keeps whatever capabilities this one has.
+    pub(crate) fn hear(&self) {
+        if let Some(says) = self.lock().says.take() {
+            *self.reader.lock().unwrap_or_else(PoisonError::into_inner) = says::Reader::start(says);
+        }
     }
 
     /// Puts a shard's listener where the program finds it; the kernel takes it away when it is
@@ -258,7 +269,7 @@ impl Parts {
 impl Drop for Kernel {
     fn drop(&mut self) {
         // Before the map that it reads is closed.
-        drop(self.says.take());
+        drop(self.reader.get_mut().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 

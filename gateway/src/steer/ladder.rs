@@ -125,6 +125,10 @@ impl Steering {
         {
             warn!(%error, "capabilities for steering are kept");
         }
+        // Its thread has what this one has.
+        if let Some(kernel) = &self.kernel {
+            kernel.hear();
+        }
         let State { rung, placement, .. } = &self.state;
         let (selector, xdp) = (rung.name(), self.state.xdp());
         info!(selector, xdp, placement = placement_name(*placement), "steering");

@@ -18,6 +18,9 @@ use crate::net::rtnetlink::{self, Attached};
 /// How often the reader looks whether it is to end.
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };
 
+/// What the programs say, and nobody has read yet: it is kept, as far as there is room.
+pub(crate) struct Unread(EbpfLogger<Tracing>);
+
 /// A thread that reads what the programs say until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Reader {
@@ -25,19 +28,26 @@ pub(crate) struct Reader {
     thread: Option<JoinHandle<()>>,
 }
 
-impl Reader {
-    /// Starts it. Without a thread to be had the programs speak unheard.
+impl Unread {
+    /// Of an object whose programs are not loaded yet.
     ///
     /// # Errors
     /// If the object has no log.
-    pub(crate) fn start(object: &mut Ebpf) -> Result<Option<Self>, KernelError> {
-        let logger = object::logger(object, Tracing)?;
+    pub(crate) fn of(object: &mut Ebpf) -> Result<Self, KernelError> {
+        object::logger(object, Tracing).map(Self)
+    }
+}
+
+impl Reader {
+    /// Starts it, with the capabilities that the calling thread has by now. Without a thread to
+    /// be had the programs speak unheard.
+    pub(crate) fn start(Unread(logger): Unread) -> Option<Self> {
         let ends = Arc::new(AtomicBool::new(false));
         let thread = thread::Builder::new().name("weir-bpf-log".to_owned()).spawn({
             let ends = Arc::clone(&ends);
             move || read(logger, &ends)
         });
-        Ok(thread.ok().map(|thread| Self { ends, thread: Some(thread) }))
+        thread.ok().map(|thread| Self { ends, thread: Some(thread) })
     }
 }
 

@@ -1,8 +1,11 @@
 //! What steering needs of privilege: what is stated and no more, and nothing on the lower rungs.
 
+use std::fs;
+
 use anyhow::{Context, Result, ensure};
 
 use crate::steer::bed::Family;
+use crate::steer::gateway::Gateway;
 use crate::steer::ground::{Need, effective};
 use crate::steer::rung::{Placement, Rung, Selector, Xdp};
 use crate::steer::scenario::{CROWD, Scenario, Stage, expect_mode};
@@ -46,10 +49,24 @@ fn stated(stage: &Stage<'_>) -> Result<String> {
     let launch = stage.launch(rung.flags()).run_by(&as_nobody(STATED));
     let gateway = launch.start(stage.bed, Family::V4.gateway())?;
     expect_mode(&gateway, rung.xdp, rung.selector)?;
-    let left = effective(&gateway.proc("status")?).context("the system does not say")?;
-    ensure!(left == 0, "capabilities {left:#x} are left after attaching");
+    none_is_left(&gateway)?;
     stage.crowd(&gateway, CROWD)?.into_iter().for_each(Visitor::reset);
     Ok(format!("{CROWD} served, no capability left"))
+}
+
+/// No thread has any: each has its own, and one that was started before would keep them.
+fn none_is_left(gateway: &Gateway<'_>) -> Result<()> {
+    let process = gateway.proc("status")?;
+    let id = process.lines().find_map(|line| line.strip_prefix("Pid:"));
+    let id = id.context("the system does not say which process it is")?.trim();
+    for thread in fs::read_dir(format!("/proc/{id}/task"))? {
+        let number = thread?.file_name();
+        let status = gateway.proc(&format!("task/{}/status", number.display()))?;
+        let name = status.lines().next().unwrap_or_default();
+        let left = effective(&status).context("the system does not say")?;
+        ensure!(left == 0, "capabilities {left:#x} are left after attaching: thread {name}");
+    }
+    Ok(())
 }
 
 /// A lower rung that was named is had without any privilege.
