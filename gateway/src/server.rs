@@ -147,8 +147,10 @@ impl Server {
         let mesh = Mesh::new(planned.workers.len(), capacities(config));
         let (depths, ports) = (mesh.depths(), mesh.into_ports());
         let doorbells = ports.iter().map(|port| Arc::clone(port.doorbell())).collect();
-        let (steering, memory) = steer(config, &doors, &planned, shards_max(shards))?;
-        let (setup, node) = prepare(config, max_connections, doorbells, shards, memory)?;
+        // Read before a device is touched: a start that fails by it takes nothing over.
+        let guard = Arc::new(guard(&config.sources)?);
+        let (steering, memory) = steer(config, &doors, &planned, shards_max(shards), &guard)?;
+        let (setup, node) = prepare(config, max_connections, doorbells, shards, memory, guard)?;
         let (tell_ended, ended) = mpsc::unbounded_channel();
         let next = u16::try_from(shards).expect("shards have ids");
         let orders = ports
@@ -406,15 +408,17 @@ fn steer(
     doors: &Doors,
     planned: &plan::Plan,
     shards_max: usize,
+    guard: &Guard,
 ) -> Result<(Steering, Arc<Memory>), StartError> {
-    let SourceConfig { rate, burst, loopback, ref guard, .. } = config.sources;
+    let SourceConfig { rate, burst, loopback, guard: ref file, .. } = config.sources;
     let (steering, memory) = Steering::prepare(&steer::Request {
         config: &config.steer,
         addr: doors.addr(),
         rules: config.balance.rules(),
         rate: Rate::new(rate, burst),
         limit_loopback: loopback,
-        guarded: guard.is_some(),
+        guarded: file.is_some(),
+        prefixes: &steer::listed(&guard.for_others()),
         workers: &planned.workers,
         shards_max,
     })?;
@@ -440,6 +444,7 @@ fn prepare(
     doorbells: Vec<Arc<Doorbell>>,
     shards: usize,
     memory: Arc<Memory>,
+    guard: Arc<Guard>,
 ) -> Result<(Setup, Arc<Node>), StartError> {
     let mut limits = config.limits.clone();
     limits.connections_max = limits.connections_max.min(max_connections);
@@ -467,7 +472,7 @@ fn prepare(
         auth: config.auth.clone().unwrap_or_else(|| Arc::new(OneToken::new(config.token.clone()))),
         sequencer: config.sequencer.clone(),
         sources: Arc::new(Sources::new(&config.sources)),
-        guard: Arc::new(guard(&config.sources)?),
+        guard,
         proxies: config.sources.proxies.clone().into(),
         ring: config.ring,
         batch: config.batch,

@@ -170,7 +170,7 @@ impl Guard {
     /// Tells another table too, from now on; first of all what holds now.
     pub fn attach(&self, table: Box<dyn GuardTable>) {
         let mut list = self.lock();
-        let prefixes = self.for_others(&list.prefixes);
+        let prefixes = self.told(&list.prefixes);
         list.failures += u64::from(!tell(&*table, &prefixes));
         list.others.push(table);
     }
@@ -210,7 +210,7 @@ impl Guard {
     fn replace(&self, list: &mut List, prefixes: Prefixes) -> Counts {
         self.shown.show(Table::new(prefixes.iter()));
         if !list.others.is_empty() {
-            let all = self.for_others(&prefixes);
+            let all = self.told(&prefixes);
             let failed = list.others.iter().filter(|table| !tell(&***table, &all)).count();
             list.failures += failed as u64;
         }
@@ -221,7 +221,7 @@ impl Guard {
 
     /// What another table is to say, shorter prefixes first: the list, and that who is exempt is
     /// allowed, where the list does not deny it.
-    fn for_others(&self, prefixes: &Prefixes) -> Vec<(Network, Verdict)> {
+    fn told(&self, prefixes: &Prefixes) -> Vec<(Network, Verdict)> {
         let mut all = prefixes.clone();
         for network in &self.exempt {
             // What the list says of longer prefixes within it decides for those anyway.
@@ -230,6 +230,11 @@ impl Guard {
             }
         }
         all.iter().collect()
+    }
+
+    /// What another table would be told now: for one that is to have it before it is asked.
+    pub(crate) fn for_others(&self) -> Vec<(Network, Verdict)> {
+        self.told(&self.lock().prefixes)
     }
 
     /// A shard's view of it.

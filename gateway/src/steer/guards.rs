@@ -15,11 +15,15 @@ pub(crate) struct Guards(pub(crate) Arc<Steering>);
 
 impl GuardTable for Guards {
     fn replace(&self, prefixes: &[(Network, Verdict)]) -> io::Result<()> {
-        let listed = |&(network, verdict): &(Network, Verdict)| match verdict {
-            Verdict::Allow => (network, Listed::Allowed),
-            Verdict::Deny => (network, Listed::Denied),
-        };
-        let listed: Vec<_> = prefixes.iter().map(listed).collect();
-        self.0.guard(&listed).map_err(io::Error::other)
+        self.0.guard(&listed(prefixes)).map_err(io::Error::other)
     }
+}
+
+/// A list in the kernel's words.
+pub(crate) fn listed(prefixes: &[(Network, Verdict)]) -> Vec<(Network, Listed)> {
+    let listed = |&(network, verdict): &(Network, Verdict)| match verdict {
+        Verdict::Allow => (network, Listed::Allowed),
+        Verdict::Deny => (network, Listed::Denied),
+    };
+    prefixes.iter().map(listed).collect()
 }

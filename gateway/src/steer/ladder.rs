@@ -45,6 +45,8 @@ pub(crate) struct Request<'a> {
     pub(crate) limit_loopback: bool,
     /// Whether there is a list of who may come.
     pub(crate) guarded: bool,
+    /// That list, with who is exempt: XDP goes by it from its first packet on.
+    pub(crate) prefixes: &'a [(Network, Listed)],
     pub(crate) workers: &'a [plan::Worker],
     /// Shards that there will ever be.
     pub(crate) shards_max: usize,
@@ -99,6 +101,11 @@ impl Steering {
                     return Ok((steering, own()));
                 }
             };
+            if !devices.is_empty()
+                && let Err(why) = kernel.guard(request.prefixes)
+            {
+                steering.refuse("the kernel's list of prefixes", &why)?;
+            }
             steering.put_on(&kernel, &devices, placement)?;
             if !devices.is_empty() && steering.state.devices.is_empty() {
                 // The chooser of listeners relies on where packets are sent.

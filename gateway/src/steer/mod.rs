@@ -37,7 +37,7 @@ mod absent;
 pub use self::config::{
     Iface, IfaceError, Placement, Selector, Steer, SteerConfig, placement_name,
 };
-pub(crate) use self::guards::Guards;
+pub(crate) use self::guards::{Guards, listed};
 pub use self::ladder::SteerError;
 pub(crate) use self::ladder::{Listener, Request, Steering};
 pub(crate) use self::memory::{Memory, Mirrored};

@@ -32,6 +32,9 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         Scenario::new("pinned upgrade under load", upgraded)
             .needing(Need::Flag("--pin"))
             .needing(Need::Tool("mount")),
+        Scenario::new("pinned: who fails to start takes nothing over", failed)
+            .needing(Need::Flag("--pin"))
+            .needing(Need::Tool("mount")),
     ]
 }
 
@@ -81,11 +84,7 @@ fn programs(stage: &Stage<'_>) -> Result<String> {
 /// Processes follow each other while visitors come and go: each takes over what is pinned, and
 /// none of the visitors is turned away, or lost without being told to go.
 fn upgraded(stage: &Stage<'_>) -> Result<String> {
-    let folder = stage.bed.folder().join("bpf");
-    fs::create_dir(&folder)?;
-    let path = folder.display().to_string();
-    tools::run("mount", &["-t", "bpf", "bpf", &path])?;
-    let pins = format!("{path}/weir");
+    let pins = pins(stage)?;
     let flags = ["--pin", &pins];
     let mut serving = stage.steer(NATIVE, &flags)?;
     let way = stage.way(&serving);
@@ -103,4 +102,29 @@ fn upgraded(stage: &Stage<'_>) -> Result<String> {
     })?;
     ensure!(tally.failures() == 0, "{UPGRADES} upgrades: {tally}");
     Ok(format!("{UPGRADES} upgrades, {tally} meanwhile"))
+}
+
+/// A start that ends with an error leaves the device to who serves: its program, with its list.
+fn failed(stage: &Stage<'_>) -> Result<String> {
+    let pins = pins(stage)?;
+    let _first = stage.steer(NATIVE, &["--pin", &pins])?;
+    let before = programs(stage)?;
+    ensure!(before.contains("xdp"), "no program is seen on the device: {before}");
+    let list = stage.bed.folder().join("broken");
+    fs::write(&list, "deny nobody\n")?;
+    let list = list.display().to_string();
+    let launch = stage.launch(NATIVE.flags()).with(["--pin", &pins, "--guard", &list]);
+    ensure!(launch.start(stage.bed, Family::V4.gateway()).is_err(), "it took a broken list");
+    let after = programs(stage)?;
+    ensure!(after == before, "the device was taken over:\n{before}\n{after}");
+    Ok("the device is still the first one's".to_owned())
+}
+
+/// A folder of a BPF file system.
+fn pins(stage: &Stage<'_>) -> Result<String> {
+    let folder = stage.bed.folder().join("bpf");
+    fs::create_dir(&folder)?;
+    let path = folder.display().to_string();
+    tools::run("mount", &["-t", "bpf", "bpf", &path])?;
+    Ok(format!("{path}/weir"))
 }
