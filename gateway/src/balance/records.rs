@@ -48,7 +48,6 @@ impl Records {
     ) -> Self {
         let looked_up = matches!(config.strategy, Strategy::Weighted | Strategy::Hash);
         let looked_up = looked_up || memory.is_kernels();
-        memory.slots.iter().for_each(|slot| slot.set(NOBODY.into()));
         let weights = config.weights.clone();
         Self { memory, shards_max, cpus, looked_up, weights, changing: Mutex::new(()) }
     }

@@ -58,6 +58,8 @@ impl Kernel {
     pub(crate) fn load(constants: &Constants) -> Result<(Self, Memory), KernelError> {
         let mut object = object::load(constants)?;
         let memory = object::memory(&object)?;
+        // Before XDP is on a device: it looks slots up for packets that are under way already.
+        memory.vacate();
         let total = object::memory(&object)?.total;
         let says = says::Unread::of(&mut object)?;
         let parts = Parts {
@@ -305,5 +307,36 @@ fn of_device(error: aya::programs::ProgramError, iface: &Iface, mode: Mode) -> K
             KernelError::NotNative(device)
         }
         _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use gateway_ebpf::abi::{Door, Placement, Word};
+    use gateway_ebpf::{Address, NOBODY, Rules, Strategy, UNLIMITED};
+
+    use super::*;
+
+    /// Maps once were all zeros until shards were written to them: packets that came meanwhile,
+    /// as when a device is taken over, went to CPU 0, and each flow was remembered as an exception.
+    #[test]
+    fn programs_that_are_loaded_send_no_packet_anywhere_before_shards_serve() {
+        let constants = Constants {
+            door: Door { address: Address::v4(Ipv4Addr::LOCALHOST.octets()), port: 9 },
+            rules: Rules { strategy: Strategy::Affinity, slack_permille: UNLIMITED },
+            placement: Placement::Core,
+            rate: None,
+            limit_loopback: false,
+            debug: false,
+        };
+        let (_kernel, memory) = match Kernel::load(&constants) {
+            Ok(loaded) => loaded,
+            // Where programs are required, `tests/programs` fails.
+            Err(KernelError::Permission | KernelError::Missing(_)) => return,
+            Err(error) => panic!("{error}"),
+        };
+        assert!(memory.slots.iter().map(Word::number).all(|shard| shard == NOBODY));
     }
 }

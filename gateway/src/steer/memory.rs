@@ -6,13 +6,14 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use gateway_ebpf::NOBODY;
 use gateway_ebpf::abi::{CPUS_MAX, Cpu, GROUPS, Group, SLOTS, Shard, Total, Word};
 use gateway_registry::census::Mirror;
 
 /// Records of one kind, wherever they are.
 pub(crate) type Block<T> = Box<dyn Deref<Target = [T]> + Send + Sync>;
 
-/// All records, as empty as they were made.
+/// All records: nobody serves before they say so.
 pub(crate) struct Memory {
     /// By number.
     pub(crate) shards: Block<Shard>,
@@ -30,14 +31,22 @@ pub(crate) struct Memory {
 impl Memory {
     /// For this process alone: up to so many shards, on NUMA nodes with numbers below `nodes`.
     pub(crate) fn own(shards: usize, nodes: usize) -> Self {
-        Self {
+        let memory = Self {
             shards: own(shards),
             total: own(1),
             cpus: own(CPUS_MAX),
             groups: own((nodes + 1).min(GROUPS)),
             slots: own(SLOTS),
             kernels: false,
-        }
+        };
+        memory.vacate();
+        memory
+    }
+
+    /// Has no slot belong to a shard: memory is made of zeros, by which all would be the first
+    /// one's before it is there.
+    pub(super) fn vacate(&self) {
+        self.slots.iter().for_each(|slot| slot.set(NOBODY.into()));
     }
 
     /// Whether the kernel's programs read it.
