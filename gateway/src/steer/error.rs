@@ -23,9 +23,9 @@ pub(crate) enum KernelError {
     /// The kernel is too old, or built without it.
     #[error("this kernel does not have it: {0}; Linux 5.15 and later do")]
     Missing(String),
-    /// The device's driver has no native XDP.
-    #[error("the driver of {0} has no native XDP; --iface {0}:generic tries behind the driver")]
-    NotNative(String),
+    /// The device's driver runs no program, or not as the device is set now.
+    #[error("the driver of {0} takes no native XDP: {1}; --iface {0}:generic tries behind it")]
+    NotNative(String, String),
     /// There is no such device.
     #[error("there is no device {0} in this network namespace; `ip link` names them")]
     NoDevice(String),
@@ -131,7 +131,7 @@ impl KernelError {
             Self::System(_, error) => Errno::from_io_error(error),
             Self::Permission => Some(Errno::PERM),
             Self::Missing(_)
-            | Self::NotNative(_)
+            | Self::NotNative(..)
             | Self::NoDevice(_)
             | Self::Busy { .. }
             | Self::Verifier(_)

@@ -153,9 +153,8 @@ impl Kernel {
             return self.attach_as(program, iface, Mode::Generic);
         }
         match self.attach_as(program, iface, Mode::Native) {
-            Err(KernelError::NotNative(name)) if iface.generic => {
-                let device = name;
-                warn!(device, "no native XDP by its driver: trying behind it");
+            Err(KernelError::NotNative(device, why)) if iface.generic => {
+                warn!(device, why, "no native XDP by its driver: trying behind it");
                 self.attach_as(program, iface, Mode::Generic)
             }
             other => other,
@@ -304,9 +303,19 @@ fn of_device(error: aya::programs::ProgramError, iface: &Iface, mode: Mode) -> K
         Some(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOTSUP | Errno::NOSPC | Errno::RANGE)
             if mode == Mode::Native =>
         {
-            KernelError::NotNative(device)
+            KernelError::NotNative(device, refusal(&error))
         }
         _ => error,
+    }
+}
+
+/// Which of the reasons a driver has, as far as its number tells.
+fn refusal(error: &KernelError) -> String {
+    match error.errno() {
+        Some(Errno::OPNOTSUPP) => "it has none".to_owned(),
+        Some(Errno::RANGE) => "frames are too large for it; lower the MTU".to_owned(),
+        Some(Errno::NOSPC) => "it has too few queues; ethtool -L gives it more".to_owned(),
+        _ => error.to_string(),
     }
 }
 
@@ -338,5 +347,19 @@ mod tests {
             Err(error) => panic!("{error}"),
         };
         assert!(memory.slots.iter().map(Word::number).all(|shard| shard == NOBODY));
+    }
+
+    #[test]
+    fn a_driver_that_refuses_is_asked_for_its_reason() {
+        let said = |number| {
+            let error = std::io::Error::from_raw_os_error(number);
+            let error = aya::sys::SyscallError { call: "bpf_link_create", io_error: error };
+            let iface = Iface { name: "eth0".to_owned(), generic: false };
+            of_device(error.into(), &iface, Mode::Native).to_string()
+        };
+        assert!(said(libc::EOPNOTSUPP).contains("eth0 takes no native XDP: it has none"));
+        assert!(said(libc::ERANGE).contains("lower the MTU"));
+        assert!(said(libc::ENOSPC).contains("too few queues"));
+        assert!(said(libc::EINVAL).contains("Invalid argument"));
     }
 }

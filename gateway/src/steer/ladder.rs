@@ -64,6 +64,8 @@ pub(crate) struct Listener<'a> {
 pub(crate) struct Steering {
     config: SteerConfig,
     kernel: Option<Kernel>,
+    /// Why there is none.
+    without: String,
     state: State,
     /// CPUs that packets may be sent to.
     cpus: Vec<u32>,
@@ -81,6 +83,7 @@ impl Steering {
         let mut steering = Self {
             config: request.config.clone(),
             kernel: None,
+            without: "with --steer off no programs are loaded; give --steer auto".to_owned(),
             state: State {
                 rung: Selector::Hash,
                 devices: Vec::new(),
@@ -98,6 +101,7 @@ impl Steering {
                 Ok(loaded) => loaded,
                 Err(why) => {
                     steering.refuse("the kernel's programs", &why)?;
+                    steering.without = why.to_string();
                     return Ok((steering, own()));
                 }
             };
@@ -243,7 +247,7 @@ impl Steering {
         let Some(first) = listeners.first() else { return Ok(()) };
         match rung {
             Selector::Program => {
-                let kernel = self.kernel.as_ref().ok_or("the programs are not loaded")?;
+                let kernel = self.kernel.as_ref().ok_or(&self.without)?;
                 let select = || {
                     let mut all = listeners.iter();
                     all.try_for_each(|one| kernel.listen(one.shard, one.on))?;
