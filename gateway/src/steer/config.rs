@@ -88,7 +88,9 @@ impl FromStr for Iface {
     type Err = IfaceError;
 
     fn from_str(text: &str) -> Result<Self, IfaceError> {
-        let (name, mode) = text.split_once(':').unwrap_or((text, "native"));
+        // Loopback has no driver.
+        let usual = if text == "lo" { "generic" } else { "native" };
+        let (name, mode) = text.split_once(':').unwrap_or((text, usual));
         let is_name = !name.is_empty() && name.len() < 16 && !name.contains(['/', ' ', '\0']);
         let generic = match mode {
             "native" => false,
@@ -158,6 +160,8 @@ mod tests {
         assert_eq!(iface("eth0"), Ok(("eth0".to_owned(), false)));
         assert_eq!(iface("eth0:native"), Ok(("eth0".to_owned(), false)));
         assert_eq!(iface("bond0.7:generic"), Ok(("bond0.7".to_owned(), true)));
+        assert_eq!(iface("lo"), Ok(("lo".to_owned(), true)), "it has no driver to ask");
+        assert_eq!(iface("lo:native"), Ok(("lo".to_owned(), false)));
         for wrong in ["", ":generic", "eth0:", "eth0:skb", "a/b", "sixteen-letters-", "a b"] {
             assert_eq!(iface(wrong), Err(IfaceError), "{wrong:?}");
         }

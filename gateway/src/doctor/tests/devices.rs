@@ -66,7 +66,7 @@ fn a_named_device_that_cannot_have_programs_is_refused() {
     };
     let virtio = Made::virtio();
     assert!(wrong(&virtio, "eth0").contains("--iface eth0:generic"));
-    assert!(wrong(&virtio, "lo").contains("loopback runs no programs natively"));
+    assert!(wrong(&virtio, "lo:native").contains("loopback runs no programs natively"));
     assert!(wrong(&virtio, "eth9").contains("there is no device eth9"));
     let mut container = Made::container();
     assert!(wrong(&container, "eth0").contains("lacks CAP_BPF CAP_NET_ADMIN CAP_PERFMON"));
