@@ -40,10 +40,12 @@ pub(crate) fn select(ctx: SkReuseportContext) -> u32 {
     SK_PASS
 }
 
-/// Where packets were sent to their shard's CPU, that is where they are now.
+/// Where packets were sent to their shard's CPU, that is where they are now. By source it is asked
+/// again, which gives the same: one of several on that CPU, and the client's own.
 #[inline(always)]
 fn rules() -> Rules {
-    if maps::PLACEMENT.load() == Placement::Core as u32 {
+    let by_source = maps::STRATEGY.load() == Strategy::Hash as u32;
+    if maps::PLACEMENT.load() == Placement::Core as u32 && !by_source {
         return Rules { strategy: Strategy::Affinity, slack_permille: UNLIMITED };
     }
     maps::rules()

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 
 use crate::metrics::Metrics;
 use crate::steer::bed::Family;
-use crate::steer::rung::{Rung, Selector};
+use crate::steer::rung::{Placement, Rung, Selector, Xdp};
 use crate::steer::scenario::{Scenario, Stage};
 use crate::steer::visitor::Visitor;
 
@@ -36,8 +36,12 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             let play = move |stage: &Stage<'_>| spread(stage, selector, name, strategy);
             all.push(of(Scenario::new(named(name), play)));
         }
-        all.push(of(Scenario::new(named("hash"), move |stage| returning(stage, selector))));
+        let play = move |stage: &Stage<'_>| returning(stage, Rung::selector(selector), 2);
+        all.push(of(Scenario::new(named("hash"), play)));
     }
+    let rung = Rung { xdp: Xdp::Native, placement: Placement::Core, selector: Selector::Program };
+    let play = move |stage: &Stage<'_>| returning(stage, rung, 2 * stage.team.len());
+    all.push(Scenario::new("balance hash, core, two shards on each CPU", play).on(rung.cable()));
     all
 }
 
@@ -64,26 +68,29 @@ fn spread(
 }
 
 /// Whoever comes again from the same address meets the same shard, and not all do the same one.
-fn returning(stage: &Stage<'_>, selector: Selector) -> Result<String> {
-    let flags = ["--shards", "2", "--balance", "hash"];
-    let gateway = stage.launch_bare(Rung::selector(selector), &flags)?;
-    let (mut kept, mut used) = (Vec::new(), [0, 0]);
-    let count = |shard: &str| -> Result<u64> {
+fn returning(stage: &Stage<'_>, rung: Rung, shards: usize) -> Result<String> {
+    let shards_flag = shards.to_string();
+    let flags = ["--shards", &shards_flag, "--balance", "hash"];
+    let gateway = stage.launch_bare(rung, &flags)?;
+    let (mut kept, mut used) = (Vec::new(), vec![0; shards]);
+    let count = || -> Result<Vec<u64>> {
         let by_shard = gateway.metrics()?.by("weir_shard_connections", "shard");
-        Ok(by_shard.get(shard).copied().unwrap_or_default())
+        let of = |shard: usize| by_shard.get(&shard.to_string()).copied().unwrap_or_default();
+        Ok((0..shards).map(of).collect())
     };
     for source in Family::V4.sources() {
-        let before = [count("0")?, count("1")?];
+        let before = count()?;
         let (visitors, tally) = stage.team.gather(&stage.way_from(&gateway, &[source]), 4)?;
         tally.expect(4)?;
         kept.extend(visitors);
         let all = |it: &Metrics| it.sum("weir_shard_connections") == kept.len() as u64;
         gateway.until("all are counted", all)?;
-        let came = [count("0")? - before[0], count("1")? - before[1]];
+        let came: Vec<_> = count()?.iter().zip(before).map(|(now, before)| now - before).collect();
         let at = came.iter().position(|&came| came == 4);
         let Some(at) = at else { anyhow::bail!("{source} met shards {came:?}") };
         used[at] += 1;
     }
-    ensure!(used[0] > 0 && used[1] > 0, "{used:?} addresses on two shards");
+    let met = used.iter().filter(|&&addresses| addresses > 0).count();
+    ensure!(met > 1, "{used:?} addresses by shard: all met the same");
     Ok(format!("{used:?} addresses by shard, each always the same"))
 }
