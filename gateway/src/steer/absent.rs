@@ -87,8 +87,17 @@ impl Kernel {
 pub(crate) enum Pins {}
 
 impl Pins {
-    pub(crate) fn open(_: &Path) -> Result<Self, KernelError> {
-        Err(KernelError::Absent)
+    pub(crate) fn open(_: &Path) -> Result<Self, NoPins> {
+        Err(NoPins)
+    }
+}
+
+/// Why nothing is pinned.
+pub(crate) struct NoPins;
+
+impl From<NoPins> for KernelError {
+    fn from(NoPins: NoPins) -> Self {
+        Self::Absent
     }
 }
 
