@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use gateway_core::id::ShardId;
 use gateway_ebpf::abi::{Cpu, Group, Shard, Total};
 use gateway_ebpf::{
-    Address, Ask, Choice, How, Rules, Source, Strategy, Tables, UNLIMITED, choose, hash,
+    Address, Ask, Choice, How, Rules, SCAN_MAX, Source, Strategy, Tables, UNLIMITED, choose, hash,
 };
 use gateway_registry::census::Census;
 
@@ -92,9 +92,20 @@ impl Balance {
             false => self.rules,
         };
         let view = View::from(here, &self.records, census);
-        let Choice { shard, how } = self.choose(&view, rules, ask);
-        let id = || ShardId(u16::try_from(shard).expect("a shard's number is its id"));
-        (how != How::Full).then(id)
+        let chosen = match self.choose(&view, rules, ask) {
+            Choice { how: How::Full, .. } => self.open_beyond(&view)?,
+            Choice { shard, .. } => shard,
+        };
+        Some(ShardId(u16::try_from(chosen).expect("a shard's number is its id")))
+    }
+
+    /// A shard that takes one more, if there are more than a choice looks at.
+    fn open_beyond(&self, view: &View<'_>) -> Option<u32> {
+        if view.total()?.serving.number() <= SCAN_MAX {
+            return None;
+        }
+        let is_open = |&number: &u32| view.shard(number).is_some_and(Shard::is_open);
+        self.records.serving().find(is_open)
     }
 
     fn choose(&self, view: &View<'_>, rules: Rules, ask: Ask) -> Choice {

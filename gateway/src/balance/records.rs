@@ -156,7 +156,8 @@ impl Records {
         self.serving().filter(is_near)
     }
 
-    fn serving(&self) -> impl Iterator<Item = u32> {
+    /// Who serves, ascending.
+    pub(super) fn serving(&self) -> impl Iterator<Item = u32> {
         let numbers = (0..).zip(self.memory.shards.iter().take(self.shards_max));
         numbers.filter(|(_, shard)| shard.serving.get() != 0).map(|(number, _)| number)
     }

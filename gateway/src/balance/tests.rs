@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
+use gateway_ebpf::SCAN_MAX;
 use gateway_ebpf::abi::SLOTS;
 use gateway_registry::census::{Capacity, Census};
 use gateway_registry::ids;
@@ -10,7 +11,7 @@ use gateway_registry::ids;
 use super::*;
 
 const CAPACITY: Capacity = Capacity { total_max: 100_000, shard_max: 50_000 };
-const SHARDS_MAX: usize = 64;
+const SHARDS_MAX: usize = 200;
 
 /// Two NUMA nodes.
 fn balance(config: &BalanceConfig) -> Balance {
@@ -25,15 +26,19 @@ struct World {
 impl World {
     /// So many shards, on two NUMA nodes by turns.
     fn new(strategy: Strategy, weights: &[u32], shards: u16) -> Self {
+        Self::within(CAPACITY, strategy, weights, shards)
+    }
+
+    fn within(capacity: Capacity, strategy: Strategy, weights: &[u32], shards: u16) -> Self {
         let config = BalanceConfig { strategy, weights: weights.to_vec(), ..Default::default() };
-        let census = Census::new(CAPACITY, SHARDS_MAX);
+        let census = Census::new(capacity, SHARDS_MAX);
         let world = Self { balance: balance(&config), census };
         (0..shards).for_each(|shard| world.serve(shard, u32::from(shard) % 2));
         world
     }
 
     fn serve(&self, shard: u16, node: u32) {
-        let capacity = CAPACITY.shard_max;
+        let capacity = self.census.capacity().shard_max;
         self.balance.serve(ShardId(shard), Whereabouts { capacity, cpu: None, node });
     }
 
@@ -181,6 +186,24 @@ fn who_is_full_or_leaves_is_passed_over_by_every_strategy() {
         }
         world.balance.withdraw(ShardId(2));
         world.hold(3, CAPACITY.shard_max);
+        assert_eq!(world.ask(0), None, "{strategy:?}");
+    }
+}
+
+/// A choice looks at so many shards only; a newcomer was told that all are full.
+#[test]
+fn the_last_place_is_found_among_more_full_shards_than_a_choice_looks_at() {
+    let capacity = Capacity { shard_max: 1, ..CAPACITY };
+    for strategy in Strategy::ALL {
+        let shards = SHARDS_MAX as u16;
+        assert!(u32::from(shards) > SCAN_MAX);
+        let world = World::within(capacity, strategy, &[], shards);
+        (0..shards).filter(|&shard| shard != 77).for_each(|shard| world.hold(shard, 1));
+        for host in 0..100 {
+            let to = world.ask_from(host.into(), [192, 0, 2, host], 1);
+            assert_eq!(to, Some(77), "{strategy:?}");
+        }
+        world.hold(77, 1);
         assert_eq!(world.ask(0), None, "{strategy:?}");
     }
 }
