@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use gateway_core::id::ShardId;
@@ -99,9 +99,18 @@ struct Roster {
     additions: Box<[Arc<Mailbox<Addition>>]>,
     /// What the kernel is told of listeners, once it is there.
     steering: OnceLock<Arc<Steering>>,
-    /// The id of the next shard to be added: none is used twice. Whoever adds or removes holds it
-    /// until everyone else sees that, so that two never remove the last two.
-    next: Mutex<u16>,
+    /// Whoever adds or removes holds it until everyone else sees that, so that two never remove the
+    /// last two, and of many that are added at once not all come to the same worker.
+    coming: Mutex<Coming>,
+}
+
+/// Shards that are to come.
+#[derive(Debug)]
+struct Coming {
+    /// The id of the next one: none is used twice.
+    next: u16,
+    /// Those that a worker was ordered to make and did not answer for yet.
+    ordered: Vec<(ShardId, WorkerId)>,
 }
 
 impl Shards {
@@ -111,8 +120,8 @@ impl Shards {
         additions: Box<[Arc<Mailbox<Addition>>]>,
         next: u16,
     ) -> Self {
-        let (steering, next) = (OnceLock::new(), Mutex::new(next));
-        Self(Arc::new(Roster { doors, node, additions, steering, next }))
+        let coming = Mutex::new(Coming { next, ordered: Vec::new() });
+        Self(Arc::new(Roster { doors, node, additions, steering: OnceLock::new(), coming }))
     }
 
     /// Has the kernel find the listeners of shards that are added from now on.
@@ -136,7 +145,9 @@ impl Shards {
     pub fn add(&self) -> Result<ShardId, AddError> {
         let (reply, answer) = mpsc::channel();
         let shard = self.0.order(reply)?;
-        self.0.wait(&answer)?;
+        let answered = self.0.wait(&answer);
+        self.0.coming().ordered.retain(|&(ordered, _)| ordered != shard);
+        answered?;
         if let Some(addr) = self.0.doors.own(shard) {
             info!(%shard, %addr, "listening for one shard");
         }
@@ -152,8 +163,8 @@ impl Shards {
     /// # Errors
     /// If it does not serve, is the last one that does, or the node is draining.
     pub fn remove(&self, shard: ShardId, removal: Removal) -> Result<(), RemoveError> {
-        let Roster { node, next, .. } = &*self.0;
-        let _changing = next.lock().unwrap_or_else(PoisonError::into_inner);
+        let node = &self.0.node;
+        let _changing = self.0.coming();
         if node.is_draining() {
             return Err(RemoveError::Draining);
         }
@@ -202,16 +213,16 @@ const LATE_DISMISSAL: (Removal, Removal) = (Removal::Move, Removal::Dismiss);
 impl Roster {
     /// Has the idlest worker make a shard; its id is used from now on.
     fn order(&self, reply: mpsc::Sender<Result<(), NotAdded>>) -> Result<ShardId, AddError> {
-        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut coming = self.coming();
         if self.node.is_draining() {
             return Err(AddError::Draining);
         }
-        if usize::from(*next) >= self.node.shards_max() {
+        if usize::from(coming.next) >= self.node.shards_max() {
             return Err(AddError::NoIds(self.node.shards_max()));
         }
-        let shard = ShardId(*next);
+        let shard = ShardId(coming.next);
         let listeners = self.doors.open_one(shard)?;
-        let worker = self.idlest();
+        let worker = self.idlest(&coming.ordered);
         if let Some(steering) = self.steering.get() {
             let (cpu, _) = self.node.plan_of(worker);
             steering.listen(&steer::Listener { shard, cpu, on: &listeners.shared });
@@ -219,18 +230,27 @@ impl Roster {
         let additions = &self.additions[worker.index()];
         additions.post(Addition { shard, listeners, reply }).map_err(|_| AddError::Busy)?;
         // Whatever becomes of it now, the id is taken.
-        *next += 1;
+        coming.next += 1;
+        coming.ordered.push((shard, worker));
         Ok(shard)
     }
 
-    fn idlest(&self) -> WorkerId {
+    /// The worker that has the fewest shards, those included that it was ordered to make.
+    fn idlest(&self, ordered: &[(ShardId, WorkerId)]) -> WorkerId {
         let mut shards = vec![0_usize; self.node.workers()];
-        for shard in self.node.present() {
-            shards[self.node.worker_of(shard).index()] += 1;
+        let present = self.node.present();
+        let there = present.iter().map(|&shard| self.node.worker_of(shard));
+        let coming = ordered.iter().filter(|(shard, _)| !present.contains(shard));
+        for worker in there.chain(coming.map(|&(_, worker)| worker)) {
+            shards[worker.index()] += 1;
         }
         let workers = (u16::MIN..=u16::MAX).map(WorkerId).zip(shards);
         let idlest = workers.min_by_key(|&(_, shards)| shards);
         idlest.expect("a node has workers").0
+    }
+
+    fn coming(&self) -> MutexGuard<'_, Coming> {
+        self.coming.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for the worker's answer, as long as all are there to give one: a node whose worker
@@ -256,4 +276,40 @@ impl Roster {
 fn list(shards: &[ShardId]) -> String {
     let names: Vec<_> = shards.iter().map(ToString::to_string).collect();
     names.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use gateway_registry::census::{Capacity, Census};
+    use gateway_registry::doorbell::Doorbell;
+
+    use super::*;
+    use crate::config::Config;
+
+    /// Two workers that have a shard each and look at no order.
+    fn shards() -> Shards {
+        let addr = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (doors, _) = Doors::open(&Config { addr, ..Config::default() }, 2).expect("a port");
+        let doorbells: Vec<Arc<Doorbell>> = vec![Arc::default(), Arc::default()];
+        let additions = doorbells.iter().map(|it| Arc::new(Mailbox::new(4, Arc::clone(it))));
+        let additions = additions.collect();
+        let census = Census::new(Capacity { total_max: 9, shard_max: 9 }, 8);
+        let node = Arc::new(Node::new(1, Arc::new(census), doorbells, 8));
+        (0..2).for_each(|id| node.serve(ShardId(id), WorkerId(id)));
+        Shards::new(doors, node, additions, 2)
+    }
+
+    #[test]
+    fn shards_that_are_added_at_once_come_to_different_workers() {
+        let shards = shards();
+        let (reply, _answer) = mpsc::channel();
+        for id in 2..6 {
+            assert_eq!(shards.0.order(reply.clone()).expect("there is an id"), ShardId(id));
+        }
+        let ordered = |worker: usize| {
+            let taken = std::iter::from_fn(|| shards.0.additions[worker].take());
+            taken.map(|addition| addition.shard.0).collect::<Vec<_>>()
+        };
+        assert_eq!([ordered(0), ordered(1)], [[2, 4], [3, 5]]);
+    }
 }
