@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tracing::info;
 
 use super::answers::{Answer, JSON, Refusal, answer};
-use crate::server::{AddError, Removal, RemoveError, ShardState, Shards};
+use crate::server::{AddError, OwnPortError, Removal, RemoveError, ShardState, Shards};
 
 /// All of them; one is below it, by its id.
 pub(super) const PATH: &str = "/admin/shards";
@@ -27,21 +27,28 @@ pub(super) fn list(shards: &Shards) -> Answer {
 /// this one waiting.
 pub(super) async fn add(shards: Shards) -> Result<Answer, Refusal> {
     let added = tokio::task::spawn_blocking(move || shards.add()).await;
-    let shard = added.expect("adding a shard does not panic").map_err(|error| {
-        let status = match &error {
-            AddError::NoIds(_) | AddError::Draining => StatusCode::CONFLICT,
-            AddError::Bind { .. } | AddError::OwnPort(_) | AddError::System(_) | AddError::Busy => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
-        };
-        Refusal::Unchanged(status, error.to_string())
-    })?;
+    let shard = added
+        .expect("adding a shard does not panic")
+        .map_err(|error| Refusal::Unchanged(status_of(&error), error.to_string()))?;
     info!(%shard, "a shard was added by the admin listener");
     let body = json!({ "id": shard.0, "state": SERVING }).to_string() + "\n";
     let mut answer = answer(StatusCode::CREATED, JSON, body);
     let location = format!("{PATH}/{}", shard.0).parse().expect("digits are a header's value");
     answer.headers_mut().insert(LOCATION, location);
     Ok(answer)
+}
+
+/// Whether another try may do what this one did not.
+fn status_of(error: &AddError) -> StatusCode {
+    match error {
+        AddError::NoIds(_)
+        | AddError::Draining
+        | AddError::OwnPort(OwnPortError::Beyond { .. }) => StatusCode::CONFLICT,
+        AddError::Bind { .. }
+        | AddError::OwnPort(OwnPortError::Bind { .. })
+        | AddError::System(_)
+        | AddError::Busy => StatusCode::SERVICE_UNAVAILABLE,
+    }
 }
 
 const SERVING: &str = "serving";
@@ -57,7 +64,9 @@ pub(super) struct Removing {
 impl Removing {
     /// Which one, by the path, and how, by `?drain=true`.
     pub(super) fn read(uri: &Uri) -> Result<Self, Refusal> {
-        let id = id_of(uri.path()).and_then(|id| id.parse().ok());
+        // A sign is nothing a number has.
+        let digits = |id: &&str| id.bytes().all(|byte| byte.is_ascii_digit());
+        let id = id_of(uri.path()).filter(digits).and_then(|id| id.parse().ok());
         let wrong = "a shard is named by its number, as GET /admin/shards shows it\n";
         let shard = ShardId(id.ok_or(Refusal::Shard(wrong))?);
         let removal = match uri.query() {
@@ -116,14 +125,24 @@ mod tests {
 
     #[test]
     fn what_names_no_shard_or_no_way_to_remove_one_is_refused() {
-        for uri in ["/admin/shards/", "/admin/shards/x", "/admin/shards/65536", "/admin/shards/-1"]
-        {
-            assert_eq!(read(uri), None, "{uri}");
+        for id in ["", "x", "65536", "-1", "+1", "%201"] {
+            let uri = format!("/admin/shards/{id}").parse().expect("an address");
+            assert!(Removing::read(&uri).is_err(), "{uri}");
         }
         for uri in ["/admin/shards/1?drain", "/admin/shards/1?drain=1", "/admin/shards/1?x=y"] {
             assert_eq!(read(uri), None, "{uri}");
         }
         assert_eq!(id_of("/admin/shards/1/remove"), None);
         assert_eq!(id_of("/admin/shardsx/1"), None);
+    }
+
+    #[test]
+    fn who_is_refused_comes_again_only_where_that_helps() {
+        let (base, shard) = (65_535, ShardId(1));
+        let beyond = AddError::OwnPort(OwnPortError::Beyond { base, shard });
+        assert_eq!(status_of(&beyond), StatusCode::CONFLICT);
+        let (addr, source) = (([127, 0, 0, 1], 1).into(), std::io::ErrorKind::AddrInUse.into());
+        let taken = AddError::OwnPort(OwnPortError::Bind { addr, shard, source });
+        assert_eq!(status_of(&taken), StatusCode::SERVICE_UNAVAILABLE);
     }
 }
