@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fs::File;
 use std::io::{self, Read};
+use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
 
 use gateway_ebpf::Network;
@@ -94,10 +95,15 @@ impl Prefixes {
         self.0.iter().map(|(network, verdict)| (*network, *verdict))
     }
 
-    /// What the longest prefix says that has all of a network. Looks at all of them.
+    /// What the longest prefix says that has all of a network: at most 129 looks, however many
+    /// prefixes there are.
     pub(super) fn around(&self, network: Network) -> Option<Verdict> {
-        let has = |it: &Network| it.contains(network.first()) && it.contains(network.last());
-        self.iter().filter(|(it, _)| has(it)).last().map(|(_, verdict)| verdict)
+        let first = u128::from_be_bytes(network.first().octets());
+        let shorter = |bits: u32| {
+            let kept = first & u128::MAX.checked_shl(128 - bits).unwrap_or(0);
+            Network::new(Ipv6Addr::from(kept).into(), bits).expect("nothing is behind its bits")
+        };
+        (0..=network.bits()).rev().find_map(|bits| self.0.get(&shorter(bits)).copied())
     }
 }
 
@@ -270,6 +276,29 @@ mod tests {
         long.push(b'#');
         let wrong = parse(long).expect_err("a byte more");
         assert_eq!(wrong, "guard: it is longer than 4194304 bytes (4 MiB); join prefixes");
+    }
+
+    #[test]
+    fn the_longest_prefix_around_a_network_is_the_one_that_has_all_of_it() {
+        let text = "deny ::/0\nallow 0.0.0.0/0\ndeny 10.0.0.0/8\nallow 10.1.0.0/16\n\
+            deny 10.1.2.3\nallow 2001:db8::/32";
+        let prefixes = parse(text).expect("a file as it should be");
+        for (network, said) in [
+            ("::/0", Verdict::Deny),
+            ("fe80::/10", Verdict::Deny),
+            ("0.0.0.0/0", Verdict::Allow),
+            ("10.0.0.0/7", Verdict::Allow),
+            ("10.0.0.0/8", Verdict::Deny),
+            ("10.0.0.0/15", Verdict::Deny),
+            ("10.1.0.0/16", Verdict::Allow),
+            ("10.1.2.0/24", Verdict::Allow),
+            ("10.1.2.3", Verdict::Deny),
+            ("2001:db8::1", Verdict::Allow),
+        ] {
+            let network = network.parse().expect("a network");
+            assert_eq!(prefixes.around(network), Some(said), "{network}");
+        }
+        assert_eq!(parse("deny ::1").expect("a line").around("::/0".parse().expect("all")), None);
     }
 
     #[test]
