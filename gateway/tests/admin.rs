@@ -6,18 +6,21 @@ mod exposition;
 mod support;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex};
 
 use gateway::admin::stats::{self, ShardStats, Source, Stats};
 use gateway::admin::{Admin, AdminConfig, AdminError, AdminKey, Probes, Readiness};
+use gateway::guard::{Guard, GuardTable, Verdict};
 use gateway::plan::Place;
 use gateway_core::counters::Counters;
 use gateway_core::event::CloseReason;
 use gateway_core::hit::Hit;
 use gateway_core::id::ShardId;
+use gateway_ebpf::Network;
 use gateway_registry::census::{Capacity, Census};
 use serde_json::{Value, json};
 use support::PATIENCE;
@@ -42,6 +45,10 @@ impl Desk {
     }
 
     fn showing(stats: Source) -> Self {
+        Self::with(stats, Arc::default())
+    }
+
+    fn with(stats: Source, guard: Arc<Guard>) -> Self {
         let (probes, readiness) = (Arc::new(Probes::new()), Arc::new(Readiness::starting()));
         let drains = Arc::new(AtomicU32::new(0));
         let counted = Arc::clone(&drains);
@@ -51,7 +58,7 @@ impl Desk {
             probes: Arc::clone(&probes),
             readiness: Arc::clone(&readiness),
             stats,
-            guard: Arc::default(),
+            guard,
             shards: None,
             drain: Box::new(move || _ = counted.fetch_add(1, Ordering::Relaxed)),
         };
@@ -475,6 +482,36 @@ async fn a_running_node_shows_its_clients() {
     let probes: Value = serde_json::from_str(&desk.ask("GET /probes", &[]).body).unwrap();
     assert_eq!(probes["active_clients"], 3);
     assert_eq!(probes["shards"].as_array().map(Vec::len), Some(2));
+}
+
+/// A table that says when it is told something, and takes it when it may.
+struct Slow {
+    told: Sender<()>,
+    may: Receiver<()>,
+}
+
+impl GuardTable for Slow {
+    fn replace(&self, _: &[(Network, Verdict)]) -> io::Result<()> {
+        self.told.send(()).unwrap();
+        self.may.recv().map_err(io::Error::other)
+    }
+}
+
+#[test]
+fn others_are_answered_while_the_kernel_takes_its_time_for_a_list() {
+    let ((told, is_told), (let_go, may)) = (mpsc::channel(), mpsc::channel());
+    let guard = Arc::new(Guard::new());
+    let_go.send(()).unwrap();
+    guard.attach(Box::new(Slow { told, may }));
+    is_told.recv().unwrap();
+    let desk = Desk::with(Arc::new(numbers), guard);
+    let mut operator = desk.client();
+    operator.say(&head("POST /admin/guard/deny?prefix=10.0.0.0/8", &[AUTHORIZED]));
+    is_told.recv().unwrap();
+    assert_eq!(desk.ask("GET /healthz", &[]).status, 200);
+    assert_eq!(desk.ask("POST /drain", &[AUTHORIZED]).status, 202);
+    let_go.send(()).unwrap();
+    assert_eq!(operator.answer(true).body, "{\"allow\":0,\"deny\":1}\n");
 }
 
 #[test]

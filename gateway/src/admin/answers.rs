@@ -107,7 +107,7 @@ impl Desk {
                 self.check_right(request.headers())?;
                 let query = request.uri().query().unwrap_or_default().to_owned();
                 read_through(request.into_body()).await?;
-                match guard::carry_out(order, &query, &self.guard) {
+                match guard::change(order, query, Arc::clone(&self.guard)).await {
                     Ok(counts) => answer(StatusCode::OK, JSON, counts.to_string() + "\n"),
                     Err((status, why)) => answer(status, TEXT, why + "\n"),
                 }

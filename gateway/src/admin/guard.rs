@@ -1,5 +1,7 @@
 //! Orders about who is denied and who is allowed: `POST /admin/guard/…`.
 
+use std::sync::Arc;
+
 use gateway_ebpf::Network;
 use hyper::StatusCode;
 use serde_json::json;
@@ -34,8 +36,18 @@ impl Order {
 /// Why it was not done, and what would be right.
 type Refused = (StatusCode, String);
 
-/// Does what was ordered; gives how many prefixes there are then.
-pub(super) fn carry_out(order: Order, query: &str, guard: &Guard) -> Result<Value, Refused> {
+/// Does what was ordered; gives how many prefixes there are then. Whoever else asks is answered
+/// meanwhile: the kernel takes its time for a long list.
+pub(super) async fn change(
+    order: Order,
+    query: String,
+    guard: Arc<Guard>,
+) -> Result<Value, Refused> {
+    let done = tokio::task::spawn_blocking(move || carry_out(order, &query, &guard)).await;
+    done.expect("changing the guard does not panic")
+}
+
+fn carry_out(order: Order, query: &str, guard: &Guard) -> Result<Value, Refused> {
     let counts = match order {
         Order::Reload => reload(guard),
         Order::Set(verdict) => set(query, verdict, guard),
