@@ -67,8 +67,8 @@ pub struct AdminConfig {
     pub readiness: Arc<Readiness>,
     /// Shown by `/metrics`; asked on the admin's thread, for each answer anew.
     pub stats: stats::Source,
-    /// Changed by `POST /admin/guard/…`, beside the admin's thread: that takes some milliseconds for
-    /// each ten thousand prefixes, and more where the kernel is told.
+    /// Changed by `POST /admin/guard/…`, beside the admin's thread: that takes some milliseconds
+    /// for each ten thousand prefixes, and more where the kernel is told.
     pub guard: Arc<Guard>,
     /// What `/admin/shards` shows and changes; without them nothing is there.
     pub shards: Option<Shards>,
