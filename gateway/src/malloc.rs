@@ -16,8 +16,8 @@ mod chosen {
     #[global_allocator]
     static ALLOCATOR: Jemalloc = Jemalloc;
 
-    /// Pages that are free go back within a second. No thread keeps larger buffers than of 2 KiB for
-    /// itself, which it would until it needs others: up to 20 of each size.
+    /// Pages that are free go back within a second. No thread keeps larger buffers than of 2 KiB
+    /// for itself, which it would until it needs others: up to 20 of each size.
     const OPTIONS: &[u8; 53] = b"dirty_decay_ms:1000,muzzy_decay_ms:0,tcache_max:2048\0";
 
     // SAFETY: jemalloc reads the C string that this symbol points to, once, when it starts, and has
