@@ -32,7 +32,7 @@ pub struct SteerFlags {
     /// on others too, and never core; weir doctor tells.
     #[arg(long, env = "WEIR_PLACEMENT", value_enum, default_value_t = Placement::Auto)]
     pub placement: Placement,
-    /// A folder in a BPF file system, such as /sys/fs/bpf/weir, where links and maps are kept when
+    /// A folder in a BPF file system, such as /sys/fs/bpf/weir, where XDP's links are kept when
     /// this process ends, for the one that takes over. Default: none, and XDP ends with the
     /// process.
     #[arg(long, env = "WEIR_PIN", value_name = "DIR")]

@@ -126,6 +126,10 @@ pub(crate) mod queues {
 pub(crate) mod sys {
     use std::net::TcpListener;
 
+    pub(crate) fn detach(_: &TcpListener) -> std::io::Result<()> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
+
     pub(crate) fn attach_cbpf(_: &TcpListener, _: &[u32]) -> std::io::Result<()> {
         Err(std::io::ErrorKind::Unsupported.into())
     }

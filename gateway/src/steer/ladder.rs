@@ -235,7 +235,10 @@ impl Steering {
         };
         for &rung in rungs {
             match self.try_rung(rung, listeners) {
-                Ok(()) => return Ok(rung),
+                Ok(()) => {
+                    self.leave_program(rung, listeners);
+                    return Ok(rung);
+                }
                 Err(why) if only => return Err(required(rung.name(), &why)),
                 Err(why) => info!(selector = rung.name(), why, "not to be had: one rung down"),
             }
@@ -273,6 +276,15 @@ impl Steering {
                 sys::attach_cbpf(first.on, &cpus).map_err(|error| error.to_string())
             }
             Selector::Hash | Selector::Auto => Ok(()),
+        }
+    }
+
+    /// Who takes over without a program of its own ends that of the process before, which would go
+    /// on choosing among that one's listeners.
+    fn leave_program(&self, rung: Selector, listeners: &[Listener<'_>]) {
+        let (Some(first), Some(_)) = (listeners.first(), &self.config.pin) else { return };
+        if matches!(rung, Selector::IncomingCpu | Selector::Hash) && sys::detach(first.on).is_ok() {
+            info!("the selector of the process before is detached");
         }
     }
 

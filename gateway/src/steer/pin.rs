@@ -6,10 +6,11 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use aya::programs::Xdp;
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::{XdpLink, XdpLinkId};
+use aya::programs::{ProgramError, Xdp};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open, statfs};
+use rustix::io::Errno;
 use thiserror::Error;
 use tracing::{info, warn};
 
@@ -89,12 +90,12 @@ impl Pins {
                 info!(device, pin = %path.display(), "XDP taken over from the process before");
                 Ok(Some(link))
             }
-            // The device has gone, or came back as another one.
-            Err(error) => {
+            Err(error) if is_dead(&error) => {
                 warn!(device, %error, "the link of the process before is dead: made anew");
                 fs::remove_file(&path).map_err(|error| broken(&error))?;
                 Ok(None)
             }
+            Err(error) => Err(KernelError::program(error)),
         }
     }
 
@@ -127,6 +128,12 @@ impl Pins {
             warn!(%path, "pinned by another version and left alone; remove it when that has ended");
         }
     }
+}
+
+/// Whether a link's device has gone; one of the same name is another one.
+fn is_dead(error: &ProgramError) -> bool {
+    let ProgramError::SyscallError(error) = error else { return false };
+    Errno::from_io_error(&error.io_error) == Some(Errno::NOLINK)
 }
 
 #[cfg(test)]

@@ -50,6 +50,14 @@ fn by_cpu(cpus: &[u32]) -> Vec<libc::sock_filter> {
 /// Where a filter finds the CPU that it runs on (`SKF_AD_OFF + SKF_AD_CPU`).
 const THIS_CPU: u32 = (libc::SKF_AD_OFF + libc::SKF_AD_CPU) as u32;
 
+/// Has the kernel choose among the listeners of this one's group by its hash again.
+///
+/// # Errors
+/// What the system said: as when nothing else chooses.
+pub(crate) fn detach(among: &TcpListener) -> io::Result<()> {
+    aya::programs::SkReuseport::detach(among).map_err(io::Error::other)
+}
+
 /// Has a thread run before all that have no such priority, at the lowest of those that do.
 ///
 /// # Errors

@@ -1,5 +1,6 @@
 //! How steering begins and ends: a device that is taken, a process that dies, one that follows.
 
+use std::cell::Cell;
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
@@ -19,6 +20,8 @@ use crate::steer::visitor::Visitor;
 
 /// Upgrades while visitors come and go.
 const UPGRADES: usize = 3;
+/// Looks in which nobody comes to a gateway that is followed by another one.
+const QUIET_LOOKS: u32 = 5;
 /// Visitors that come and go between two of them.
 const SOME: u64 = 200;
 
@@ -91,6 +94,9 @@ fn upgraded(stage: &Stage<'_>) -> Result<String> {
     let ((), tally): ((), Tally) = stage.meanwhile(&way, || {
         for _ in 0..UPGRADES {
             let next = stage.steer(NATIVE, &flags)?;
+            // Nobody comes to it any more; who has come and not asked yet would hear 503.
+            let quiet = Cell::new((0, 0));
+            serving.until("who came before has asked", |it| is_quiet(it, &quiet))?;
             let (status, body) = serving.order("POST", "/drain")?;
             ensure!(status == 202, "POST /drain is answered {status}: {body}");
             std::mem::replace(&mut serving, next).ended()?;
@@ -102,6 +108,15 @@ fn upgraded(stage: &Stage<'_>) -> Result<String> {
     })?;
     ensure!(tally.failures() == 0, "{UPGRADES} upgrades: {tally}");
     Ok(format!("{UPGRADES} upgrades, {tally} meanwhile"))
+}
+
+/// Whether all that it accepted have been let in, and nobody came for some looks.
+fn is_quiet(seen: &Metrics, before: &Cell<(u64, u32)>) -> bool {
+    let accepted = seen.sum("weir_accepted_total");
+    let (then, looks) = before.get();
+    let looks = if accepted == then { looks + 1 } else { 0 };
+    before.set((accepted, looks));
+    looks >= QUIET_LOOKS && accepted == seen.sum("weir_opened_total")
 }
 
 /// A start that ends with an error leaves the device to who serves: its program, with its list.
