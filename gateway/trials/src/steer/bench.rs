@@ -91,8 +91,9 @@ pub(super) fn run(flags: &Flags, out: &mut impl Write) -> Result<bool> {
          connections: connect, upgrade, one echo, reset; echoes: 64 B on {ECHOING} connections\n",
         teams[0].len()
     )?;
-    for _ in 0..rounds {
-        for entry in &mut entries {
+    for round in 0..rounds {
+        for place in order(round, rounds, entries.len()) {
+            let entry = &mut entries[place];
             let at = usize::from(entry.cable == Cable::Generic);
             measure(entry, &flags.weir, &teams[at], &beds[at], time)
                 .with_context(|| format!("{} cannot be measured", entry.name))?;
@@ -137,6 +138,12 @@ fn entries(ground: &Ground, only: &[String]) -> Vec<Entry> {
     let wanted = |entry: &Entry| only.iter().any(|name| entry.name.starts_with(name.as_str()));
     entries.retain(|entry| only.is_empty() || entry.name == PLAIN || wanted(entry));
     entries
+}
+
+/// The order of a round: each begins elsewhere, so that none is always the first after a pause.
+fn order(round: u16, rounds: u16, ways: usize) -> impl Iterator<Item = usize> {
+    let first = usize::from(round) * ways / usize::from(rounds);
+    (0..ways).map(move |step| (first + step) % ways)
 }
 
 fn measure(
@@ -249,6 +256,17 @@ mod tests {
         let echoes = echoes.to_vec();
         let (name, connections) = (name.to_owned(), echoes.clone());
         Entry { name, flags: Vec::new(), cable: Cable::Native, connections, echoes }
+    }
+
+    #[test]
+    fn each_round_has_every_way_once_and_begins_elsewhere() {
+        let orders: Vec<Vec<_>> = (0..3).map(|round| order(round, 3, 10).collect()).collect();
+        assert_eq!(orders[0], (0..10).collect::<Vec<_>>());
+        assert_eq!((orders[1][0], orders[2][0]), (3, 6));
+        for mut order in orders {
+            order.sort_unstable();
+            assert_eq!(order, (0..10).collect::<Vec<_>>());
+        }
     }
 
     #[test]
