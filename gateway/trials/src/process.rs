@@ -39,8 +39,7 @@ impl Weir {
     /// # Errors
     /// As of [`start`](Self::start).
     pub fn run(mut command: Command) -> Result<Self> {
-        let said =
-            fs::File::from(rustix::fs::memfd_create("said", rustix::fs::MemfdFlags::CLOEXEC)?);
+        let said = paper()?;
         command.stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said.try_clone()?);
         let child = command.spawn();
         let program = Path::new(command.get_program()).display();
@@ -139,5 +138,41 @@ impl Drop for Weir {
         // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// What several threads write on, each line whole: such a file locks no position of its own, so
+/// that two who write at once would write over each other unless both append.
+fn paper() -> Result<fs::File> {
+    let paper = rustix::fs::memfd_create("said", rustix::fs::MemfdFlags::CLOEXEC)?;
+    rustix::fs::fcntl_setfl(&paper, rustix::fs::OFlags::APPEND)?;
+    Ok(fs::File::from(paper))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::fs::FileExt;
+
+    use super::*;
+
+    #[test]
+    fn lines_of_several_threads_are_all_there_and_whole() {
+        let paper = paper().unwrap();
+        std::thread::scope(|scope| {
+            for writer in 0..4 {
+                let mut paper = paper.try_clone().unwrap();
+                scope.spawn(move || {
+                    for line in 0..5_000 {
+                        paper.write_all(format!("{writer} {line}\n").as_bytes()).unwrap();
+                    }
+                });
+            }
+        });
+        let mut said = vec![0; paper.metadata().unwrap().len() as usize];
+        paper.read_exact_at(&mut said, 0).unwrap();
+        let said = String::from_utf8(said).unwrap();
+        let lines: std::collections::BTreeSet<_> = said.lines().collect();
+        assert_eq!((said.lines().count(), lines.len()), (20_000, 20_000));
     }
 }
