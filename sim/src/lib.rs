@@ -23,17 +23,21 @@ compile_error!(
 );
 
 mod backlog;
+pub mod counts;
 pub mod extents;
 pub mod mesh;
 pub mod model;
 pub mod pipe;
+pub mod promise;
 mod pump;
 pub mod rng;
 pub mod scenario;
 pub mod simnet;
 mod slots;
 pub mod sockets;
+pub mod story;
 #[cfg(test)]
 mod testing;
 pub mod traced;
 pub mod wires;
+pub mod worlds;

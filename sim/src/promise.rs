@@ -1,0 +1,103 @@
+//! What Weir promises, in ten sentences, and what it means that one was broken.
+
+use std::fmt;
+
+/// A promise. Each world says of every violation which of them it broke.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Promise {
+    /// Within a room and epoch what a member hears is linked, or it was told of a gap or a reset
+    /// before. It passes over nothing else than what it may not see.
+    Linked,
+    /// The same position is the same message everywhere, and what was heard was said.
+    SamePlace,
+    /// Nobody hears a message twice.
+    Once,
+    /// Nobody hears itself where that is excluded, and no room hears another one.
+    Apart,
+    /// What was acknowledged can be recovered, as long as it is within history and epoch.
+    Kept,
+    /// Every bound of the limits holds at every step.
+    Bounded,
+    /// After faults have ended, joins and publishes succeed again and presence is true, within a
+    /// stated time.
+    Alive,
+    /// After a drain every client that reads has seen a close frame, the rest were cut at the
+    /// deadline and counted, and nothing is left.
+    Farewell,
+    /// A slow client holds up nobody else.
+    Unhindered,
+    /// Each connection closes exactly once, with a reason, and the counters add up.
+    Accounted,
+}
+
+impl Promise {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 10] = [
+        Self::Linked,
+        Self::SamePlace,
+        Self::Once,
+        Self::Apart,
+        Self::Kept,
+        Self::Bounded,
+        Self::Alive,
+        Self::Farewell,
+        Self::Unhindered,
+        Self::Accounted,
+    ];
+
+    /// Its number in the README, from 1 to 10.
+    #[must_use]
+    pub fn number(self) -> usize {
+        self as usize + 1
+    }
+
+    /// Its name, as reports print it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Linked => "linked",
+            Self::SamePlace => "same-place",
+            Self::Once => "once",
+            Self::Apart => "apart",
+            Self::Kept => "kept",
+            Self::Bounded => "bounded",
+            Self::Alive => "alive",
+            Self::Farewell => "farewell",
+            Self::Unhindered => "unhindered",
+            Self::Accounted => "accounted",
+        }
+    }
+}
+
+impl fmt::Display for Promise {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.number(), self.name())
+    }
+}
+
+/// A broken promise.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Violation {
+    /// Which.
+    pub promise: Promise,
+    /// By what.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "promise {}: {}", self.promise, self.what)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn promises_are_numbered_from_one_in_their_order() {
+        let numbers = Promise::ALL.map(Promise::number);
+        assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+        assert_eq!(Promise::Accounted.to_string(), "10 (accounted)");
+    }
+}

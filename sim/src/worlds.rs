@@ -1,0 +1,197 @@
+//! The worlds by their names, and what all of them are asked and answer: a seed is run, perhaps with
+//! less in it, and what came of it is a hash and counts, or a broken promise.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use crate::counts::{Counts, Group};
+use crate::promise::Promise;
+use crate::story::Story;
+use crate::{mesh, scenario};
+
+/// A world.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum World {
+    /// One shard over plain vectors, turns by hand.
+    Model,
+    /// One shard with its real driver, over turmoil's network.
+    Turmoil,
+    /// Many shards on a virtual clock, their turns mixed.
+    Mesh,
+}
+
+/// What is to be run.
+#[derive(Clone, Debug, Default)]
+pub struct Ask {
+    /// What all of it follows from.
+    pub seed: u64,
+    /// What is left out of it.
+    pub less: Less,
+    /// Whether its story is wanted.
+    pub story: bool,
+}
+
+impl Ask {
+    /// All that a seed is.
+    #[must_use]
+    pub fn seed(seed: u64) -> Self {
+        Self { seed, ..Self::default() }
+    }
+}
+
+/// What is left out of a seed's run, so that a failure is told by less.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Less {
+    /// Clients there are, at most.
+    pub clients_max: Option<u64>,
+    /// Actions that are taken, at most.
+    pub actions_max: Option<u64>,
+    /// Faults that do not happen, by the name of their kind; worlds whose runs are planned also
+    /// know single ones.
+    pub without: BTreeSet<String>,
+}
+
+impl Less {
+    /// Whether faults of this kind happen.
+    #[must_use]
+    pub fn has(&self, kind: &str) -> bool {
+        !self.without.contains(kind)
+    }
+
+    /// The flags that ask for it, each with a space before it.
+    #[must_use]
+    pub fn flags(&self) -> String {
+        let mut flags = String::new();
+        if let Some(max) = self.clients_max {
+            flags += &format!(" --clients {max}");
+        }
+        if let Some(max) = self.actions_max {
+            flags += &format!(" --actions {max}");
+        }
+        if !self.without.is_empty() {
+            let kinds: Vec<_> = self.without.iter().map(String::as_str).collect();
+            flags += &format!(" --without {}", kinds.join(","));
+        }
+        flags
+    }
+}
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Ran {
+    /// Its numbers, or what broke.
+    pub result: Result<Report, Failure>,
+    /// Its story, if it was asked for.
+    pub story: Option<Story>,
+}
+
+/// A run in which every promise was kept.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Report {
+    /// The same for the same run, in any process.
+    pub hash: u64,
+    /// What was folded into it.
+    pub events: u64,
+    /// What clients and operators did.
+    pub actions: u64,
+    /// Virtual time that passed, in nanoseconds.
+    pub nanos: u64,
+    /// What happened how often.
+    pub counts: Counts,
+}
+
+/// A run that broke a promise, or came to no end.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Failure {
+    /// Which promise; none if the run itself broke.
+    pub promise: Option<Promise>,
+    /// By what.
+    pub what: String,
+    /// The hash up to there.
+    pub hash: u64,
+    /// The last events.
+    pub lines: Vec<String>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.promise {
+            Some(promise) => write!(f, "promise {promise}: {}", self.what),
+            None => f.write_str(&self.what),
+        }
+    }
+}
+
+impl World {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Model, Self::Turmoil, Self::Mesh];
+
+    /// Its name, as flags and reports have it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::Turmoil => "turmoil",
+            Self::Mesh => "mesh",
+        }
+    }
+
+    /// Runs a seed.
+    #[must_use]
+    pub fn run(self, ask: &Ask) -> Ran {
+        match self {
+            Self::Model => scenario(scenario::World::Model, ask),
+            Self::Turmoil => scenario(scenario::World::Turmoil, ask),
+            Self::Mesh => mesh(ask),
+        }
+    }
+}
+
+impl fmt::Display for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for World {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let known = Self::ALL.into_iter().find(|world| world.name() == name);
+        known.ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            format!("no world is called {name}: write one of {names}")
+        })
+    }
+}
+
+fn scenario(world: scenario::World, ask: &Ask) -> Ran {
+    let result = match scenario::run(ask.seed, world) {
+        Ok(scenario::Report { hash, events, actions, coverage }) => {
+            let counts = counts(coverage.rows());
+            Ok(Report { hash, events, actions, nanos: 0, counts })
+        }
+        Err(scenario::Failure { what, lines }) => {
+            Err(Failure { promise: None, what, hash: 0, lines })
+        }
+    };
+    Ran { result, story: None }
+}
+
+fn mesh(ask: &Ask) -> Ran {
+    let result = match mesh::run(ask.seed) {
+        Ok(mesh::Report { hash, events, actions, coverage }) => {
+            let counts = counts(coverage.rows());
+            Ok(Report { hash, events, actions, nanos: 0, counts })
+        }
+        Err(what) => Err(Failure { promise: None, what, hash: 0, lines: Vec::new() }),
+    };
+    Ran { result, story: None }
+}
+
+fn counts(rows: impl IntoIterator<Item = (&'static str, u64)>) -> Counts {
+    let mut counts = Counts::default();
+    rows.into_iter().for_each(|(name, count)| counts.add(Group::Work, name, count));
+    counts
+}
