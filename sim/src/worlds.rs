@@ -1,5 +1,5 @@
-//! The worlds by their names, and what all of them are asked and answer: a seed is run, perhaps with
-//! less in it; what came of it is a hash and counts, or a broken promise.
+//! The worlds by their names, and what all of them are asked and answer: a seed is run, perhaps
+//! with less in it; what came of it is a hash and counts, or a broken promise.
 
 use std::collections::BTreeSet;
 use std::fmt;
