@@ -11,6 +11,7 @@ mod links;
 mod manifest;
 mod maps;
 mod paths;
+mod simulated;
 mod source;
 mod unsafety;
 

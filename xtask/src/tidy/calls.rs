@@ -1,9 +1,7 @@
 //! Calls that are not made, because they would break a promise.
 
+use super::simulated::{self, RUN, SOURCES, WORLDS};
 use super::source::{Finding, Source};
-
-/// Where the world must be the same for the same seed.
-const DETERMINISTIC: [&str; 2] = ["gateway/core/", "sim/"];
 
 struct Ban {
     /// What the code must not say.
@@ -16,31 +14,50 @@ struct Ban {
     instead: &'static str,
 }
 
-const BANS: [Ban; 5] = [
+const BANS: [Ban; 8] = [
     Ban {
         calls: &["Instant::now"],
         unless_of: Some("tokio::time"),
-        below: &DETERMINISTIC,
+        below: &WORLDS,
         instead: "reads the machine's clock: take `Now` as an argument, or ask the \
                   simulated `tokio::time::Instant`",
     },
     Ban {
         calls: &["SystemTime::now"],
         unless_of: None,
-        below: &DETERMINISTIC,
+        below: &WORLDS,
         instead: "reads the machine's clock: take the time as an argument",
     },
     Ban {
         calls: &["std::thread", "thread::"],
         unless_of: None,
-        below: &DETERMINISTIC,
+        below: &WORLDS,
         instead: "threads run in any order: return an effect, and let the driver have threads",
     },
     Ban {
-        calls: &["rand::"],
+        calls: &["rand::", "getrandom", "fastrand", "RandomState", "new_v4"],
         unless_of: None,
-        below: &DETERMINISTIC,
+        below: &RUN,
         instead: "a random source of its own: draw from the generator that the seed feeds",
+    },
+    Ban {
+        calls: &["as_ptr", "from_ref", "addr_of", "expose_provenance", "type_name"],
+        unless_of: None,
+        below: &WORLDS,
+        instead: "an address differs from run to run, a type's name between compilers: name \
+                  things by numbers",
+    },
+    Ban {
+        calls: &["env::var", "env::var_os", "env::vars", "process::id", "available_parallelism"],
+        unless_of: None,
+        below: &SOURCES,
+        instead: "differs from process to process: let whoever makes the node say it",
+    },
+    Ban {
+        calls: &["spawn_blocking", "new_multi_thread", "thread::spawn"],
+        unless_of: None,
+        below: &["gateway/src/turn", "gateway/src/shard.rs", "gateway/src/local"],
+        instead: "leaves the thread that the simulator turns: make it a task, or an effect",
     },
     Ban {
         calls: &["todo!", "unimplemented!", "dbg!"],
@@ -57,7 +74,7 @@ pub(super) fn banned(source: &Source<'_>) -> Vec<Finding> {
 
 impl Ban {
     fn is_for(&self, path: &str) -> bool {
-        self.below.is_empty() || self.below.iter().any(|folder| path.starts_with(folder))
+        self.below.is_empty() || simulated::is_below(self.below, path)
     }
 
     /// At most one finding for each line.
@@ -138,6 +155,19 @@ mod tests {
     fn a_random_source_is_found() {
         assert_eq!(lines_found(banned, "sim/src/a.rs", "let a = rand::random();\n"), [1]);
         assert!(lines_found(banned, "sim/src/a.rs", "operand::new();\n").is_empty());
+        let hasher = "let a = RandomState::new();\n";
+        assert_eq!(lines_found(banned, "gateway/src/turn/a.rs", hasher), [1]);
+        assert!(lines_found(banned, "gateway/src/sources.rs", hasher).is_empty());
+    }
+
+    #[test]
+    fn what_differs_from_process_to_process_is_found_where_the_simulator_runs() {
+        let bad = "let a = list.as_ptr();\nlet b = std::process::id();\n";
+        assert_eq!(lines_found(banned, "gateway/core/src/a.rs", bad), [1, 2]);
+        assert_eq!(lines_found(banned, "gateway/src/worker/link.rs", bad), [2]);
+        assert!(lines_found(banned, "gateway/src/admin.rs", bad).is_empty());
+        let leaves = "tokio::task::spawn_blocking(a);\n";
+        assert_eq!(lines_found(banned, "gateway/src/local.rs", leaves), [1]);
     }
 
     #[test]
