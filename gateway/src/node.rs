@@ -10,7 +10,7 @@ use gateway_registry::doorbell::Doorbell;
 use gateway_registry::ids::{self, WorkerId};
 use gateway_registry::rooms::RoomRegistry;
 
-use crate::balance::{Balance, Whereabouts};
+use crate::balance::{Balance, Seated, Whereabouts};
 use crate::config::BalanceConfig;
 use crate::others::{Found, Newcomer};
 use crate::plan::{self, Place};
@@ -111,15 +111,22 @@ impl Node {
                 &BalanceConfig::default(),
                 Arc::new(Memory::own(shards_max, 1)),
                 shards_max,
+                Vec::new(),
                 seed,
             ),
             doorbells,
         }
     }
 
-    /// Spreads newcomers like this, by records in this memory.
-    pub(crate) fn balanced(self, config: &BalanceConfig, memory: Arc<Memory>, seed: u64) -> Self {
-        Self { balance: Balance::new(config, memory, self.shards_max(), seed), ..self }
+    /// Spreads newcomers like this, by records in this memory, on a machine with these CPUs.
+    pub(crate) fn balanced(
+        self,
+        config: &BalanceConfig,
+        memory: Arc<Memory>,
+        cpus: Vec<Seated>,
+        seed: u64,
+    ) -> Self {
+        Self { balance: Balance::new(config, memory, self.shards_max(), cpus, seed), ..self }
     }
 
     /// Says that the kernel chooses listeners as the strategy would.

@@ -10,6 +10,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+#[cfg(all(target_os = "linux", not(weir_portable)))]
+use gateway_core::body::Store;
 use gateway_core::counters::Counters;
 use gateway_core::handshake::Page;
 use gateway_core::hub::{self, Sequencing};
@@ -38,16 +40,18 @@ use crate::middleware::RouteMetrics;
 use crate::net::MemfdStore;
 use crate::node::Node;
 use crate::orders::Mailboxes;
-use crate::plan::{self, SHARDS_MAX};
+use crate::plan::{self, Place, SHARDS_MAX};
 use crate::sources::Sources;
 use crate::steer::{self, Memory, Mirrored, SteerError, Steering};
-use crate::worker::{self, Depths, Ended, Mesh, Setup};
+use crate::worker::thread::{Ended, System};
+use crate::worker::{self, Depths, Mesh, Setup};
 
 use self::doors::Doors;
 
 pub use self::doors::OwnPortError;
-pub use self::shards::{AddError, RemoveError, ShardState, Shards};
+pub use self::shards::Shards;
 pub use crate::node::Removal;
+pub use crate::roster::{AddError, RemoveError, ShardState};
 
 /// What browsers see at `/`: a page to chat by.
 const PAGE: Page =
@@ -114,7 +118,7 @@ pub struct Server {
     shards: Shards,
     max_connections: u32,
     node: Arc<Node>,
-    depths: Depths,
+    depths: Depths<System>,
     workers: Vec<Worker>,
     ended: mpsc::UnboundedReceiver<usize>,
     handle: Handle,
@@ -144,7 +148,7 @@ impl Server {
         config.check_shard_ports(shards).map_err(ConfigError::Port)?;
         let (doors, listeners) = Doors::open(config, shards)?;
         let max_connections = max_connections(config, shards)?;
-        let mesh = Mesh::new(planned.workers.len(), capacities(config));
+        let mesh = Mesh::<System>::new(planned.workers.len(), capacities(config));
         let (depths, ports) = (mesh.depths(), mesh.into_ports());
         let doorbells = ports.iter().map(|port| Arc::clone(port.doorbell())).collect();
         // Read before a device is touched: a start that fails by it takes nothing over.
@@ -183,31 +187,35 @@ impl Server {
             server.node.planned(port.worker(), &planned);
             let place = planned.place();
             let shards = planned.shards.map(ShardId);
-            worker::Plan {
+            let plan = Plan {
                 node: Arc::clone(&server.node),
                 additions,
                 orders: orders.clone(),
-                place,
                 shards: shards.zip(&mut listeners).collect(),
                 setup: setup.clone(),
                 port,
-            }
+            };
+            (plan, place)
         });
         // All are known before the first of them turns.
         let plans: Vec<_> = plans.collect();
-        for plan in &plans {
+        for (plan, _) in &plans {
             plan.shards.iter().for_each(|&(shard, _)| server.node.serve(shard, plan.port.worker()));
         }
         server.attach(steering, &plans)?;
-        for plan in plans {
-            server.workers.push(start(plan, tell_ended.clone())?);
+        for (plan, place) in plans {
+            server.workers.push(start(plan, place, tell_ended.clone())?);
         }
         Ok(server)
     }
 
     /// Has the kernel choose among the listeners of shards that are about to turn.
-    fn attach(&mut self, mut steering: Steering, plans: &[worker::Plan]) -> Result<(), StartError> {
-        let listeners = plans.iter().flat_map(|plan| {
+    fn attach(
+        &mut self,
+        mut steering: Steering,
+        plans: &[(Plan, Option<Place>)],
+    ) -> Result<(), StartError> {
+        let listeners = plans.iter().flat_map(|(plan, _)| {
             let (cpu, _) = self.node.plan_of(plan.port.worker());
             plan.shards.iter().map(move |(shard, listeners)| steer::Listener {
                 shard: *shard,
@@ -389,14 +397,21 @@ impl fmt::Debug for Server {
     }
 }
 
-fn start(plan: worker::Plan, tell: mpsc::UnboundedSender<usize>) -> Result<Worker, StartError> {
+/// One worker over the system's sockets.
+type Plan = worker::Plan<System>;
+
+fn start(
+    plan: Plan,
+    place: Option<Place>,
+    tell: mpsc::UnboundedSender<usize>,
+) -> Result<Worker, StartError> {
     let worker = plan.port.worker();
     let ended = Ended { worker, node: Arc::clone(&plan.node), tell };
     let thread = thread::Builder::new()
         .name(format!("weir-{worker}"))
         .spawn(move || {
             let _ended = ended;
-            plan.work()
+            plan.run(place)
         })
         .map_err(|source| StartError::Worker { index: worker.index(), source })?;
     Ok(Worker { thread: Some(thread) })
@@ -445,7 +460,7 @@ fn prepare(
     shards: usize,
     memory: Arc<Memory>,
     guard: Arc<Guard>,
-) -> Result<(Setup, Arc<Node>), StartError> {
+) -> Result<(Setup<System>, Arc<Node>), StartError> {
     let mut limits = config.limits.clone();
     limits.connections_max = limits.connections_max.min(max_connections);
     let capacity =
@@ -454,6 +469,8 @@ fn prepare(
     let census = Arc::new(census(capacity, shards_max, &memory));
     let seed = machine::random_seed();
     let routes = Routes::new(&config.routes).map_err(ConfigError::Route)?;
+    #[cfg(all(target_os = "linux", not(weir_portable)))]
+    let extents = store(&config.limits);
     let setup = Setup {
         hub: hub::Config {
             limits,
@@ -467,6 +484,8 @@ fn prepare(
             },
             seed,
             coalesce_micros: config.coalesce_micros,
+            #[cfg(all(target_os = "linux", not(weir_portable)))]
+            store: extents.clone().map(|store| store as Arc<dyn Store>),
             ..hub::Config::default()
         },
         auth: config.auth.clone().unwrap_or_else(|| Arc::new(OneToken::new(config.token.clone()))),
@@ -476,11 +495,13 @@ fn prepare(
         proxies: config.sources.proxies.clone().into(),
         ring: config.ring,
         batch: config.batch,
-        #[cfg(all(target_os = "linux", not(weir_portable)))]
-        store: store(&config.limits),
+        opener: System {
+            #[cfg(all(target_os = "linux", not(weir_portable)))]
+            extents,
+        },
     };
-    let node =
-        Node::new(seed, census, doorbells, shards_max).balanced(&config.balance, memory, seed);
+    let node = Node::new(seed, census, doorbells, shards_max);
+    let node = node.balanced(&config.balance, memory, machine::seats(), seed);
     Ok((setup, Arc::new(node)))
 }
 
@@ -502,7 +523,7 @@ fn guard(config: &SourceConfig) -> Result<Guard, PrefixError> {
     Ok(guard.exempting(config.exempt.iter().chain(&config.proxies).copied()))
 }
 
-fn handle(setup: &Setup, node: &Arc<Node>, orders: &Mailboxes) -> Handle {
+fn handle(setup: &Setup<System>, node: &Arc<Node>, orders: &Mailboxes) -> Handle {
     let hub::Config { routes, limits, .. } = &setup.hub;
     Handle::new(Arc::clone(node), orders.clone(), Arc::clone(routes), limits.clone())
 }

@@ -1,76 +1,74 @@
-//! A worker: a pinned thread that turns its shards, and sleeps when none has anything to do.
+//! A worker: turns its shards, and sleeps when none has anything to do.
+//!
+//! It knows nothing of threads or of the system's sockets: a node's workers are pinned threads
+//! ([`thread`]), or tasks of one ([`local`](crate::local)).
 
 mod desk;
 mod link;
 mod orders;
+mod seat;
+pub(crate) mod thread;
 
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use gateway_core::body::Store;
 use gateway_core::counters::Counters;
 use gateway_core::hub::{self, Hub};
 use gateway_core::id::ShardId;
-use gateway_core::time::{Now, Tick};
 use gateway_ebpf::Network;
-use gateway_registry::ids::WorkerId;
 use gateway_registry::mailbox::Mailbox;
 use gateway_registry::mesh;
-use tokio::runtime;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use self::desk::Desk;
 use self::link::{Link, Order, Parcel};
 use self::orders::{Departed, Errands};
+use self::seat::{Leaving, Seat, came};
 use crate::auth::Auth;
 use crate::clock::{Alarm, Clock};
 use crate::guard::Guard;
-use crate::machine;
 use crate::net::Net;
-use crate::net::listen::Listeners;
 use crate::node::{Node, Removal};
 use crate::orders::Mailboxes;
-use crate::plan::Place;
 use crate::sequencer::Sequencer;
 use crate::shard::{TURNS_MAX, report};
 use crate::sources::Sources;
 use crate::turn::Turn;
 use crate::turn::notes::Rarely;
 
-#[cfg(not(all(target_os = "linux", not(weir_portable))))]
-use crate::net::TokioNet as ShardNet;
-#[cfg(all(target_os = "linux", not(weir_portable)))]
-use crate::net::{EpollNet as ShardNet, Extents, MemfdStore};
+/// How a shard's sockets are made, on the worker that turns it.
+pub(crate) trait Opener {
+    /// What they are made of, by whoever adds the shard.
+    type Doors;
+    /// What they are.
+    type Net: Net;
 
-type Socket = <ShardNet as Net>::Socket;
+    /// Makes one shard's.
+    fn open(&self, doors: Self::Doors) -> io::Result<Self::Net>;
+}
+
+/// A connection outside its slot, of sockets that are made like this.
+type Socket<O> = <<O as Opener>::Net as Net>::Socket;
 
 /// All ports of a node's workers.
-pub(crate) type Mesh = mesh::Mesh<Order<Socket>, Parcel>;
+pub(crate) type Mesh<O> = mesh::Mesh<Order<Socket<O>>, Parcel>;
 /// What waits in their rings.
-pub(crate) type Depths = mesh::Depths<Order<Socket>, Parcel>;
+pub(crate) type Depths<O> = mesh::Depths<Order<Socket<O>>, Parcel>;
 /// One worker's port.
-pub(crate) type Port = mesh::Port<Order<Socket>, Parcel>;
+pub(crate) type Port<O> = mesh::Port<Order<Socket<O>>, Parcel>;
 
 /// A shard that is to be served, from outside of the worker.
-#[derive(Debug)]
-pub(crate) struct Addition {
+pub(crate) struct Addition<D> {
     pub(crate) shard: ShardId,
-    pub(crate) listeners: Listeners,
-    /// Hears whether it serves.
-    pub(crate) reply: mpsc::Sender<Result<(), NotAdded>>,
+    pub(crate) doors: D,
+    pub(crate) reply: Reply,
 }
 
-thread_local! {
-    static IS_WORKER: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Whether this thread is a worker's, on which nobody may wait for a shard.
-pub(crate) fn is_this() -> bool {
-    IS_WORKER.get()
-}
+/// Hears whether a shard serves; dropped if nobody will ever know.
+pub(crate) type Reply = Box<dyn FnOnce(Result<(), NotAdded>) + Send>;
 
 /// Why a worker did not add a shard.
 #[derive(Debug)]
@@ -81,22 +79,46 @@ pub(crate) enum NotAdded {
     System(io::Error),
 }
 
+thread_local! {
+    /// Workers at work on this thread.
+    static WORKERS_HERE: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Whether this thread is a worker's, on which nobody may wait for a shard.
+pub(crate) fn is_this() -> bool {
+    WORKERS_HERE.get() > 0
+}
+
+/// Says that a worker is at work on this thread, as long as it lives.
+struct Here;
+
+impl Here {
+    fn begin() -> Self {
+        WORKERS_HERE.set(WORKERS_HERE.get() + 1);
+        Self
+    }
+}
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        WORKERS_HERE.set(WORKERS_HERE.get() - 1);
+    }
+}
+
 /// All that a worker is started with.
-pub(crate) struct Plan {
+pub(crate) struct Plan<O: Opener> {
     pub(crate) node: Arc<Node>,
-    pub(crate) port: Port,
-    pub(crate) additions: Arc<Mailbox<Addition>>,
+    pub(crate) port: Port<O>,
+    pub(crate) additions: Arc<Mailbox<Addition<O::Doors>>>,
     pub(crate) orders: Mailboxes,
-    /// Where it is to be pinned to.
-    pub(crate) place: Option<Place>,
     /// The shards that it has from the beginning.
-    pub(crate) shards: Vec<(ShardId, Listeners)>,
-    pub(crate) setup: Setup,
+    pub(crate) shards: Vec<(ShardId, O::Doors)>,
+    pub(crate) setup: Setup<O>,
 }
 
 /// What every shard of a node is made with.
 #[derive(Clone)]
-pub(crate) struct Setup {
+pub(crate) struct Setup<O> {
     pub(crate) hub: hub::Config,
     pub(crate) auth: Arc<dyn Auth>,
     pub(crate) sequencer: Option<Arc<dyn Sequencer>>,
@@ -110,100 +132,57 @@ pub(crate) struct Setup {
     pub(crate) ring: usize,
     /// Members served per slice of a flush, and envelopes taken from the mesh at a time.
     pub(crate) batch: usize,
-    #[cfg(all(target_os = "linux", not(weir_portable)))]
-    pub(crate) store: Option<Arc<MemfdStore>>,
+    pub(crate) opener: O,
 }
 
-impl Setup {
-    fn turn(&self, shard: ShardId, listeners: Listeners) -> io::Result<Turn<ShardNet>> {
-        let config = hub::Config { shard: Some(shard), store: self.store(), ..self.hub.clone() };
-        let turn = Turn::new(self.net(listeners)?, Hub::new(config), self.batch);
+impl<O: Opener> Setup<O> {
+    fn turn(&self, shard: ShardId, doors: O::Doors) -> io::Result<Turn<O::Net>> {
+        let config = hub::Config { shard: Some(shard), ..self.hub.clone() };
+        let turn = Turn::new(self.opener.open(doors)?, Hub::new(config), self.batch);
         let turn = turn.with_auth(Arc::clone(&self.auth)).with_sequencer(self.sequencer.clone());
         let turn = turn.with_guard(&self.guard).drawing_from(self.hub.seed ^ u64::from(shard.0));
         Ok(turn.with_sources(Arc::clone(&self.sources)).trusting(Arc::clone(&self.proxies)))
     }
-
-    /// A shard's sockets, to which large payloads go uncopied from where they are kept.
-    #[cfg(all(target_os = "linux", not(weir_portable)))]
-    fn net(&self, listeners: Listeners) -> io::Result<ShardNet> {
-        let net = listen(listeners)?;
-        Ok(match &self.store {
-            Some(store) => net.with_extents(Arc::clone(store) as Arc<dyn Extents>),
-            None => net,
-        })
-    }
-
-    #[cfg(not(all(target_os = "linux", not(weir_portable))))]
-    fn net(&self, listeners: Listeners) -> io::Result<ShardNet> {
-        listen(listeners)
-    }
-
-    #[cfg(all(target_os = "linux", not(weir_portable)))]
-    fn store(&self) -> Option<Arc<dyn Store>> {
-        self.store.clone().map(|store| store as Arc<dyn Store>)
-    }
-
-    #[cfg(not(all(target_os = "linux", not(weir_portable))))]
-    fn store(&self) -> Option<Arc<dyn Store>> {
-        None
-    }
 }
 
-fn listen(Listeners { shared, own }: Listeners) -> io::Result<ShardNet> {
-    let net = ShardNet::new(shared)?;
-    match own {
-        Some(own) => net.with_own(own),
-        None => Ok(net),
-    }
-}
-
-impl Plan {
-    /// Works on this thread until the node is over; returns what all of its shards counted.
+impl<O: Opener> Plan<O> {
+    /// Works until the node is over, on the CPU that this thread is pinned to, if it is; returns
+    /// what all of its shards counted. Time is the runtime's.
     ///
     /// # Errors
     /// If a shard cannot be made, or a listener or its poller broke.
-    pub(crate) fn work(self) -> io::Result<Counters> {
-        let worker = self.port.worker();
-        IS_WORKER.set(true);
-        let place = self.place.filter(|&Place { cpu, .. }| {
-            let pinned = machine::pin(cpu);
-            pinned.inspect_err(|error| warn!(%worker, cpu, %error, "not pinned")).is_ok()
+    pub(crate) async fn work(self, cpu: Option<usize>) -> io::Result<Counters> {
+        let _here = Here::begin();
+        let errands = Errands::new(self.port.worker(), Arc::clone(&self.node), self.orders);
+        let mut worker = Worker::new(self.node, self.port, self.additions, errands, self.setup);
+        worker.cpu = cpu;
+        for (shard, doors) in self.shards {
+            worker.seat(shard, doors)?;
+            info!(%shard, worker = %worker.link.worker(), ?cpu, "serving");
+        }
+        // Shards count their own turns: tokio's budget would only make sockets pretend to be
+        // blocked.
+        let ended = tokio::task::unconstrained(poll_fn(|cx| worker.poll(cx))).await;
+        if let Err(error) = &ended {
+            error!(worker = %worker.link.worker(), %error, "the worker cannot go on");
+        }
+        worker.seats.iter().for_each(|seat| {
+            worker.node.tally(seat.shard, &seat.turn.counters());
         });
-        place.into_iter().for_each(|place| self.node.pinned(worker, place));
-        let cpu = place.map(|place| place.cpu);
-        let runtime = runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-        runtime.block_on(async {
-            let errands = Errands::new(worker, Arc::clone(&self.node), self.orders);
-            let mut worker = Worker::new(self.node, self.port, self.additions, errands, self.setup);
-            worker.cpu = cpu;
-            for (shard, listeners) in self.shards {
-                worker.seat(shard, listeners)?;
-                info!(%shard, worker = %worker.link.worker(), ?cpu, "serving");
-            }
-            // Shards are the runtime's only heavy task and count their own turns: tokio's budget
-            // would only make sockets pretend to be blocked.
-            let ended = tokio::task::unconstrained(poll_fn(|cx| worker.poll(cx))).await;
-            if let Err(error) = &ended {
-                error!(worker = %worker.link.worker(), %error, "the worker cannot go on");
-            }
-            worker.seats.iter().for_each(|seat| {
-                worker.node.tally(seat.shard, &seat.turn.counters());
-            });
-            ended.map(|()| worker.counters())
-        })
+        ended.map(|()| worker.counters())
     }
 }
 
 /// A worker at work. Its rhythm is the doorbell's: awake, look at everything, sleep.
-struct Worker {
+struct Worker<O: Opener> {
     node: Arc<Node>,
-    link: Link<Socket>,
-    additions: Arc<Mailbox<Addition>>,
+    link: Link<Socket<O>>,
+    additions: Arc<Mailbox<Addition<O::Doors>>>,
     errands: Errands,
-    setup: Setup,
+    setup: Setup<O>,
     /// Where it is pinned to.
     cpu: Option<usize>,
-    seats: Vec<Seat>,
+    seats: Vec<Seat<O::Net>>,
     clock: Clock,
     alarm: Alarm,
     /// Changes of who serves that were taken notice of.
@@ -215,33 +194,13 @@ struct Worker {
     gone: Counters,
 }
 
-/// One shard on its worker.
-struct Seat {
-    shard: ShardId,
-    turn: Turn<ShardNet>,
-    leaving: Option<Leaving>,
-    departed: Departed,
-    /// When it said last what it has counted, and whether it has counted more since.
-    tallied: Tick,
-    counts: bool,
-}
-
-/// What a shard that is being removed had accepted: before that, and up to its last turn.
-#[derive(Debug)]
-struct Leaving {
-    before: u64,
-    upto: u64,
-    /// When somebody is told that it takes long.
-    told: Rarely,
-}
-
-impl Worker {
+impl<O: Opener> Worker<O> {
     fn new(
         node: Arc<Node>,
-        port: Port,
-        additions: Arc<Mailbox<Addition>>,
+        port: Port<O>,
+        additions: Arc<Mailbox<Addition<O::Doors>>>,
         errands: Errands,
-        setup: Setup,
+        setup: Setup<O>,
     ) -> Self {
         let clock = Clock::start();
         Self {
@@ -261,8 +220,8 @@ impl Worker {
         }
     }
 
-    fn seat(&mut self, shard: ShardId, listeners: Listeners) -> io::Result<()> {
-        let turn = self.setup.turn(shard, listeners)?.pinned_to(self.cpu);
+    fn seat(&mut self, shard: ShardId, doors: O::Doors) -> io::Result<()> {
+        let turn = self.setup.turn(shard, doors)?.pinned_to(self.cpu);
         self.link.open(shard);
         self.node.tally(shard, &turn.counters());
         let (leaving, tallied, counts) = (None, self.clock.now().tick(), false);
@@ -324,10 +283,9 @@ impl Worker {
         if !self.draining && self.node.is_draining() {
             self.drain();
         }
-        while let Some(Addition { shard, listeners, reply }) = self.additions.take() {
-            let added = self.add(shard, listeners);
-            // Who asked may have given up waiting; then it removes the shard or drains.
-            let _ = reply.send(added);
+        while let Some(Addition { shard, doors, reply }) = self.additions.take() {
+            let added = self.add(shard, doors);
+            reply(added);
         }
         let changes = self.node.changes();
         if self.changes != changes {
@@ -336,11 +294,11 @@ impl Worker {
         }
     }
 
-    fn add(&mut self, shard: ShardId, listeners: Listeners) -> Result<(), NotAdded> {
+    fn add(&mut self, shard: ShardId, doors: O::Doors) -> Result<(), NotAdded> {
         if self.draining {
             return Err(NotAdded::Draining);
         }
-        self.seat(shard, listeners).map_err(NotAdded::System)?;
+        self.seat(shard, doors).map_err(NotAdded::System)?;
         self.node.serve(shard, self.link.worker());
         info!(%shard, worker = %self.link.worker(), "serving");
         Ok(())
@@ -407,67 +365,5 @@ impl Worker {
         let mut total = self.gone.clone();
         self.seats.iter().for_each(|seat| total.merge(&seat.turn.counters()));
         total
-    }
-}
-
-impl Seat {
-    /// When it is to be looked at although nothing happens.
-    fn deadline(&self) -> Option<Now> {
-        let told = self.leaving.as_ref().map(|leaving| leaving.told.next());
-        let tally = self.counts.then(|| Tick(self.tallied.0 + 1).start());
-        self.turn.hub().poll_timeout().into_iter().chain(told).chain(tally).min()
-    }
-
-    /// Says what it has counted, once in a tick.
-    fn tally(&mut self, now: Tick, node: &Node) {
-        if self.counts && now > self.tallied {
-            (self.tallied, self.counts) = (now, false);
-            node.tally(self.shard, &self.turn.counters());
-        }
-    }
-
-    /// Says once in a while what a shard still has that is being removed.
-    fn complain(&mut self, now: Now, node: &Node) {
-        let Some(leaving) = &mut self.leaving else { return };
-        if !leaving.told.may(now) {
-            return;
-        }
-        let hub = self.turn.hub();
-        warn!(
-            shard = %self.shard,
-            connections = hub.live(),
-            rooms = hub.rooms(),
-            homes = hub.homes(),
-            arriving = node.arriving(self.shard),
-            "still being removed"
-        );
-    }
-
-    /// Counts whom a leaving shard still accepted.
-    fn count_late(&mut self, node: &Node) {
-        if let Some(Leaving { upto, .. }) = &mut self.leaving {
-            let accepted = came(&self.turn);
-            node.add_late(accepted - std::mem::replace(upto, accepted));
-        }
-    }
-}
-
-/// Connections that a shard took from its listeners or was passed, be they served here or not.
-fn came(turn: &Turn<ShardNet>) -> u64 {
-    turn.hub().counters().accepted + turn.passed()
-}
-
-/// Says that a worker's thread ends, however it does.
-pub(crate) struct Ended {
-    pub(crate) worker: WorkerId,
-    pub(crate) node: Arc<Node>,
-    pub(crate) tell: tokio::sync::mpsc::UnboundedSender<usize>,
-}
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        self.node.end();
-        // Nobody listens any more when the node is being joined.
-        let _ = self.tell.send(self.worker.index());
     }
 }

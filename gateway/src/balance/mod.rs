@@ -19,12 +19,11 @@ use gateway_ebpf::{
 use gateway_registry::census::Census;
 
 use crate::config::BalanceConfig;
-use crate::machine;
 use crate::others::Newcomer;
 use crate::steer::Memory;
 
 use self::records::Records;
-pub(crate) use self::records::Whereabouts;
+pub(crate) use self::records::{Seated, Whereabouts};
 
 /// Who serves, and by which rules newcomers are spread over them.
 #[derive(Debug)]
@@ -42,16 +41,18 @@ pub(crate) struct Balance {
 }
 
 impl Balance {
-    /// For up to so many shards, of which none serves yet.
+    /// For up to so many shards, of which none serves yet. `cpus` are those on which packets may
+    /// arrive, for the kernel's choices.
     pub(crate) fn new(
         config: &BalanceConfig,
         memory: Arc<Memory>,
         shards_max: usize,
+        cpus: Vec<Seated>,
         seed: u64,
     ) -> Self {
         Self {
             rules: config.rules(),
-            records: Records::new(config, memory, shards_max, machine::seats()),
+            records: Records::new(config, memory, shards_max, cpus),
             decided: AtomicBool::new(false),
             asked: AtomicU32::new(0),
             seed: hash::mix(seed as u32) ^ (seed >> 32) as u32,

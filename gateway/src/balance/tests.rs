@@ -15,7 +15,7 @@ const SHARDS_MAX: usize = 200;
 
 /// Two NUMA nodes.
 fn balance(config: &BalanceConfig) -> Balance {
-    Balance::new(config, Arc::new(Memory::own(SHARDS_MAX, 2)), SHARDS_MAX, 7)
+    Balance::new(config, Arc::new(Memory::own(SHARDS_MAX, 2)), SHARDS_MAX, Vec::new(), 7)
 }
 
 struct World {

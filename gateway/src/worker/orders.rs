@@ -10,7 +10,8 @@ use gateway_core::order::{ConnectionId, Order};
 use gateway_core::time::{Now, Tick};
 use gateway_registry::ids::WorkerId;
 
-use super::Seat;
+use super::seat::Seat;
+use crate::net::Net;
 use crate::node::Node;
 use crate::orders::{Errand, For, Mailboxes, Task};
 
@@ -65,7 +66,7 @@ impl Errands {
     }
 
     /// Does what was ordered, within bounds; whether more can be done at once.
-    pub(super) fn run(&mut self, now: Now, seats: &mut [Seat]) -> bool {
+    pub(super) fn run<N: Net>(&mut self, now: Now, seats: &mut [Seat<N>]) -> bool {
         seats.iter_mut().for_each(|seat| seat.departed.expire(now.tick()));
         for _ in 0..self.overdue.len() {
             let Some((worker, task)) = self.overdue.pop_front() else { break };
@@ -97,7 +98,7 @@ impl Errands {
         !mailbox.is_empty()
     }
 
-    fn begin(&mut self, now: Now, task: Task, seats: &mut [Seat]) {
+    fn begin<N: Net>(&mut self, now: Now, task: Task, seats: &mut [Seat<N>]) {
         let publishes = matches!(task.errand, Errand::Order(Order::Publish(..)));
         match task.errand.connection() {
             // Behind those of its room; others are not held up by them.
@@ -113,7 +114,7 @@ impl Errands {
 
     /// Gives a room's message to the shard that the room's name picks among those that serve;
     /// gives it back if that has too much under way.
-    fn publish(&mut self, now: Now, task: Task, seats: &mut [Seat]) -> Option<Task> {
+    fn publish<N: Net>(&mut self, now: Now, task: Task, seats: &mut [Seat<N>]) -> Option<Task> {
         let For::Any(hash) = task.of else { return None };
         // Nobody would hear it on a node that has no shard any more.
         let shard = self.node.any_serving(hash)?;
@@ -126,14 +127,20 @@ impl Errands {
     }
 
     /// Looks for the connection that an errand is about.
-    fn look_for(&mut self, now: Now, connection: ConnectionId, task: Task, seats: &mut [Seat]) {
+    fn look_for<N: Net>(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        task: Task,
+        seats: &mut [Seat<N>],
+    ) {
         let of = task.of;
         let asked = |shard: ShardId| match of {
             For::Shard(one) => shard == one,
             For::All | For::Any(_) => true,
         };
         // Who has it comes before all who know where it went from them: it may have gone on since.
-        let knows = |seat: &&mut Seat| asked(seat.shard) && seat.turn.hub().knows(connection);
+        let knows = |seat: &&mut Seat<N>| asked(seat.shard) && seat.turn.hub().knows(connection);
         if let Some(seat) = seats.iter_mut().find(knows) {
             if task.weight.begin() {
                 seat.give(now, task.errand);
@@ -179,7 +186,7 @@ impl Errands {
 }
 
 /// Gives an errand to all shards that it is for.
-fn tell(now: Now, task: Task, seats: &mut [Seat]) {
+fn tell<N: Net>(now: Now, task: Task, seats: &mut [Seat<N>]) {
     for seat in seats.iter_mut() {
         match task.of {
             For::Shard(shard) if shard != seat.shard => {}
@@ -190,7 +197,7 @@ fn tell(now: Now, task: Task, seats: &mut [Seat]) {
     }
 }
 
-impl Seat {
+impl<N: Net> Seat<N> {
     /// Has the shard do it.
     fn give(&mut self, now: Now, errand: Errand) {
         let event = match errand {
