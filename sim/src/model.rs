@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_util::task::AtomicWaker;
 
 use crate::backlog::Backlog;
+use crate::extents::Extents;
 use crate::pipe::{Pipe, Seen, ServerEnd, Windows};
 use crate::rng::Rng;
 use crate::sockets::Sockets;
@@ -20,13 +21,10 @@ impl ModelNet {
     pub fn new(seed: u64) -> Self {
         let bell = Arc::new(AtomicWaker::new());
         // Without a listener of its own the model refuses nobody: a test states its own bound.
-        let backlog = Arc::new(Backlog::new(usize::MAX, Arc::clone(&bell)));
-        let clients = Clients {
-            pipes: Arc::default(),
-            backlog: Arc::clone(&backlog),
-            bell: Arc::clone(&bell),
-        };
-        Self::over(clients, Rng::new(seed), backlog, bell)
+        let backlog = Backlog::new(usize::MAX, Rng::new(seed));
+        let seat = backlog.join(&bell).expect("a new backlog has room for its shard");
+        let clients = Clients { pipes: Arc::default(), backlog, bell: Arc::clone(&bell) };
+        Self::over(clients, Rng::new(seed), seat, bell, Extents::default())
     }
 
     /// The client ends, to be driven while a turn owns the network.

@@ -7,7 +7,7 @@
 mod actor;
 pub mod check;
 mod frames;
-mod mask;
+pub(crate) mod mask;
 pub mod message;
 mod model_world;
 pub mod outcome;

@@ -9,7 +9,7 @@ use gateway::net::{Batch, Net, Ready};
 use gateway_core::slot::Slot;
 use gateway_core::transmit::{Part, Sent, Transmit};
 
-use crate::backlog::Backlog;
+use crate::backlog::Seat;
 use crate::extents::Extents;
 use crate::pipe::ServerEnd;
 use crate::rng::Rng;
@@ -24,8 +24,8 @@ use crate::slots::Slots;
 pub struct Sockets<F> {
     pub(crate) far: F,
     slots: Slots<Connection>,
-    backlog: Arc<Backlog>,
-    accepting: bool,
+    /// Where newcomers wait for this shard.
+    seat: Seat,
     bell: Arc<AtomicWaker>,
     rng: Rng,
     extents: Extents,
@@ -45,9 +45,14 @@ impl Connection {
 }
 
 impl<F> Sockets<F> {
-    pub(crate) fn over(far: F, rng: Rng, backlog: Arc<Backlog>, bell: Arc<AtomicWaker>) -> Self {
-        let slots = Slots::new();
-        Self { far, slots, backlog, accepting: true, bell, rng, extents: Extents::default() }
+    pub(crate) fn over(
+        far: F,
+        rng: Rng,
+        seat: Seat,
+        bell: Arc<AtomicWaker>,
+        extents: Extents,
+    ) -> Self {
+        Self { far, slots: Slots::new(), seat, bell, rng, extents }
     }
 
     /// What stored parts are read from.
@@ -75,8 +80,8 @@ impl<F> Sockets<F> {
     }
 
     fn accept(&mut self, out: &mut Batch) {
-        while self.accepting {
-            let Some((end, peer)) = self.backlog.pop() else { return };
+        while let Some((end, peer)) = self.seat.pop() {
+            end.0.attach(&self.bell);
             let slot = self.slots.insert(Connection::new(end));
             out.ready.push(Ready::Accepted { slot, peer, cpu: None, own: false });
         }
@@ -122,8 +127,17 @@ impl<F> Net for Sockets<F> {
     }
 
     fn accepting(&mut self, on: bool) {
-        self.accepting = on;
+        self.seat.accepting(on);
         self.bell.wake();
+    }
+
+    fn retire(&mut self) {
+        self.seat.retire();
+        self.bell.wake();
+    }
+
+    fn is_retired(&self) -> bool {
+        self.seat.is_retired()
     }
 
     fn vacant(&mut self) -> Slot {

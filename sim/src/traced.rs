@@ -286,6 +286,24 @@ impl<N: Net> Net for Traced<N> {
         self.net.accepting(on);
     }
 
+    fn accept_pauses(&self) -> u64 {
+        self.net.accept_pauses()
+    }
+
+    fn retire(&mut self) {
+        self.note(format_args!("retire"));
+        self.trace.lock().keep(|| Fact::Accepting(false));
+        self.net.retire();
+    }
+
+    fn is_retired(&self) -> bool {
+        self.net.is_retired()
+    }
+
+    fn give_back(&mut self) {
+        self.net.give_back();
+    }
+
     fn vacant(&mut self) -> Slot {
         self.net.vacant()
     }

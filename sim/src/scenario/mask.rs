@@ -15,7 +15,7 @@ use crate::rng::Rng;
 /// tungstenite draws keys from the system's random source. What a run sends would differ from
 /// process to process; behind this it follows from the seed.
 #[derive(Debug)]
-pub(super) struct Remasked<S> {
+pub(crate) struct Remasked<S> {
     stream: S,
     rng: Rng,
     /// Written by the client, not yet understood: part of the request or of a header.
@@ -33,11 +33,11 @@ enum State {
 }
 
 impl<S> Remasked<S> {
-    pub(super) fn new(stream: S, rng: Rng) -> Self {
+    pub(crate) fn new(stream: S, rng: Rng) -> Self {
         Self { stream, rng, raw: Vec::new(), state: State::Request, ready: Vec::new() }
     }
 
-    pub(super) fn stream(&self) -> &S {
+    pub(crate) fn stream(&self) -> &S {
         &self.stream
     }
 
