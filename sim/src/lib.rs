@@ -27,6 +27,7 @@ pub mod counts;
 pub mod extents;
 pub mod mesh;
 pub mod model;
+pub mod mutants;
 pub mod pipe;
 pub mod promise;
 mod pump;

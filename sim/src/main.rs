@@ -42,6 +42,10 @@ impl FromStr for Worlds {
 
 fn main() -> ExitCode {
     let flags = Flags::parse();
+    if !gateway_faults::ENABLED {
+        eprintln!("sim was built without what it does to Weir's code: run `cargo xtask sim`");
+        return ExitCode::FAILURE;
+    }
     let mut actions = 0;
     for seed in flags.seed..=flags.seed.saturating_add(flags.runs.saturating_sub(1)) {
         for &world in &flags.world.0 {

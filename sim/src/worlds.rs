@@ -1,9 +1,13 @@
 //! The worlds by their names, and what all of them are asked and answer: a seed is run, perhaps
 //! with less in it; what came of it is a hash and counts, or a broken promise.
 
+use std::any::Any;
 use std::collections::BTreeSet;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr;
+
+use gateway_faults::{Mutant, Point, Scope};
 
 use crate::counts::{Counts, Group};
 use crate::promise::Promise;
@@ -26,6 +30,8 @@ pub enum World {
 pub struct Ask {
     /// What all of it follows from.
     pub seed: u64,
+    /// The deliberate fault that Weir has in it, if any.
+    pub mutant: Option<Mutant>,
     /// What is left out of it.
     pub less: Less,
     /// Whether its story is wanted.
@@ -48,7 +54,7 @@ pub struct Less {
     /// Actions that are taken, at most.
     pub actions_max: Option<u64>,
     /// Faults that do not happen, by the name of their kind; worlds whose runs are planned also
-    /// know single ones.
+    /// know single ones. Rare branches that are not made common are named here too.
     pub without: BTreeSet<String>,
 }
 
@@ -140,11 +146,18 @@ impl World {
     /// Runs a seed.
     #[must_use]
     pub fn run(self, ask: &Ask) -> Ran {
-        match self {
+        let scope = scope(ask);
+        let run = || match self {
             Self::Model => scenario(scenario::World::Model, ask),
             Self::Turmoil => scenario(scenario::World::Turmoil, ask),
             Self::Mesh => mesh(ask),
+        };
+        // Who finds an invariant of its own broken panics: that is a finding like any other.
+        let mut ran = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| broken(&*panic));
+        if let Ok(report) = &mut ran.result {
+            count(&scope, &mut report.counts);
         }
+        ran
     }
 }
 
@@ -164,6 +177,29 @@ impl FromStr for World {
             format!("no world is called {name}: write one of {names}")
         })
     }
+}
+
+/// A run that ended in a panic.
+fn broken(panic: &(dyn Any + Send)) -> Ran {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    let what = format!("a panic: {}", text.unwrap_or("without a word"));
+    let failure = Failure { promise: None, what, hash: 0, lines: Vec::new() };
+    Ran { result: Err(failure), story: None }
+}
+
+/// What the run does to Weir's own code.
+fn scope(ask: &Ask) -> Scope {
+    let left_out = |point: &Point| !ask.less.has(point.name());
+    let without = Point::ALL.into_iter().filter(left_out);
+    without.fold(Scope::new(ask.mutant, ask.seed), |scope, point| scope.with(point, 0))
+}
+
+/// Adds what happened in Weir's own code.
+fn count(scope: &Scope, counts: &mut Counts) {
+    let happened = scope.take_counts();
+    happened.points().for_each(|(point, times)| counts.add(Group::Buggify, point.name(), times));
+    happened.marks().for_each(|(mark, times)| counts.add(Group::Sometimes, mark.name(), times));
 }
 
 fn scenario(world: scenario::World, ask: &Ask) -> Ran {

@@ -1,40 +1,28 @@
-//! Each deliberate fault is found, on seeds on which Weir without it is clean.
+//! Each deliberate fault is found by its world, on a seed on which Weir without it is clean.
 
 use std::panic;
 
-use gateway_core::mutant::Mutant;
-use sim::mesh::{run, run_with};
-
-const SEEDS_MAX: u64 = 200;
-
-/// The first seed that finds a fault, and what it says of it.
-fn finding(mutant: Mutant) -> Option<(u64, String)> {
-    (1..=SEEDS_MAX).find_map(|seed| {
-        if let Err(what) = run(seed) {
-            panic!("seed {seed} without any fault: {what}");
-        }
-        run_with(seed, mutant).err().map(|what| (seed, what))
-    })
-}
+use sim::mutants::{Entry, Finding, SEEDS_MAX, all, find};
 
 #[test]
 fn every_deliberate_fault_is_found() {
     // Some faults break an invariant of the hub's, which says so once for each.
     let loud = panic::take_hook();
     panic::set_hook(Box::new(|_| {}));
-    let findings = panic::catch_unwind(|| Mutant::ALL.map(|mutant| (mutant, finding(mutant))));
+    let search = || all().map(|entry| (entry, find(entry.mutant, SEEDS_MAX)));
+    let findings = panic::catch_unwind(search);
     panic::set_hook(loud);
     let findings = findings.unwrap_or_else(|panic| panic::resume_unwind(panic));
-    for (mutant, finding) in &findings {
+    for (Entry { mutant, world, promise }, finding) in &findings {
+        let name = mutant.name();
         match finding {
-            Some((seed, what)) => println!("{mutant:?}: seed {seed}: {what}"),
-            None => println!("{mutant:?}: not found within {SEEDS_MAX} seeds"),
+            Some(Finding { seed, what, .. }) => {
+                println!("{name}: {world}, promise {promise}: seed {seed}: {what}");
+            }
+            None => println!("{name}: {world}, promise {promise}: not within {SEEDS_MAX} seeds"),
         }
     }
-    let missed: Vec<_> = findings
-        .iter()
-        .filter(|(_, finding)| finding.is_none())
-        .map(|(mutant, _)| mutant)
-        .collect();
+    let missed = findings.iter().filter(|(_, finding)| finding.is_none());
+    let missed: Vec<_> = missed.map(|(entry, _)| entry.mutant.name()).collect();
     assert!(missed.is_empty(), "not found within {SEEDS_MAX} seeds: {missed:?}");
 }

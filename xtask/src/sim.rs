@@ -27,7 +27,7 @@ pub(crate) fn fresh_seeds() -> Invocation {
 }
 
 fn simulator() -> Invocation {
-    Invocation::cargo(["run", "--release", "-p", "sim", "--bin", "sim", "--"])
+    Invocation::cargo(["run", "--profile", "campaign", "-p", "sim", "--bin", "sim", "--"])
 }
 
 #[cfg(test)]

@@ -34,7 +34,6 @@ pub mod log;
 pub mod mask;
 pub mod message;
 pub mod middleware;
-pub mod mutant;
 pub mod order;
 mod outbox;
 pub mod position;

@@ -26,7 +26,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use chorus::FANOUT_MIN;
 pub use coverage::Coverage;
-use gateway_core::mutant::{Mutant, Mutants};
 use world::World;
 
 /// A run in which every promise was kept.
@@ -42,26 +41,14 @@ pub struct Report {
     pub coverage: Coverage,
 }
 
-/// Runs a seed.
+/// Runs a seed, with what the thread's [`Scope`](gateway_faults::Scope) does to Weir's own code.
 ///
 /// # Errors
 /// The first promise that was broken, as a sentence. The same seed breaks it again.
 pub fn run(seed: u64) -> Result<Report, String> {
-    carry_out(seed, Mutants::default())
-}
-
-/// Runs a seed in which every shard has a deliberate fault.
-///
-/// # Errors
-/// As [`run`], which is what such a run is for.
-pub fn run_with(seed: u64, mutant: Mutant) -> Result<Report, String> {
-    carry_out(seed, Mutants::only(mutant))
-}
-
-fn carry_out(seed: u64, mutants: Mutants) -> Result<Report, String> {
     // A hub that finds an invariant broken panics: that is a finding like any other.
     let ran = catch_unwind(AssertUnwindSafe(|| {
-        let mut world = World::new(seed, mutants);
+        let mut world = World::new(seed);
         let actions = world.run();
         (world.ears, actions)
     }));

@@ -6,7 +6,6 @@ use gateway_core::body::Store;
 use gateway_core::handshake::Page;
 use gateway_core::hub::{Config, Hub};
 use gateway_core::id::ShardId;
-use gateway_core::mutant::Mutants;
 use gateway_core::slot::Slot;
 use gateway_core::transmit::{Part, Sent, Transmit};
 
@@ -49,13 +48,7 @@ pub(super) struct Seat {
 }
 
 impl Shard {
-    pub(super) fn new(
-        id: usize,
-        seed: u64,
-        setting: &Setting,
-        store: Option<Extents>,
-        mutants: Mutants,
-    ) -> Self {
+    pub(super) fn new(id: usize, seed: u64, setting: &Setting, store: Option<Extents>) -> Self {
         let hub = Hub::new(Config {
             limits: setting.limits.clone(),
             page: Page::default(),
@@ -65,7 +58,6 @@ impl Shard {
             store: store.map(|extents| Arc::new(extents) as Arc<dyn Store>),
             shard: Some(ShardId(id as u16)),
             sequencing: setting.sequencing,
-            mutants,
             rooms: setting.policies.clone(),
             coalesce_micros: setting.coalesce_micros,
         });

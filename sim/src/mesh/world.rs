@@ -4,7 +4,6 @@ use gateway_core::dispatch::Inquiry;
 use gateway_core::event::{CloseReason, Effect, Event, Full};
 use gateway_core::frozen::Frozen;
 use gateway_core::hub::Flush;
-use gateway_core::mutant::Mutants;
 use gateway_core::position::Position;
 use gateway_core::slot::Slot;
 use gateway_core::time::Now;
@@ -40,7 +39,6 @@ pub(super) struct World {
     /// Something came or went in the round of turns.
     pub(super) stirred: Option<&'static str>,
     pub(super) seed: u64,
-    pub(super) mutants: Mutants,
     pub(super) extents: Extents,
     scratch: Vec<u8>,
 }
@@ -58,7 +56,7 @@ const SEEN_MAX: usize = 64;
 const NANOS_PER_STEP: u64 = 1_000_000;
 
 impl World {
-    pub(super) fn new(seed: u64, mutants: Mutants) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         let mut rng = Rng::new(seed ^ 0x6d65_7368);
         let mut balance = Rng::new(seed ^ 0x6261_6c61);
         let setting = Setting::new(&mut rng, &mut balance);
@@ -84,7 +82,6 @@ impl World {
             paths: rooms.map(path).collect(),
             stirred: None,
             seed,
-            mutants,
             extents: Extents::default(),
             scratch: Vec::new(),
             setting,
@@ -96,7 +93,7 @@ impl World {
     pub(super) fn add_shard(&mut self) {
         let id = self.shards.len();
         let store = self.setting.stores.then(|| self.extents.clone());
-        self.shards.push(Shard::new(id, self.seed, &self.setting, store, self.mutants));
+        self.shards.push(Shard::new(id, self.seed, &self.setting, store));
         self.ears.ready.push(Vec::new());
         self.clerk.registry.serve(registered(id));
     }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use gateway_faults::{self as faults, Mutant};
+
 use super::side::State;
 use super::{Dispatch, RoomKey, Told};
 use crate::envelope::{Command, Post, Term};
 use crate::id::ShardId;
 use crate::message::Batch;
-use crate::mutant::Mutant;
 use crate::position::Offset;
 
 impl Dispatch {
@@ -73,7 +74,7 @@ impl Dispatch {
         let Some(batch) = side.waiting.take() else { return false };
         let count = u32::try_from(batch.len()).expect("a batch is bounded");
         // A batch that is too many alone goes alone.
-        let switching = side.switching && !self.config.mutants.has(Mutant::EarlySwitch);
+        let switching = side.switching && !faults::is(Mutant::EarlySwitch);
         let many = side.unanswered > 0
             && (switching || side.unanswered.saturating_add(count) > unanswered_max);
         if many || self.outgoing.contains_key(&home) || self.full.contains(&home) {
@@ -102,7 +103,7 @@ impl Dispatch {
         let unanswered_max = self.config.limits.unanswered_max;
         let side = &mut self.sides[room.index()];
         let Some(batch) = side.waiting.take() else { return };
-        let switching = side.switching && !self.config.mutants.has(Mutant::EarlySwitch);
+        let switching = side.switching && !faults::is(Mutant::EarlySwitch);
         let count = u32::try_from(batch.len()).expect("a batch is bounded");
         // An engine may be slow to answer.
         let many = switching || side.unanswered.saturating_add(count) > unanswered_max;
@@ -127,7 +128,7 @@ impl Dispatch {
             Some(prev) => (prev, Offset(prev.0 + batch.len() as u64)),
             None => (first.prev, last.offset),
         };
-        let linked = prev == side.position.offset || self.config.mutants.has(Mutant::SilentGap);
+        let linked = prev == side.position.offset || faults::is(Mutant::SilentGap);
         assert!(linked, "what is said follows what was said");
         side.position.offset = offset;
         self.told.push_back(Told::Said { room, batch, numbered });

@@ -31,7 +31,6 @@ use crate::envelope::{Attach, Change, Command, Delivery, Pin, Post, RoomName, Ro
 use crate::id::ShardId;
 use crate::limits::Limits;
 use crate::message::Batch;
-use crate::mutant::Mutants;
 use crate::position::{Offset, Position};
 use crate::thrift::Thrift;
 use crate::time::Tick;
@@ -70,7 +69,6 @@ pub(crate) struct Config {
     /// By namespace; a namespace beyond the end has the default, which keeps nothing.
     pub(crate) policies: Vec<RoomPolicy>,
     pub(crate) limits: Limits,
-    pub(crate) mutants: Mutants,
 }
 
 /// What became of a message that somebody here published.

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use gateway_faults::{self as faults, Mutant};
+
 use super::home::{Home, Phase};
 use super::{Dispatch, Inquiry, Sequencing};
 use crate::envelope::{Command, Term};
 use crate::message::{Batch, Meta};
-use crate::mutant::Mutant;
 use crate::position::Offset;
 
 impl Dispatch {
@@ -17,7 +18,7 @@ impl Dispatch {
                 Sequencing::Local => self.number_batch(index, batch),
                 Sequencing::Engine => self.ask_engine(index, &batch),
             },
-            Phase::Sealed { .. } if self.config.mutants.has(Mutant::LostInMigration) => {}
+            Phase::Sealed { .. } if faults::is(Mutant::LostInMigration) => {}
             Phase::Sealed { held, .. } => held.push(batch),
             Phase::Forwarding { to, term } => {
                 let (to, term) = (*to, *term);

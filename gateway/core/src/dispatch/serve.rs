@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use gateway_faults::{self as faults, Mutant};
+
 use super::Dispatch;
 use super::home::{Asked, Phase};
 use crate::envelope::{Delivery, Link, Post};
 use crate::id::ShardId;
 use crate::message::Batch;
-use crate::mutant::Mutant;
 use crate::position::{Offset, Position};
 
 /// The batch made last, and what it holds: shards that were told the same get the same one.
@@ -127,7 +128,7 @@ impl Dispatch {
         }
         let base = home.base();
         let position = Position { epoch: home.epoch, offset: base };
-        let silent = self.config.mutants.has(Mutant::SilentGap);
+        let silent = faults::is(Mutant::SilentGap);
         if !silent && post.deliver(listener.shard, Delivery::Gap { link, position }).is_err() {
             return false;
         }

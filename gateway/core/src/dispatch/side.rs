@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use gateway_faults::{self as faults, Mutant};
 use slab::Slab;
 
 use super::{Dispatch, Inquiry, Published, RoomKey, Sequencing, Told};
@@ -10,7 +11,6 @@ use crate::envelope::{Change, Command, Delivery, Face, Link, Pin, RoomName, Term
 use crate::frame::Kind;
 use crate::id::{Author, ShardId};
 use crate::message::{Batch, Meta, Words};
-use crate::mutant::Mutant;
 use crate::position::{Epoch, Offset, Position};
 use crate::route::Namespace;
 use crate::time::Tick;
@@ -165,7 +165,7 @@ impl Dispatch {
             }
             return Published::Said { prev, position };
         }
-        if self.config.mutants.has(Mutant::WrongShard) && matches!(side.state, State::Live { .. }) {
+        if faults::is(Mutant::WrongShard) && matches!(side.state, State::Live { .. }) {
             let (prev, epoch) = (side.position.offset, side.position.epoch);
             return Published::Said { prev, position: Position { epoch, offset: prev.next() } };
         }

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use gateway_faults::{self as faults, Mutant};
+
 use super::offer::{PIECES_MAX, emptied, offer, send_corked};
 use super::owing::Kept;
 use super::rounds::{Airborne, Mail, Missed};
@@ -17,7 +19,6 @@ use crate::hint;
 use crate::id::ShardId;
 use crate::lane::{Flight, Member, Visit};
 use crate::lanes::LaneId;
-use crate::mutant::Mutant;
 use crate::slot::Slot;
 use crate::time::Now;
 use crate::transmit::{Part, Sent, Transmit};
@@ -201,7 +202,7 @@ impl Hub {
         let Some(lane) = self.lane_at(slot, room) else { return };
         let encoding = self.lanes.lane(lane).encoding;
         let author = self.conns[slot.index()].author;
-        let own = self.hears_itself(slot) || self.config.mutants.has(Mutant::OwnRecovered);
+        let own = self.hears_itself(slot) || faults::is(Mutant::OwnRecovered);
         let mut chunk = Chunk::reusing(self.chunks.buffer());
         let mut json = std::mem::take(&mut self.scratch.json);
         for (meta, words) in batch.iter().filter(|(meta, _)| own || meta.author != author) {
@@ -352,7 +353,7 @@ impl Hub {
                 continue;
             }
             conn.said_goodbye = true;
-            if !self.config.mutants.has(Mutant::AfterClose) {
+            if !faults::is(Mutant::AfterClose) {
                 self.leave(farewell.slot);
             }
             if let Some(code) = farewell.code {

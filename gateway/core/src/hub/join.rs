@@ -4,13 +4,14 @@
 
 use std::sync::Arc;
 
+use gateway_faults::{self as faults, Mutant};
+
 use super::conn::{Joining, Transit};
 use super::rounds::Missed;
 use super::{Hub, Role, Stage, Who};
 use crate::dispatch::RoomKey;
 use crate::id::Author;
 use crate::message::Batch;
-use crate::mutant::Mutant;
 use crate::position::{Offset, Position};
 use crate::route::Namespace;
 use crate::slot::Slot;
@@ -175,7 +176,7 @@ impl Hub {
             self.lanes.lane_mut(lane).mark_owing(seat, true);
         }
         let mut resumed = since.filter(|_| recovered.complete);
-        if self.config.mutants.has(Mutant::MovedBack) {
+        if faults::is(Mutant::MovedBack) {
             let here = self.dispatch.position(room);
             resumed = resumed.map(|since| if since.offset > here.offset { here } else { since });
         }

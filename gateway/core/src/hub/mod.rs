@@ -35,6 +35,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use gateway_faults::{self as faults, Mutant};
+
 use crate::body::Store;
 use crate::chunk::Span;
 use crate::chunks::{Account, Chunks};
@@ -51,7 +53,6 @@ use crate::lane::Skip;
 use crate::lanes::Lanes;
 use crate::limits::Limits;
 use crate::middleware::Rate;
-use crate::mutant::{Mutant, Mutants};
 use crate::outbox::Outboxes;
 use crate::route::{Kind, Route, Routes};
 use crate::slot::Slot;
@@ -140,8 +141,6 @@ pub struct Config {
     pub shard: Option<ShardId>,
     /// Who gives messages their offsets.
     pub sequencing: Sequencing,
-    /// Deliberate faults, for the simulation of them.
-    pub mutants: Mutants,
     /// What is kept of rooms, by [`Namespace`](crate::route::Namespace); of those beyond the end
     /// nothing is.
     pub rooms: Vec<RoomPolicy>,
@@ -306,7 +305,6 @@ impl Hub {
                 sequencing: config.sequencing,
                 policies: policies(&config),
                 limits: config.limits.clone(),
-                mutants: config.mutants,
             }),
             lanes: Lanes::default(),
             joining: BTreeMap::new(),
@@ -547,7 +545,7 @@ impl Hub {
         self.conns.reach(slot);
         self.counters.accepted += 1;
         let served = self.live - self.refused;
-        let over = u32::from(self.config.mutants.has(Mutant::OverCapacity));
+        let over = u32::from(faults::is(Mutant::OverCapacity));
         let overfull = self.is_draining() || served >= limits.connections_max + over;
         let refused = full.or_else(|| overfull.then_some(Full::Node));
         if refused.is_some() && self.refused >= limits.refusals_max {

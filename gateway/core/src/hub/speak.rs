@@ -1,5 +1,7 @@
 //! Messages: from whoever says them into what each lane of the room says.
 
+use gateway_faults::{self as faults, Mutant};
+
 use super::deflation::{Form, Spelling};
 use super::edge::Stop;
 use super::{Hub, Role, Unanswered, Who, places};
@@ -13,7 +15,6 @@ use crate::id::{Author, ShardId};
 use crate::lane::{Lane, Skip};
 use crate::lanes::LaneId;
 use crate::message::{Deflated, ENTRY_COST_BYTES, Meta, Words};
-use crate::mutant::Mutant;
 use crate::position::{Epoch, Offset, Position};
 use crate::route::{self, Namespace};
 use crate::session::{Payload, ProtocolError};
@@ -171,7 +172,7 @@ impl Hub {
                 let who = by.map(|(slot, _)| self.who(slot));
                 if let Some(Who { slot, .. }) = who {
                     self.conns[slot.index()].unanswered += 1;
-                    if self.config.mutants.has(Mutant::EarlyAck) {
+                    if faults::is(Mutant::EarlyAck) {
                         let Position { epoch, offset } = self.dispatch.position(room);
                         let position = Position { epoch, offset: offset.next() };
                         self.acknowledge(slot, publish.take(), position);
@@ -352,8 +353,8 @@ impl Hub {
             return None;
         }
         let conn = self.conns.get(slot.index())?;
-        let stranger = self.config.mutants.has(Mutant::ReusedId)
-            && conn.author.birthplace() == author.birthplace();
+        let stranger =
+            faults::is(Mutant::ReusedId) && conn.author.birthplace() == author.birthplace();
         if conn.author != author && !stranger {
             return None;
         }

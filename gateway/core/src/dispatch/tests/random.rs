@@ -1,11 +1,12 @@
 //! Long walks through larger worlds, each by its seed.
 
+use gateway_faults::{Mutant, Scope};
+
 use super::world::{Act, Setup, World};
 use crate::dispatch::Sequencing;
 use crate::dispatch::home::Phase;
 use crate::id::ShardId;
 use crate::log::Retention;
-use crate::mutant::Mutants;
 
 const SEEDS: u64 = 1000;
 const STEPS: usize = 400;
@@ -81,7 +82,6 @@ fn setup(dice: &mut Dice) -> Setup {
         decides_late: dice.one_in(2),
         refuses_migration: false,
         refuses_each: if dice.one_in(4) { 3 } else { 0 },
-        mutants: Mutants::default(),
     }
 }
 
@@ -98,9 +98,10 @@ fn act(dice: &mut Dice, shards: u16, rooms: usize) -> Act {
     }
 }
 
-fn walk(seed: u64, mutants: Mutants, tally: &mut Tally) {
+fn walk(seed: u64, mutant: Option<Mutant>, tally: &mut Tally) {
     let mut dice = Dice(seed);
-    let mut world = World::new(Setup { mutants, ..setup(&mut dice) }, &[]);
+    let _scope = Scope::quiet(mutant);
+    let mut world = World::new(setup(&mut dice), &[]);
     let mut walk = Walk { seed, step: 0, ended: false };
     let (shards, rooms) = (world.setup.shards, 1 + dice.roll(3));
     for step in 0..STEPS {
@@ -153,7 +154,7 @@ impl Tally {
 #[test]
 fn whatever_happens_everyone_is_told_the_truth() {
     let mut tally = Tally::default();
-    (0..SEEDS).for_each(|seed| walk(seed, Mutants::default(), &mut tally));
+    (0..SEEDS).for_each(|seed| walk(seed, None, &mut tally));
     let Tally { gaps, incomplete, recovered, lost, refusals, .. } = tally;
     let Tally { refused, strays, awaiting, migrations, forwarding, stalls, .. } = tally;
     let happened = [gaps, incomplete, recovered, lost, refusals];
@@ -163,15 +164,13 @@ fn whatever_happens_everyone_is_told_the_truth() {
 }
 
 /// Faults of the dispatcher that are put in on purpose are found by the first walks.
-#[cfg(feature = "mutants")]
 #[test]
 fn deliberate_faults_are_found() {
-    use crate::mutant::Mutant;
     for mutant in
         [Mutant::WrongShard, Mutant::SilentGap, Mutant::LostInMigration, Mutant::EarlySwitch]
     {
         let fails = |seed| {
-            let walk = || walk(seed, Mutants::only(mutant), &mut Tally::default());
+            let walk = || walk(seed, Some(mutant), &mut Tally::default());
             std::panic::catch_unwind(walk).is_err()
         };
         assert!((0..SEEDS).any(fails), "{mutant:?} is not found");

@@ -16,7 +16,6 @@ use crate::envelope::{Command, Delivery, Post, RoomName, RoomPolicy};
 use crate::id::ShardId;
 use crate::limits::Limits;
 use crate::log::Retention;
-use crate::mutant::Mutants;
 use crate::route::Namespace;
 use crate::time::Tick;
 
@@ -40,7 +39,6 @@ pub(super) struct Setup {
     pub(super) refuses_migration: bool,
     /// Of how many messages the engine refuses one; 0 refuses none.
     pub(super) refuses_each: u64,
-    pub(super) mutants: Mutants,
 }
 
 impl Default for Setup {
@@ -58,7 +56,6 @@ impl Default for Setup {
             decides_late: false,
             refuses_migration: false,
             refuses_each: 0,
-            mutants: Mutants::default(),
         }
     }
 }
@@ -362,7 +359,6 @@ fn config(setup: &Setup, me: ShardId) -> Config {
         seed: 7,
         sequencing: setup.sequencing,
         policies: vec![nothing, RoomPolicy { history: setup.history.clone(), presence }],
-        mutants: setup.mutants,
         limits: Limits {
             transit: setup.transit.clone(),
             pin_secs: if setup.remembers() { 1000 } else { 2 },
