@@ -1,13 +1,13 @@
 //! What a simulation may do to Weir's own code, and what it learns from it.
 //!
-//! - A [`Mutant`] is a fault put in on purpose, where a promise is kept: [`is`] says whether it is on.
-//!   A harness that does not find it would not find the like of it either.
+//! - A [`Mutant`] is a fault put in on purpose, where a promise is kept: [`is`] says whether it is
+//!   on. A harness that does not find it would not find the like of it either.
 //! - A [`Point`] is a rare branch that production can take too: [`buggify!`] takes it often.
 //! - A [`Mark`] is a moment that has to come in a campaign: [`sometimes!`] counts it.
 //!
-//! All of it is off, constant and compiled to nothing unless [`ENABLED`]: with the feature `sim`, and
-//! with debug assertions in this package. So a release build has none, whatever features cargo has
-//! unified; the profile `campaign`, a release that has them in this package alone, is for `sim`.
+//! All of it is off, constant and compiled to nothing unless [`ENABLED`]: with the feature `sim`,
+//! and with debug assertions in this package. So a release build has none, whatever features cargo
+//! has unified; the profile `campaign`, a release that has them in this package alone, is for `sim`.
 //!
 //! A run turns it on by a [`Scope`], whose state is the thread's own. Simulations run on one thread
 //! each and many in a process: a global would have them meet, and a field would have to be carried

@@ -8,7 +8,8 @@ use crate::listed::listed;
 listed! {
     /// One way to break a promise.
     pub enum Mutant {
-        /// Authors are known by shard and slot alone: the next in a slot is taken for the one before.
+        /// Authors are known by shard and slot alone: the next in a slot is taken for the one
+        /// before.
         ReusedId = "reused-id",
         /// A shard numbers what is published there although the home is elsewhere.
         WrongShard = "wrong-shard",
@@ -16,7 +17,8 @@ listed! {
         SilentGap = "silent-gap",
         /// What is published while its home moves is dropped.
         LostInMigration = "lost-in-migration",
-        /// What is published goes to the next home before the old one has answered for what went there.
+        /// What is published goes to the next home before the old one has answered for what went
+        /// there.
         EarlySwitch = "early-switch",
         /// Recovery gives authors their own messages.
         OwnRecovered = "own-recovered",
