@@ -6,7 +6,9 @@
 //! - [`ModelNet`](model::ModelNet): the test itself, through [`Clients`](model::Clients). Plain
 //!   vectors, no runtime and no time, for very many schedules.
 //! - [`SimNet`](simnet::SimNet): turmoil's simulated TCP, pumped by tasks of the simulated host,
-//!   with latency, partitions and crashes. [`Wires`](wires::Wires) connects its clients.
+//!   with latency, partitions and crashes. [`Wires`](wires::Wires) connects its clients. On one
+//!   [`SharedPort`](simnet::SharedPort) many shards listen, as those of a whole
+//!   [`LocalNode`](gateway::local::LocalNode).
 //!
 //! Above them, [`mesh`] is a world of its own: many shards on a virtual clock, which a checker
 //! watches at every step.
