@@ -168,6 +168,6 @@ mod tests {
         let of = |workers, shards| runs(workers, shards).collect::<Vec<_>>();
         assert_eq!(of(2, 4), [0..2, 2..4]);
         assert_eq!(of(3, 5), [0..2, 2..4, 4..5]);
-        assert_eq!(of(1, 1), [0..1]);
+        assert_eq!(of(3, 3), [0..1, 1..2, 2..3]);
     }
 }

@@ -118,11 +118,9 @@ async fn serve(
     node.drain();
     assert!(node.add_shard().await.is_err(), "nobody comes any more");
     let counters = node.join().await?;
-    let mut run = kept.borrow_mut();
-    (run.counters, run.left) = (counters, node.census().live());
-    let said = node.counters().iter().map(|(_, counters)| counters.opened).sum::<u64>();
-    assert_eq!(said, run.counters.opened, "shards say what they counted before they end");
-    drop(run);
+    assert_eq!(node.stats().counters(), counters, "shards say what they counted before they end");
+    kept.borrow_mut().counters = counters;
+    kept.borrow_mut().left = node.census().live();
     // As a kernel would, the host still delivers what the shards wrote.
     while visiting.get() > 0 {
         sleep(Duration::from_millis(10)).await;
