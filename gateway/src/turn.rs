@@ -23,6 +23,7 @@ use gateway_core::id::ShardId;
 use gateway_core::slot::{self, Slot};
 use gateway_core::time::Now;
 use gateway_ebpf::Network;
+use gateway_faults::{self as faults, Mutant, buggify};
 use tracing::debug;
 
 use crate::auth::{Auth, OneToken};
@@ -200,7 +201,7 @@ impl<N: Net> Turn<N> {
         now: Now,
         others: &mut impl Others<N::Socket>,
     ) -> Poll<io::Result<()>> {
-        let due = self.hub.poll_timeout().is_some_and(|at| at <= now);
+        let due = self.hub.poll_timeout().is_some_and(|at| at <= now) || buggify!(TickEarly);
         self.batch.ready.clear();
         let polled = self.net.poll(cx, &mut self.batch);
         let paused = self.notes.pauses(now, self.hub.shard(), self.net.accept_pauses());
@@ -381,7 +382,7 @@ impl<N: Net> Turn<N> {
         if std::mem::replace(&mut self.seen[slot.index()], self.turns) == self.turns {
             return;
         }
-        if *left == 0 {
+        if *left == 0 || buggify!(TurnSpent) {
             return self.unread.push(slot);
         }
         *left = left.saturating_sub(self.read(now, slot));
@@ -392,9 +393,13 @@ impl<N: Net> Turn<N> {
         if !self.hub.may_read(slot) {
             return 0;
         }
-        match self.net.recv(slot, &mut self.scratch) {
+        let most = if buggify!(ReadShort) { 1 } else { self.scratch.len() };
+        match self.net.recv(slot, &mut self.scratch[..most]) {
             Ok(0) => self.hub.handle(now, Event::Ended { slot }),
-            Ok(read) => {
+            Ok(mut read) => {
+                if faults::is(Mutant::FullReadCut) {
+                    read -= usize::from(read > 1 && read == most);
+                }
                 let said = if self.heralds.awaits(slot) { self.herald(now, slot, read) } else { 0 };
                 if said < read {
                     let bytes = &mut self.scratch[said..read];

@@ -5,8 +5,10 @@ mod twins;
 use gateway_faults::Mutant;
 
 pub use self::twins::{TWINS, Twin};
-use crate::promise::Promise::{self, Apart, Bounded, Farewell, Kept, Linked, Once, SamePlace};
-use crate::worlds::World::{self, Mesh};
+use crate::promise::Promise::{
+    self, Accounted, Alive, Apart, Bounded, Farewell, Kept, Linked, Once, SamePlace, Unhindered,
+};
+use crate::worlds::World::{self, Mesh, Model, Turmoil};
 use crate::worlds::{Ask, Failure};
 
 /// Seeds within which each fault is to be found.
@@ -45,16 +47,51 @@ pub fn all() -> [Entry; Mutant::ALL.len()] {
 
 fn found_in(mutant: Mutant) -> (World, Promise) {
     match mutant {
+        Mutant::SenderHears => (Model, Apart),
         Mutant::ReusedId => (Mesh, Linked),
-        Mutant::WrongShard => (Mesh, SamePlace),
-        Mutant::SilentGap => (Mesh, Linked),
-        Mutant::LostInMigration => (Mesh, Kept),
-        Mutant::EarlySwitch => (Mesh, Linked),
         Mutant::OwnRecovered => (Mesh, Apart),
-        Mutant::OverCapacity => (Mesh, Bounded),
+        Mutant::StaleLink => (Mesh, Apart),
+        Mutant::WrongShard => (Mesh, SamePlace),
+        Mutant::WrongPrev => (Mesh, Linked),
+        Mutant::SilentGap => (Mesh, Linked),
         Mutant::MovedBack => (Mesh, Once),
-        Mutant::AfterClose => (Mesh, Farewell),
+        Mutant::FloorForgotten => (Mesh, Once),
         Mutant::EarlyAck => (Mesh, Kept),
+        Mutant::AckUnsaid => (Mesh, Alive),
+        Mutant::HistoryShort => (Mesh, Kept),
+        Mutant::RecoveryHole => (Mesh, Linked),
+        Mutant::RecoveredTwice => (Mesh, Once),
+        Mutant::LostInMigration => (Mesh, Alive),
+        Mutant::HeldTwice => (Mesh, Once),
+        Mutant::EarlySwitch => (Mesh, Linked),
+        Mutant::FenceUnsaid => (Mesh, Alive),
+        Mutant::CommandLost => (Mesh, Alive),
+        Mutant::DeliveryLost => (Mesh, Linked),
+        Mutant::StallForgotten => (Mesh, Unhindered),
+        Mutant::OwedLeftBehind => (Mesh, Linked),
+        Mutant::HalfSaidLeftBehind => (Mesh, Accounted),
+        Mutant::PresenceLeaked => (Mesh, Alive),
+        Mutant::LeaveUntold => (Mesh, Alive),
+        Mutant::OverCapacity => (Mesh, Bounded),
+        Mutant::MoveUnchecked => (Mesh, Bounded),
+        Mutant::PlaceGivenTwice => (Mesh, Bounded),
+        Mutant::PlaceKept => (Mesh, Accounted),
+        Mutant::BudgetIgnored => (Mesh, Bounded),
+        Mutant::TailLost => (Model, SamePlace),
+        Mutant::PastOutbox => (Model, Linked),
+        Mutant::ChunkReused => (Model, SamePlace),
+        Mutant::FlightStopped => (Model, Unhindered),
+        Mutant::InterestForgotten => (Turmoil, Alive),
+        Mutant::FullReadCut => (Turmoil, SamePlace),
+        Mutant::MaskNotTurned => (Model, SamePlace),
+        Mutant::WrongOpcode => (Model, SamePlace),
+        Mutant::AfterClose => (Mesh, Farewell),
+        Mutant::DrainOmitsOne => (Model, Farewell),
+        Mutant::OpenWhileDraining => (Model, Farewell),
+        Mutant::CutEarly => (Turmoil, Farewell),
+        Mutant::ReleasedTwice => (Mesh, Accounted),
+        Mutant::CloseUncounted => (Model, Accounted),
+        Mutant::DropUncounted => (Model, Accounted),
     }
 }
 

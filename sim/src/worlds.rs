@@ -198,8 +198,11 @@ fn scope(ask: &Ask) -> Scope {
 /// Adds what happened in Weir's own code.
 fn count(scope: &Scope, counts: &mut Counts) {
     let happened = scope.take_counts();
-    happened.points().for_each(|(point, times)| counts.add(Group::Buggify, point.name(), times));
-    happened.marks().for_each(|(mark, times)| counts.add(Group::Sometimes, mark.name(), times));
+    // No world of today has workers.
+    let points = happened.points().filter(|(point, _)| !point.is_of_workers());
+    points.for_each(|(point, times)| counts.add(Group::Buggify, point.name(), times));
+    let marks = happened.marks().filter(|(mark, _)| !mark.is_of_workers());
+    marks.for_each(|(mark, times)| counts.add(Group::Sometimes, mark.name(), times));
 }
 
 fn scenario(world: scenario::World, ask: &Ask) -> Ran {

@@ -7,6 +7,8 @@ mod segment;
 
 use std::collections::VecDeque;
 
+use gateway_faults::{self as faults, Mutant, buggify};
+
 use crate::message::{Batch, Meta, Words};
 use crate::position::Offset;
 use crate::time::Tick;
@@ -92,7 +94,8 @@ impl Log {
     pub(crate) fn push(&mut self, now: Tick, meta: &Meta, words: Words<'_>) {
         assert_eq!(meta.prev, self.last, "a message follows the last one");
         assert!(meta.offset > meta.prev, "offsets only grow");
-        if self.segments.back().is_none_or(|segment| segment.is_full(words)) {
+        let is_full = |segment: &Segment| segment.is_full(words) || buggify!(SegmentFull);
+        if self.segments.back().is_none_or(is_full) {
             self.begin_segment(now);
         }
         let segment = self.segments.back_mut().expect("one was just pushed");
@@ -205,9 +208,10 @@ impl Log {
     }
 
     fn is_beyond(&self, now: Tick, bound: &Retention) -> bool {
+        let short = u32::from(faults::is(Mutant::HistoryShort));
         !self.is_empty()
             && (!bound.keeps()
-                || self.messages > bound.messages_max
+                || self.messages + short > bound.messages_max
                 || self.bytes > bound.bytes_max
                 || self.oldest.after_secs(bound.age_secs) <= now)
     }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use gateway_faults::{self as faults, Mutant, sometimes};
+
 use crate::ids::ShardId;
 use crate::padded::Padded;
 use crate::rules::{Rules, Sound};
@@ -132,6 +134,7 @@ impl<R: Rules> Census<R> {
             return Err(Full::Node);
         }
         if live.load(Ordering::Relaxed) >= shard_max {
+            sometimes!(FullAtReserve);
             return Err(Full::Shard);
         }
         if !raise_total::<R>(&self.total, total_max) {
@@ -151,6 +154,9 @@ impl<R: Rules> Census<R> {
     /// # Panics
     /// If the shard holds no connection, or there is no such shard.
     pub fn release(&self, shard: ShardId) {
+        if faults::is(Mutant::PlaceKept) {
+            return;
+        }
         self.lower(shard);
         self.lower_total();
     }
@@ -165,11 +171,17 @@ impl<R: Rules> Census<R> {
     /// If both are the same, if `from` holds no connection, or if there is no such shard.
     pub fn moved(&self, from: ShardId, to: ShardId) -> Result<(), Full> {
         assert_ne!(from, to, "a connection moves to another shard");
-        if !raise(&self.cell(to).live, self.capacity.shard_max) {
+        let unchecked = faults::is(Mutant::MoveUnchecked);
+        let max = if unchecked { u32::MAX } else { self.capacity.shard_max };
+        if !raise(&self.cell(to).live, max) {
+            sometimes!(FullAtMove);
             return Err(Full::Shard);
         }
         self.mirror(to);
         self.lower(from);
+        if faults::is(Mutant::PlaceGivenTwice) && self.live_on(from) > 0 {
+            self.lower(from);
+        }
         Ok(())
     }
 

@@ -3,6 +3,8 @@
 use std::marker::PhantomData;
 use std::task::Waker;
 
+use gateway_faults::{buggify, sometimes};
+
 use crate::padded::Padded;
 use crate::rules::{Rules, Sound};
 use crate::sync::{AtomicU8, Mutex, Ordering, lock};
@@ -51,7 +53,10 @@ impl<R: Rules> Doorbell<R> {
     /// Tells the worker to look again. The first ring calls the waker if the worker sleeps; more
     /// rings before it is awake change nothing.
     pub fn ring(&self) {
-        if self.state.fetch_or(RUNG, R::RING) == ASLEEP {
+        let before = self.state.fetch_or(RUNG, R::RING);
+        sometimes!(RungAwake, before == 0);
+        sometimes!(RungAsleep, before == ASLEEP);
+        if before == ASLEEP {
             // Called without the lock: a waker is foreign code.
             let waker = lock(&self.waker).clone();
             waker.expect("a sleeping worker has left its waker").wake();
@@ -69,7 +74,9 @@ impl<R: Rules> Doorbell<R> {
             *left = Some(waker.clone());
         }
         drop(left);
-        self.announce() & RUNG == 0
+        let rung = self.announce() & RUNG != 0;
+        sometimes!(RungDeciding, rung);
+        !rung && !buggify!(SleepRefused)
     }
 
     /// Says that the worker is about to look at everything: who rings from now on may have more.

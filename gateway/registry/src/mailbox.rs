@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use gateway_faults::buggify;
+
 use crate::doorbell::Doorbell;
 use crate::padded::Padded;
 use crate::rules::{Rules, Sound};
@@ -62,7 +64,8 @@ impl<T, R: Rules> Mailbox<T, R> {
     }
 
     fn push(&self, queue: &mut VecDeque<T>, item: T) -> Result<(), T> {
-        if self.len() == self.capacity {
+        let few = !queue.is_empty() && buggify!(MailboxFull);
+        if self.len() == self.capacity || few {
             return Err(item);
         }
         queue.push_back(item);

@@ -8,6 +8,8 @@ mod tests;
 
 use std::mem;
 
+use gateway_faults::sometimes;
+
 #[cfg(not(weir_loom))]
 pub use self::depths::Depths;
 use self::incoming::Incoming;
@@ -293,6 +295,7 @@ impl<C, D, R: Rules> Port<C, D, R> {
             if heard != 0 {
                 // Not a load: see `Inbox::send`.
                 let waiting = refused.fetch_and(!heard, Ordering::AcqRel) & heard;
+                sometimes!(RefusedRung, waiting != 0);
                 let waiting = bits::each_of(word, waiting);
                 waiting.for_each(|from| self.shared.inboxes[from].doorbell.ring());
             }

@@ -3,6 +3,8 @@
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
+use gateway_faults::{ENABLED, buggify};
+
 use crate::padded::Padded;
 use crate::rules::{Rules, Sound};
 use crate::sync::{Arc, AtomicUsize, Ordering, UnsafeCell};
@@ -108,6 +110,10 @@ impl<T, R: Rules> Sender<T, R> {
             if self.is_full() {
                 return Err(item);
             }
+        }
+        // Not an empty one: who was refused waits until something was received.
+        if ENABLED && !self.is_empty() && buggify!(RingFull) {
+            return Err(item);
         }
         self.shared.slot(self.tail).with_mut(|slot| {
             // SAFETY: the ring is not full, so this slot is the sender's, and `&mut self` makes

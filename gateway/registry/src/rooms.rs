@@ -6,6 +6,8 @@ use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::marker::PhantomData;
 
+use gateway_faults::sometimes;
+
 use self::name::{Keyed, Name, Named};
 use crate::ids::ShardId;
 use crate::padded::Padded;
@@ -124,9 +126,11 @@ impl<R: Rules> RoomRegistry<R> {
     pub fn claim(&self, namespace: u16, name: &[u8], toucher: ShardId) -> Claim {
         let mut table = self.stripe(namespace, name);
         if let Some(&Home { term, shard }) = table.get(key(&(namespace, name))) {
+            sometimes!(ClaimLost);
             return Claim { home: shard, term, fresh: false };
         }
         let shard = self.choose(namespace, name, toucher);
+        sometimes!(ClaimRedirected, shard != toucher);
         let term = self.next_term();
         table.insert(Name::new(namespace, name), Home { term, shard });
         self.count(shard).fetch_add(1, Ordering::Relaxed);

@@ -10,6 +10,7 @@ use gateway_core::id::ShardId;
 use gateway_core::route::RouteId;
 use gateway_core::slot::Slot;
 use gateway_core::time::Now;
+use gateway_faults::{self as faults, Mutant};
 use tracing::{debug, error};
 
 use super::{Place, Turn};
@@ -26,7 +27,10 @@ impl<N: Net> Turn<N> {
         while let Some(effect) = self.hub.poll_effect() {
             any = true;
             match effect {
-                Effect::Interest { slot, read, write } => self.net.interest(slot, read, write),
+                Effect::Interest { slot, read, write } => {
+                    let write = write && !faults::is(Mutant::InterestForgotten);
+                    self.net.interest(slot, read, write);
+                }
                 Effect::Shutdown { slot } => self.net.shutdown(slot),
                 Effect::Release { slot, reason } => self.release(slot, reason, others),
                 Effect::Ship { slot, to, frozen } => self.ship(now, slot, to, frozen, others),

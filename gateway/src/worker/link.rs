@@ -6,6 +6,7 @@ use std::sync::Arc;
 use gateway_core::envelope::{Command, Delivery};
 use gateway_core::frozen::Frozen;
 use gateway_core::id::ShardId;
+use gateway_faults::buggify;
 use gateway_registry::ids::WorkerId;
 use gateway_registry::mesh::{Item, Port};
 
@@ -147,7 +148,8 @@ impl<S> Link<S> {
     fn receive(&mut self) {
         let Self { port, inboxes, waiting, batch, .. } = self;
         let mut dead = Vec::new();
-        self.more = port.receive(*batch, |_, item| {
+        let letters = if buggify!(LettersFew) { 1 } else { *batch };
+        self.more = port.receive(letters, |_, item| {
             let to = match &item {
                 Item::Command(order) => order.to,
                 Item::Delivery(parcel) => parcel.to,

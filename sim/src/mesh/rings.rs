@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use gateway_core::envelope::{Command, Delivery, Post};
 use gateway_core::id::ShardId;
 use gateway_core::limits::Limits;
+use gateway_faults::buggify;
 
 use super::setting::{self, SHARDS_MAX};
 use crate::rng::Rng;
@@ -29,7 +30,8 @@ struct Ring<T> {
 
 impl<T> Ring<T> {
     fn push(&mut self, letter: T) -> Result<(), T> {
-        if self.letters.len() >= self.capacity {
+        let few = !self.letters.is_empty() && buggify!(RingFull);
+        if self.letters.len() >= self.capacity || few {
             return Err(letter);
         }
         self.letters.push_back(letter);

@@ -7,6 +7,7 @@ use gateway_core::hub::Flush;
 use gateway_core::position::Position;
 use gateway_core::slot::Slot;
 use gateway_core::time::Now;
+use gateway_faults::buggify;
 use gateway_registry::census::{Capacity, Census};
 
 use super::clerk::{Clerk, registered};
@@ -119,7 +120,8 @@ impl World {
         self.pass(NANOS_PER_STEP);
         self.arrive(index, calm);
         let shard = &mut self.shards[index];
-        if shard.hub.poll_timeout().is_some_and(|due| due <= self.now) {
+        let due = shard.hub.poll_timeout().is_some_and(|due| due <= self.now);
+        if due || buggify!(TickEarly) {
             shard.hub.handle(self.now, Event::Tick);
         }
         self.take_letters(index, calm);

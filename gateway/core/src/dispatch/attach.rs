@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use gateway_faults::{self as faults, Mutant, sometimes};
+
 use super::home::{Asked, Held, Listener, Phase};
 use super::side::Recovery;
 use super::{Dispatch, Inquiry, RoomKey, Told};
@@ -26,6 +28,7 @@ impl Dispatch {
     /// The home was here, or is on its way: the registry knows. Until then it is not refused, or
     /// whoever attaches would ask again and again until the shipment has come.
     fn await_home(&mut self, attach: Attach) {
+        sometimes!(HomeAwaited);
         let term = attach.term;
         let awaiting = self.awaiting.entry(term).or_default();
         let room = awaiting.is_empty().then(|| attach.room.clone());
@@ -176,11 +179,15 @@ impl Dispatch {
             && let Some(log) = &home.log
         {
             let own = Arc::get_mut(&mut batch).expect("a batch from the pool is unshared");
-            let missed = log.since(asked.since.offset);
+            let hole = u64::from(faults::is(Mutant::RecoveryHole));
+            let again = u64::from(faults::is(Mutant::RecoveredTwice));
+            let heard = Offset((asked.since.offset.0 + hole).saturating_sub(again));
+            let missed = log.since(heard.max(log.base()));
             let mut bytes = 0;
             for (meta, words) in missed.take_while(|(meta, _)| meta.offset <= upto) {
                 bytes += words.len() + ENTRY_COST_BYTES;
                 if bytes > self.config.limits.outbox_bytes_max && !own.is_empty() {
+                    sometimes!(RecoveryTooMuch);
                     // Whoever asks could not take it all.
                     own.clear();
                     complete = false;

@@ -1,5 +1,7 @@
 //! A side follows its room's home: it is claimed, attached to, caught up with, and may move.
 
+use gateway_faults::{self as faults, Mutant, sometimes};
+
 use super::home::Phase;
 use super::side::{Side, State};
 use super::{Dispatch, Inquiry, RoomKey, Told};
@@ -179,6 +181,7 @@ impl Dispatch {
 
     pub(super) fn claim_again(&mut self, room: RoomKey) {
         let side = &mut self.sides[room.index()];
+        sometimes!(NotHome);
         side.state = State::Claiming;
         let room = side.room.clone();
         self.ask(Inquiry::Claim { room });
@@ -192,7 +195,9 @@ impl Dispatch {
         };
         side.switching = true;
         let from = self.config.me;
-        self.queue(home, Command::Fence { from, term: old });
+        if !faults::is(Mutant::FenceUnsaid) {
+            self.queue(home, Command::Fence { from, term: old });
+        }
         if to != self.config.me {
             return self.attach(room, to, term);
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gateway_faults::{self as faults, Mutant};
+use gateway_faults::{self as faults, Mutant, sometimes};
 
 use super::side::State;
 use super::{Dispatch, RoomKey, Told};
@@ -78,6 +78,7 @@ impl Dispatch {
         let many = side.unanswered > 0
             && (switching || side.unanswered.saturating_add(count) > unanswered_max);
         if many || self.outgoing.contains_key(&home) || self.full.contains(&home) {
+            sometimes!(SwitchWaited, many && switching);
             side.waiting = Some(batch);
             return !many;
         }
@@ -91,6 +92,12 @@ impl Dispatch {
             }
             Err(refused) => {
                 drop(refused);
+                sometimes!(CommandRefused);
+                if faults::is(Mutant::CommandLost) {
+                    side.unanswered += count;
+                    self.unsent -= batch.len();
+                    return false;
+                }
                 self.full.insert(home);
                 side.waiting = Some(batch);
                 true

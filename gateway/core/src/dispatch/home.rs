@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::Hasher;
 use std::sync::Arc;
 
+use gateway_faults::{buggify, sometimes};
 use siphasher::sip::SipHasher13;
 use slab::Slab;
 
@@ -193,7 +194,9 @@ impl Home {
 
     /// Forgets what need not be remembered.
     pub(super) fn trim(&mut self, now: Tick, history: &Retention, transit: &Retention) {
+        let pins = self.pins.len();
         self.pins.retain(|held| held.until > now);
+        sometimes!(PinExpired, self.pins.len() < pins);
         let unsent = self.unsent();
         let (needed, epoch_open) = (self.is_needed(), self.is_open());
         let Some(log) = &mut self.log else { return };
@@ -203,6 +206,7 @@ impl Home {
             if let Some(listener) = publisher.filter(|_| lost.id > 0)
                 && lost.offset > listener.sent
             {
+                sometimes!(AnsweredInGap);
                 listener.answers.push((lost.id, lost.offset));
             }
         });
@@ -325,7 +329,7 @@ impl Dispatch {
     pub(super) fn expire(&mut self) {
         let now = self.now;
         // A crowd of rooms that grew old at once holds up no turn: the rest is as due in the next.
-        for _ in 0..EXPIRIES_MAX {
+        for _ in 0..if buggify!(ExpiriesMany) { 1 } else { EXPIRIES_MAX } {
             let Some(&(tick, index)) = self.expiries.first().filter(|(tick, _)| *tick <= now)
             else {
                 return;
@@ -359,6 +363,7 @@ impl Dispatch {
         }
         let (room, term) = (home.room.clone(), home.term);
         if let Some(key) = self.claiming(&room) {
+            sometimes!(RetireOvertaken);
             // It asked while the home was here, and would be told so when it is gone.
             self.settle_here(key, index);
             return false;

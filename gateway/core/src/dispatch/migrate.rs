@@ -1,5 +1,9 @@
 //! A home moves to another shard: seal, ship, forward, fence.
 
+use std::sync::Arc;
+
+use gateway_faults::{self as faults, Mutant, sometimes};
+
 use super::home::{Held, Home, Listener, Phase};
 use super::{Dispatch, Inquiry};
 use crate::envelope::{Command, Expected, Shipment, Term};
@@ -55,10 +59,14 @@ impl Dispatch {
         let Phase::Sealed { to, held, .. } = phase else {
             panic!("only a sealed home asked to move");
         };
+        sometimes!(MigrationRefused, next.is_none());
         if let Some(next) = next {
             self.ship(index, to, next);
         } else if let Some(room) = self.homes[index as usize].side {
             self.mark_side(room);
+        }
+        if faults::is(Mutant::HeldTwice) {
+            held.iter().for_each(|batch| self.submit(index, Arc::clone(batch)));
         }
         held.into_iter().for_each(|batch| self.submit(index, batch));
         self.mark_home(index);

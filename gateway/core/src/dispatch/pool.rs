@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use gateway_faults::buggify;
+
 use crate::message::Batch;
 
 /// Batches remembered for reuse.
@@ -23,7 +25,8 @@ pub(super) struct Pool {
 impl Pool {
     /// An empty batch that nobody else holds.
     pub(super) fn take(&mut self) -> Arc<Batch> {
-        for _ in 0..self.lent.len().min(LOOKS_MAX) {
+        let looks = if buggify!(PoolMiss) { 0 } else { self.lent.len().min(LOOKS_MAX) };
+        for _ in 0..looks {
             let Some(mut batch) = self.lent.pop_front() else { break };
             if let Some(own) = Arc::get_mut(&mut batch) {
                 own.clear();

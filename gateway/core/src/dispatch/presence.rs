@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use gateway_faults::{self as faults, Mutant};
+
 use super::home::Home;
 use super::side::State;
 use super::{Dispatch, RoomKey, Told};
@@ -210,6 +212,9 @@ impl Dispatch {
     fn count(&mut self, index: u32, change: Change) {
         let home = &mut self.homes[index as usize];
         if !home.count(&change) {
+            return;
+        }
+        if !change.joined && faults::is(Mutant::LeaveUntold) {
             return;
         }
         if let Some(room) = home.side {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gateway_faults::{self as faults, Mutant};
+use gateway_faults::{self as faults, Mutant, sometimes};
 
 use super::home::{Home, Phase};
 use super::{Dispatch, Inquiry, Sequencing};
@@ -19,8 +19,12 @@ impl Dispatch {
                 Sequencing::Engine => self.ask_engine(index, &batch),
             },
             Phase::Sealed { .. } if faults::is(Mutant::LostInMigration) => {}
-            Phase::Sealed { held, .. } => held.push(batch),
+            Phase::Sealed { held, .. } => {
+                sometimes!(HeldWhileSealed);
+                held.push(batch);
+            }
             Phase::Forwarding { to, term } => {
+                sometimes!(Forwarded);
                 let (to, term) = (*to, *term);
                 self.queue(to, Command::Publish { term, batch });
             }
@@ -69,6 +73,7 @@ impl Dispatch {
         let Some((prev, offset)) = place.filter(possible) else {
             return self.refused(index, &one);
         };
+        sometimes!(EngineEarly, prev > home.head);
         home.early.insert(prev, (offset, one));
         while let Some((offset, one)) = self.homes[index as usize].next_sequenced() {
             self.place(index, offset, &one);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gateway_faults::{self as faults, Mutant};
+use gateway_faults::{self as faults, Mutant, buggify, sometimes};
 
 use super::Dispatch;
 use super::home::{Asked, Phase};
@@ -158,7 +158,9 @@ impl Dispatch {
             };
             *shared = Some(Shared { since, batch: Arc::clone(&batch) });
             let last = batch.last().expect("something follows what is not the head");
-            if post.deliver(shard, Delivery::Said { link, batch: Arc::clone(&batch) }).is_err() {
+            let told = post.deliver(shard, Delivery::Said { link, batch: Arc::clone(&batch) });
+            sometimes!(DeliveryRefused, told.is_err());
+            if told.is_err() && !faults::is(Mutant::DeliveryLost) {
                 self.refused.insert(shard, (term, since, batch));
                 return false;
             }
@@ -171,7 +173,8 @@ impl Dispatch {
         let log = self.homes[index as usize].log.as_ref().expect("what shards hear is logged");
         let mut batch = self.pool.take();
         let own = Arc::get_mut(&mut batch).expect("a batch from the pool is unshared");
-        log.copy_since(since, limits.delivery_messages_max, limits.delivery_bytes_max, own);
+        let messages_max = if buggify!(DeliverySmall) { 1 } else { limits.delivery_messages_max };
+        log.copy_since(since, messages_max, limits.delivery_bytes_max, own);
         self.pool.lend(&batch);
         batch
     }

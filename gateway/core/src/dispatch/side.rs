@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use gateway_faults::{self as faults, Mutant};
+use gateway_faults::{self as faults, Mutant, sometimes};
 use slab::Slab;
 
 use super::{Dispatch, Inquiry, Published, RoomKey, Sequencing, Told};
@@ -163,7 +163,8 @@ impl Dispatch {
             if self.homes[home as usize].record(now, &meta, words) {
                 self.mark_home(home);
             }
-            return Published::Said { prev, position };
+            let wrong = u64::from(faults::is(Mutant::WrongPrev));
+            return Published::Said { prev: Offset(prev.0.saturating_sub(wrong)), position };
         }
         if faults::is(Mutant::WrongShard) && matches!(side.state, State::Live { .. }) {
             let (prev, epoch) = (side.position.offset, side.position.epoch);
@@ -227,8 +228,10 @@ impl Dispatch {
         self.now = now;
         let link = delivery.link();
         let room = RoomKey(link.room);
-        let current = self.sides.get(room.index()).is_some_and(|side| side.serial == link.serial);
-        if !current {
+        let stale = faults::is(Mutant::StaleLink);
+        let is_current = |side: &Side| side.serial == link.serial || stale;
+        if !self.sides.get(room.index()).is_some_and(is_current) {
+            sometimes!(LateDelivery);
             // Of an attachment that has ended.
             return;
         }

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use gateway_faults::{self as faults, Mutant, sometimes};
+
 use super::conn::{Joining, Leaving, Transit};
 use super::{Conn, Hub, Role, Stage, places};
 use crate::close::CloseCode;
@@ -113,6 +115,7 @@ impl Hub {
         if conn.refused.is_none() {
             let close_secs = self.config.limits.close_secs.max(1);
             let ends = self.drain.as_ref().map_or(Tick::NEVER, |drain| drain.ends);
+            let ends = if faults::is(Mutant::CutEarly) { now.tick() } else { ends };
             self.deadlines.set(slot, now.tick().after_secs(close_secs).min(ends));
         }
         self.forget_work(slot);
@@ -201,7 +204,8 @@ impl Hub {
         drain.next = slots.end;
         let done = drain.next == self.conns.len();
         drain.resumes = if done { Tick::NEVER } else { Tick(now.tick().0 + 1) };
-        slots.for_each(|index| self.drain_one(now, Slot::from(index), GOING_AWAY));
+        let omitted = usize::from(faults::is(Mutant::DrainOmitsOne) && slots.start == 0);
+        slots.skip(omitted).for_each(|index| self.drain_one(now, Slot::from(index), GOING_AWAY));
     }
 
     /// When the next ones are to be told.
@@ -211,7 +215,10 @@ impl Hub {
 
     pub(super) fn drain_one(&mut self, now: Now, slot: Slot, why: &'static str) {
         match self.conns[slot.index()].stage {
-            Stage::Upgrading | Stage::Joining => self.refuse(now, slot, &Refusal::full()),
+            Stage::Upgrading | Stage::Joining => {
+                sometimes!(DrainedInHandshake);
+                self.refuse(now, slot, &Refusal::full());
+            }
             Stage::Open => {
                 let code = Some(CloseCode::AWAY);
                 self.start_closing(now, slot, CloseReason::Drained, code, why);
@@ -317,7 +324,7 @@ impl Hub {
                     self.pins.remove(pin);
                     self.dispatch.unpin(room, *pin);
                 }
-                if self.shows(slot, lane) {
+                if self.shows(slot, lane) && !faults::is(Mutant::PresenceLeaked) {
                     let face = self.face(slot);
                     self.dispatch.hide(room, face);
                 }
@@ -350,8 +357,11 @@ impl Hub {
         let conn = self.vacate_slot(slot);
         self.refused -= u32::from(conn.refused.is_some());
         let reason = conn.reason.unwrap_or(reason);
-        self.counters.closed[reason.index()] += 1;
+        self.counters.closed[reason.index()] += u64::from(!faults::is(Mutant::CloseUncounted));
         self.effects.push_back(Effect::Release { slot, reason });
+        if faults::is(Mutant::ReleasedTwice) {
+            self.effects.push_back(Effect::Release { slot, reason });
+        }
     }
 
     /// Makes the slot free; what was in it is returned.

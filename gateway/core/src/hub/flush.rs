@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use gateway_faults::{self as faults, Mutant};
+use gateway_faults::{self as faults, Mutant, buggify};
 
 use super::offer::{PIECES_MAX, emptied, offer, send_corked};
 use super::owing::Kept;
@@ -43,7 +43,7 @@ impl Hub {
     ///
     /// Events may be handled between two calls: what they add is said after what is being said.
     pub fn flush(&mut self, now: Now, budget: usize, out: &mut impl Transmit) -> Flush {
-        let mut left = budget.max(1);
+        let mut left = if buggify!(FlushSlice) { 1 } else { budget.max(1) };
         if !self.round.active {
             // Whether or not what came has made anybody say anything.
             self.inflating.next_turn();
@@ -282,6 +282,9 @@ impl Hub {
                 self.counters.deliveries += u64::from(frames);
                 let kept = Kept { sent, framed: true, lossy: self.is_lossy(visit.slot) };
                 self.keep(now, visit.slot, air.chunk, &[whole], kept);
+                if faults::is(Mutant::FlightStopped) {
+                    air.flight.end = air.flight.next + 1;
+                }
             }
         }
     }
@@ -325,7 +328,8 @@ impl Hub {
         total: usize,
         out: &mut impl Transmit,
     ) -> Option<usize> {
-        if total == 0 || self.conns[slot.index()].owes() {
+        let owes = self.conns[slot.index()].owes() && !faults::is(Mutant::PastOutbox);
+        if total == 0 || owes {
             return Some(0);
         }
         let cork = (&mut self.scratch.cork, self.config.limits.cork_bytes_max);
@@ -398,6 +402,7 @@ impl Hub {
         while let Some((offered, sent)) = self.offer_owed(slot, out) {
             match sent {
                 Sent::Wrote(bytes) => {
+                    let bytes = if faults::is(Mutant::TailLost) { offered } else { bytes };
                     let outbox = self.conns[slot.index()].outbox.as_mut().expect("it owes");
                     outbox.advance(bytes, &mut self.chunks);
                     self.progress(now, slot);
@@ -423,7 +428,8 @@ impl Hub {
         }
         let outbox = self.conns[slot.index()].outbox.as_ref().expect("it owes");
         let mut parts = emptied(std::mem::take(&mut self.scratch.parts));
-        outbox.parts(&self.chunks, PIECES_MAX, &mut parts);
+        let pieces_max = if buggify!(PiecesMany) { 1 } else { PIECES_MAX };
+        outbox.parts(&self.chunks, pieces_max, &mut parts);
         let offered = parts.iter().map(Part::len).sum::<usize>();
         let cork = (&mut self.scratch.cork, self.config.limits.cork_bytes_max);
         let sent = send_corked(slot, &parts, offered, cork, out);

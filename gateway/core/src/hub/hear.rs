@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use gateway_faults::{self as faults, Mutant, sometimes};
+
 use super::owing::gap;
 use super::{Hub, MemberPolicy, Role, Who};
 use crate::close::CloseCode;
@@ -122,13 +124,14 @@ impl Hub {
         }
         let Some(who) = unanswered.who.filter(|&who| self.present(who).is_some()) else { return };
         self.conns[who.slot.index()].unanswered -= 1;
-        if let Some(position) = position {
+        if let Some(position) = position.filter(|_| !faults::is(Mutant::AckUnsaid)) {
             self.acknowledge(who.slot, unanswered.publish, position);
         }
     }
 
     /// Members here missed what was said before `position`, and nobody remembers it.
     fn hear_gap(&mut self, now: Now, room: RoomKey, position: Position, missed: u64) {
+        sometimes!(GapTold);
         self.counters.gaps += 1;
         self.tell_gap(room, position);
         self.close_raw(now, room, Some(missed));
@@ -193,6 +196,9 @@ impl Hub {
 
     fn flow(&mut self, room: RoomKey) {
         let stalled = self.stalled.remove(&room).unwrap_or_default();
+        if faults::is(Mutant::StallForgotten) {
+            return;
+        }
         self.read_again(stalled);
     }
 

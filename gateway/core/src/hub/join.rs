@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use gateway_faults::{self as faults, Mutant};
+use gateway_faults::{self as faults, Mutant, buggify, sometimes};
 
 use super::conn::{Joining, Transit};
 use super::rounds::Missed;
@@ -116,7 +116,8 @@ impl Hub {
 
     /// Asks for what a connection missed of a room, now or when fewer do.
     pub(super) fn queue_for_past(&mut self, slot: Slot, room: RoomKey) {
-        match self.recoveries < RECOVERIES_MAX {
+        let many = self.recoveries > 0 && buggify!(RecoveriesMany);
+        match self.recoveries < RECOVERIES_MAX && !many {
             true => self.ask_for_past(slot, room),
             false => self.askers.push_back((self.who(slot), room)),
         }
@@ -242,8 +243,10 @@ impl Hub {
     /// A member that was further on than the room is here hears nothing until it gets there.
     fn keep_floor(&mut self, slot: Slot, room: RoomKey, offset: Offset) {
         if offset > self.dispatch.position(room).offset
+            && !faults::is(Mutant::FloorForgotten)
             && let Some(lane) = self.lane_at(slot, room)
         {
+            sometimes!(AheadHeld);
             self.lanes.lane_mut(lane).set_floor(slot, offset);
         }
     }
@@ -254,6 +257,7 @@ impl Hub {
         while self.recoveries < RECOVERIES_MAX
             && let Some((who, room)) = self.askers.pop_front()
         {
+            sometimes!(RecoveryWaited);
             // It may have gone, or its room with it.
             if self.present(who).is_some() {
                 self.ask_for_past(who.slot, room);

@@ -546,7 +546,8 @@ impl Hub {
         self.counters.accepted += 1;
         let served = self.live - self.refused;
         let over = u32::from(faults::is(Mutant::OverCapacity));
-        let overfull = self.is_draining() || served >= limits.connections_max + over;
+        let drains = self.is_draining() && !faults::is(Mutant::OpenWhileDraining);
+        let overfull = drains || served >= limits.connections_max + over;
         let refused = full.or_else(|| overfull.then_some(Full::Node));
         if refused.is_some() && self.refused >= limits.refusals_max {
             self.counters.hit(Hit::Refusals);

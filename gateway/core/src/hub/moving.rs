@@ -1,5 +1,7 @@
 //! Connections and homes leave for other shards, and arrive from there.
 
+use gateway_faults::{self as faults, Mutant, buggify, sometimes};
+
 use super::closing::GOING_AWAY;
 use super::conn::{Joining, Leaving, Transit};
 use super::{Hub, Role, Stage, Who};
@@ -169,7 +171,7 @@ impl Hub {
 
     /// Whether all homes were looked at.
     fn send_homes(&mut self, evacuation: &mut Evacuation) -> bool {
-        while self.dispatch.backlog() < BACKLOG_MAX {
+        while self.dispatch.backlog() < if buggify!(BacklogFull) { 1 } else { BACKLOG_MAX } {
             let Some(home) = self.dispatch.next_movable(evacuation.home) else { return true };
             evacuation.home = home as usize + 1;
             self.dispatch.migrate(home, evacuation.next());
@@ -179,7 +181,7 @@ impl Hub {
 
     /// Whether all connections were looked at.
     fn send_connections(&mut self, evacuation: &mut Evacuation) -> bool {
-        while self.leaving.len() < DEPARTURES_MAX {
+        while self.leaving.len() < if buggify!(DeparturesMany) { 1 } else { DEPARTURES_MAX } {
             let Some(conn) = self.conns.get(evacuation.slot) else { return true };
             if conn.stage == Stage::Open && conn.transit.is_none() {
                 self.start_leaving(Slot::from(evacuation.slot), evacuation.next());
@@ -257,6 +259,9 @@ impl Hub {
         if let Some(outbox) = &mut self.conns[slot.index()].outbox {
             frozen.pong = outbox.pong.take();
             (frozen.begun, frozen.owed) = outbox.extract(&self.chunks);
+            if faults::is(Mutant::OwedLeftBehind) {
+                frozen.owed = Chunk::default();
+            }
         }
         self.leave(slot);
         self.stop_owing(slot);
@@ -266,6 +271,9 @@ impl Hub {
         frozen.pinged = conn.pinged;
         frozen.rest = conn.head.take();
         frozen.session = std::mem::take(&mut conn.session);
+        if faults::is(Mutant::HalfSaidLeftBehind) {
+            frozen.session = Default::default();
+        }
         // The other shard's clock is another one.
         frozen.session.begin_anew();
         frozen
@@ -305,6 +313,9 @@ impl Hub {
         self.conns.reach(slot);
         self.counters.moved_in += 1;
         self.live += 1;
+        sometimes!(ThawedHalfSaid, frozen.session.is_unfinished());
+        sometimes!(ThawedHalfSent, frozen.begun.whole().len() > 0);
+        sometimes!(ArrivedWhileLeaving, self.evacuating.is_some() && !frozen.settled);
         if frozen.settled && frozen.is_open() {
             self.rest_from_evacuating(now);
         }

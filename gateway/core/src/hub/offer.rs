@@ -1,6 +1,8 @@
 //! Offering bytes to one socket in the cheapest way: one run where that is possible, a joined one
 //! where it is small, else pieces.
 
+use gateway_faults::buggify;
+
 use crate::chunk::{Chunk, Span};
 use crate::slot::Slot;
 use crate::transmit::{Part, Sent, Transmit};
@@ -22,7 +24,8 @@ pub(super) fn offer(
     {
         return out.send(slot, run);
     }
-    if total <= cork_bytes_max && spans.iter().all(|&span| chunk.run(span).is_some()) {
+    let fits = total <= cork_bytes_max && !buggify!(CorkFull);
+    if fits && spans.iter().all(|&span| chunk.run(span).is_some()) {
         cork.clear();
         spans.iter().filter_map(|&span| chunk.run(span)).for_each(|run| cork.extend(run));
         return out.send(slot, cork);

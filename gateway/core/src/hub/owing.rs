@@ -2,6 +2,8 @@
 
 use std::cmp::Reverse;
 
+use gateway_faults::{self as faults, Mutant, sometimes};
+
 use super::places::Extra;
 use super::{Conn, Hub, MemberPolicy, Role, Stage};
 use crate::chunk::{Chunk, Span};
@@ -72,7 +74,7 @@ impl Hub {
                 outbox.miss(dropped, latest, &mut self.chunks);
             }
             item.span.end = end;
-            self.counters.dropped += dropped;
+            self.counters.dropped += if faults::is(Mutant::DropUncounted) { 0 } else { dropped };
             self.counters.deliveries -= dropped;
         }
         if item.span.len() > sent as usize {
@@ -249,6 +251,7 @@ impl Hub {
         self.begin_closing(now, slot, CloseReason::Slow);
         let mut chunk = Chunk::reusing(self.chunks.buffer());
         let outbox = self.conns[slot.index()].outbox.as_mut().expect("it owes");
+        sometimes!(SlowMidFrame, outbox.is_within_frame());
         outbox.keep_half_frame(&mut self.chunks);
         // A small rest is copied, so that it does not keep a whole turn's chunk alive.
         let mut parts = Vec::new();
@@ -281,6 +284,9 @@ impl Hub {
     /// Echoes have a budget of their own, at which they are not read from.
     pub(super) fn shed(&mut self, now: Now) {
         let bytes_max = self.config.limits.shard_outbox_bytes_max;
+        if faults::is(Mutant::BudgetIgnored) {
+            return;
+        }
         while self.chunks.charged(Account::Rooms) > bytes_max {
             let Some(&(ranked, Reverse(most))) = self.debts.last() else { return };
             let conn = &self.conns[most.index()];

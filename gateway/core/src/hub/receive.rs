@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use gateway_faults::{self as faults, Mutant, sometimes};
+
 use super::adapter;
 use super::conn::{Joining, Transit};
 use super::edge::Stop;
@@ -99,7 +101,8 @@ impl Hub {
 
     fn answer_request(&mut self, now: Now, slot: Slot, head: &[u8]) {
         let conn = &self.conns[slot.index()];
-        let full = conn.refused.or_else(|| self.is_draining().then_some(Full::Node));
+        let drains = self.is_draining() && !faults::is(Mutant::OpenWhileDraining);
+        let full = conn.refused.or_else(|| drains.then_some(Full::Node));
         match Answer::to(head, full, self.has_window_left(), &self.config) {
             Ok(Answer::Page) => {
                 let page = self.config.page;
@@ -352,7 +355,10 @@ impl Hub {
         let held = conn.session.held_bytes();
         loop {
             match conn.session.next(&mut bytes, rules) {
-                Ok(Some(Input::Close(_))) => conn.heard_goodbye = true,
+                Ok(Some(Input::Close(_))) => {
+                    sometimes!(ClosedBoth, !conn.said_goodbye || conn.outbox.is_some());
+                    conn.heard_goodbye = true;
+                }
                 Ok(Some(Input::Message { .. } | Input::Deflated { .. })) => continue,
                 Ok(Some(Input::Ping(_) | Input::Pong(_))) => continue,
                 Ok(None) => break,

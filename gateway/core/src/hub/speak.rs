@@ -255,7 +255,8 @@ impl Hub {
         shared: Option<&Deflated>,
     ) {
         let own = self.seat_of(id, meta.author);
-        let excluded = own.filter(|&(slot, _)| !self.hears_itself(slot));
+        let excluded =
+            own.filter(|&(slot, _)| !self.hears_itself(slot) && !faults::is(Mutant::SenderHears));
         let lane = self.lanes.lane(id);
         let alone = lane.population() == usize::from(excluded.is_some());
         if alone && !meta.author.is_named() {

@@ -1,5 +1,7 @@
 //! What a client has said in part: a header, a control frame, a message.
 
+use gateway_faults::{self as faults, Mutant};
+
 use super::error::ProtocolError;
 use super::{Control, Input, Payload, Rules, control_input, take};
 use crate::frame::{HEADER_BYTES_MAX, Header, Kind, Opcode};
@@ -57,7 +59,11 @@ impl Partial {
             let received = input.len().min(frame.left);
             let payload = take(input, received);
             frame.left -= received;
+            let begun = frame.mask.clone();
             frame.mask.apply(payload);
+            if faults::is(Mutant::MaskNotTurned) {
+                frame.mask = begun;
+            }
             self.receive(frame.opcode, payload)?;
             if frame.left > 0 {
                 self.frame = Some(frame);
@@ -80,7 +86,9 @@ impl Partial {
                 (Opcode::Continuation, None) => return Err(ProtocolError::NothingToContinue),
                 // RFC 6455 §5.4: fragments of two messages are not mixed.
                 (_, Some(_)) => return Err(ProtocolError::Unfinished),
-                (Opcode::Text, None) => Message::new(Kind::Text, deflated),
+                (Opcode::Text, None) if fin || !faults::is(Mutant::WrongOpcode) => {
+                    Message::new(Kind::Text, deflated)
+                }
                 (_, None) => Message::new(Kind::Binary, deflated),
             };
             self.message = Some(message.expecting(payload_len, fin, rules)?);
