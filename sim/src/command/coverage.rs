@@ -1,0 +1,161 @@
+//! Whether a campaign left something untried: a kind of fault, an outcome of a policy or a mark
+//! that stayed at zero says that nothing is known about it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sim::counts::Group;
+use sim::worlds::World;
+
+use super::sums::Sums;
+
+/// Runs in each world from which on a zero is judged: with fewer, chance may have left it out.
+pub(crate) const RUNS_JUDGED_MIN: u64 = 100;
+
+/// What may stay at zero in a world, and why.
+const EXCEPTIONS: [Exception; 1] = [Exception {
+    world: World::Mesh,
+    group: Group::Outcome,
+    name: "resets",
+    because: "no hub there loses a room's log",
+}];
+
+/// A zero that says nothing.
+struct Exception {
+    world: World,
+    group: Group,
+    name: &'static str,
+    /// Why it may never happen there.
+    because: &'static str,
+}
+
+/// What is to be said about a campaign's coverage.
+#[derive(Debug, Default, Eq, PartialEq)]
+pub(crate) struct Coverage {
+    /// What should have happened and did not: a sentence for each.
+    pub(crate) missing: Vec<String>,
+    /// What was not judged, and why not.
+    pub(crate) unjudged: Vec<String>,
+}
+
+/// Looks for zeros. Nothing is judged of runs from which something was left out.
+pub(crate) fn judge(sums: &Sums, something_left_out: bool) -> Coverage {
+    if something_left_out {
+        let why = "coverage is not judged: the runs were asked to do less".to_owned();
+        return Coverage { unjudged: vec![why], ..Coverage::default() };
+    }
+    let mut coverage = Coverage::default();
+    for (world, sum) in sums {
+        if sum.runs < RUNS_JUDGED_MIN {
+            coverage.unjudged.push(format!(
+                "coverage of {world} is not judged: {} of at least {RUNS_JUDGED_MIN} runs",
+                sum.runs
+            ));
+            continue;
+        }
+        let zeros = sum.tally.iter().filter(|(_, count)| **count == 0);
+        for ((group, name), _) in zeros {
+            if let Some(Exception { because, .. }) = exception(*world, *group, name) {
+                let why = format!("`{name}` may stay at zero in {world}: {because}");
+                coverage.unjudged.push(why);
+                continue;
+            }
+            let what = match group {
+                Group::Fault => "no fault of the kind",
+                Group::Outcome => "never the outcome",
+                Group::Work | Group::Race | Group::Buggify | Group::Sometimes => continue,
+            };
+            coverage.missing.push(format!("{what} `{name}` in {} runs of {world}", sum.runs));
+        }
+    }
+    judge_marks(sums, &mut coverage);
+    coverage
+}
+
+/// A mark stands in production code, not in a world: it is enough that one of them comes by.
+fn judge_marks(sums: &Sums, coverage: &mut Coverage) {
+    let mut marks = BTreeMap::<&str, u64>::new();
+    for ((group, name), count) in sums.values().flat_map(|sum| &sum.tally) {
+        if *group == Group::Sometimes {
+            *marks.entry(name).or_default() += count;
+        }
+    }
+    let never: Vec<_> = marks.iter().filter(|(_, count)| **count == 0).map(|(name, _)| *name).collect();
+    if never.is_empty() {
+        return;
+    }
+    let judged: BTreeSet<_> =
+        sums.iter().filter(|(_, sum)| sum.runs >= RUNS_JUDGED_MIN).map(|(world, _)| *world).collect();
+    if judged.len() == World::ALL.len() {
+        coverage.missing.extend(never.iter().map(|name| format!("never the mark `{name}`, in any world")));
+    } else {
+        let names = never.join(", ");
+        coverage.unjudged.push(format!(
+            "marks are judged when every world has {RUNS_JUDGED_MIN} runs; not passed: {names}"
+        ));
+    }
+}
+
+fn exception(world: World, group: Group, name: &str) -> Option<&'static Exception> {
+    let is_this = |exception: &&Exception| {
+        (exception.world, exception.group, exception.name) == (world, group, name)
+    };
+    EXCEPTIONS.iter().find(is_this)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sums::Sum;
+    use super::*;
+
+    fn sum(runs: u64, rows: &[(Group, &str, u64)]) -> Sum {
+        let tally = rows.iter().map(|(group, name, n)| ((*group, (*name).to_owned()), *n)).collect();
+        Sum { runs, tally, ..Sum::default() }
+    }
+
+    const ROWS: [(Group, &str, u64); 5] = [
+        (Group::Work, "moves", 0),
+        (Group::Fault, "partitions", 0),
+        (Group::Fault, "crashes", 1),
+        (Group::Outcome, "slow closes", 0),
+        (Group::Race, "claims lost", 0),
+    ];
+
+    #[test]
+    fn a_fault_and_an_outcome_at_zero_are_named() {
+        let sums = Sums::from([(World::Mesh, sum(RUNS_JUDGED_MIN, &ROWS))]);
+        let Coverage { missing, unjudged } = judge(&sums, false);
+        assert_eq!(missing, [
+            "no fault of the kind `partitions` in 100 runs of mesh",
+            "never the outcome `slow closes` in 100 runs of mesh"
+        ]);
+        assert!(unjudged.is_empty(), "{unjudged:?}");
+    }
+
+    #[test]
+    fn too_few_runs_are_not_judged_and_say_so() {
+        let sums = Sums::from([(World::Mesh, sum(RUNS_JUDGED_MIN - 1, &ROWS))]);
+        let Coverage { missing, unjudged } = judge(&sums, false);
+        assert!(missing.is_empty(), "{missing:?}");
+        assert_eq!(unjudged, ["coverage of mesh is not judged: 99 of at least 100 runs"]);
+    }
+
+    #[test]
+    fn runs_that_do_less_are_not_judged() {
+        let sums = Sums::from([(World::Mesh, sum(RUNS_JUDGED_MIN, &ROWS))]);
+        let Coverage { missing, unjudged } = judge(&sums, true);
+        assert_eq!((missing.len(), unjudged.len()), (0, 1));
+    }
+
+    #[test]
+    fn a_mark_has_to_be_passed_in_one_world_of_all() {
+        let passed = sum(RUNS_JUDGED_MIN, &[(Group::Sometimes, "gap told", 1)]);
+        let not = sum(RUNS_JUDGED_MIN, &[(Group::Sometimes, "gap told", 0)]);
+        let worlds = |of: &dyn Fn(World) -> Sum| World::ALL.map(|world| (world, of(world))).into();
+        let one = |world| if world == World::Mesh { passed.clone() } else { not.clone() };
+        assert_eq!(judge(&worlds(&one), false), Coverage::default());
+        let missing = judge(&worlds(&|_| not.clone()), false).missing;
+        assert_eq!(missing, ["never the mark `gap told`, in any world"]);
+        let alone = judge(&Sums::from([(World::Mesh, not)]), false);
+        assert_eq!((alone.missing.len(), alone.unjudged.len()), (0, 1), "{alone:?}");
+    }
+}

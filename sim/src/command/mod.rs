@@ -1,0 +1,75 @@
+//! The command `sim`: one run, many, or a campaign by two processes.
+
+mod answer;
+mod campaign;
+mod check;
+mod child;
+mod clock;
+mod coverage;
+mod failure;
+mod flags;
+mod job;
+mod pairs;
+mod process;
+mod replay;
+mod report;
+mod seeds;
+mod shrink;
+mod source;
+mod sums;
+
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
+use std::process::ExitCode;
+
+use sim::worlds::Less;
+
+use self::campaign::Campaign;
+pub(crate) use self::flags::Flags;
+use self::flags::{Order, Runs};
+use self::source::{Fresh, Source};
+
+/// Does what the flags ask for.
+///
+/// # Errors
+/// If a process cannot be started, or a file neither read nor written.
+pub(crate) fn carry_out(order: Order) -> io::Result<ExitCode> {
+    if order == Order::Serve {
+        return child::serve().map(|()| ExitCode::SUCCESS);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match order {
+            Order::Serve => unreachable!("it was done before"),
+            Order::Runs(runs) => replay::run(runs).await,
+            Order::Twice(runs) => twice(runs).run().await,
+            Order::Explore { worlds, first, less, lasts, quiet } => {
+                let first = first.unwrap_or_else(fresh_seed);
+                println!("seeds from {first} on");
+                let something_left_out = less != Less::default();
+                let source = Source::Fresh(Fresh::new(&worlds, first, less));
+                let lasts = Some(lasts);
+                let code = Campaign { source, lasts, less: something_left_out, quiet }.run().await;
+                println!("the first seed was {first}");
+                code
+            }
+            Order::Check { first, worlds, quiet } => {
+                let source = check::source(&worlds, first).map_err(io::Error::other)?;
+                Campaign { source, lasts: None, less: false, quiet }.run().await
+            }
+        }
+    })
+}
+
+fn twice(runs: Runs) -> Campaign {
+    let jobs: VecDeque<_> = runs.jobs().collect();
+    let Runs { less, quiet, .. } = runs;
+    Campaign { source: Source::Listed(jobs), lasts: None, less: less != Less::default(), quiet }
+}
+
+/// A seed that no run has had before, as good as certainly: half of a random word, far from those
+/// that every test has, and still readable.
+fn fresh_seed() -> u64 {
+    RandomState::new().build_hasher().finish() >> 32
+}

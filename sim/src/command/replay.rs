@@ -1,0 +1,83 @@
+//! Seeds run in this process: a line for each, its story if it is wanted, and how fast they were.
+
+use std::io;
+use std::process::ExitCode;
+
+use sim::story::Story;
+use sim::worlds::{Less, Ran};
+
+use super::answer::{Broken, Numbers};
+use super::clock::cpu_nanos;
+use super::failure::{tell, tell_shrunk};
+use super::flags::{Files, Runs};
+use super::job::Job;
+use super::report::grouped;
+use super::sums::Sums;
+
+/// Runs them in order, up to the first that breaks.
+///
+/// # Errors
+/// If a file cannot be written, or no process started to shrink a failure.
+pub(crate) async fn run(runs: Runs) -> io::Result<ExitCode> {
+    let Runs { quiet, files, .. } = &runs;
+    let mut sums = Sums::new();
+    for job in runs.jobs() {
+        let before = cpu_nanos();
+        let Ran { result, story } = job.world.run(&job.ask(files.wanted()));
+        let sum = sums.entry(job.world).or_default();
+        sum.cpu_nanos += cpu_nanos() - before;
+        let hash = result.as_ref().map_or_else(|broke| broke.hash, |report| report.hash);
+        write(files, &job, hash, story.as_ref())?;
+        match result {
+            Ok(report) => {
+                let numbers = Numbers::from(report);
+                if !quiet {
+                    println!("{}", line(&job, &numbers));
+                }
+                sum.runs += 1;
+                sum.add(&numbers);
+            }
+            Err(failure) => return give_up(&job, &failure.into(), files).await,
+        }
+    }
+    for (world, sum) in &sums {
+        eprintln!(
+            "{world}: {} runs, {} actions, {} per second on one core, {} x real time",
+            grouped(sum.runs),
+            grouped(sum.actions),
+            grouped(sum.actions_per_sec() as u64),
+            grouped(sum.times_real() as u64)
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The line of a run: the same bytes in any process.
+fn line(job: &Job, numbers: &Numbers) -> String {
+    let Numbers { hash, events, actions, nanos, .. } = numbers;
+    let secs = *nanos as f64 / 1e9;
+    format!(
+        "seed={} world={} hash={hash:016x} events={events} actions={actions} virtual={secs:.3}s",
+        job.seed, job.world
+    )
+}
+
+/// Who looks at one run, or has a small one already, wants to see that one.
+async fn give_up(job: &Job, broken: &Broken, files: &Files) -> io::Result<ExitCode> {
+    if files.wanted() || job.less != Less::default() {
+        tell(job, broken);
+    } else {
+        tell_shrunk(job, broken).await?;
+    }
+    Ok(ExitCode::FAILURE)
+}
+
+fn write(files: &Files, job: &Job, hash: u64, story: Option<&Story>) -> io::Result<()> {
+    if !files.wanted() {
+        return Ok(());
+    }
+    let told = || io::Error::other(format!("the world {} tells no stories", job.world));
+    let story = story.ok_or_else(told)?;
+    let _ = (story, hash);
+    Ok(())
+}
