@@ -23,7 +23,9 @@ use crate::plan::{Numa, PlanError, Request};
 use crate::sequencer::Sequencer;
 use crate::steer::SteerConfig;
 
-pub use self::balance::{BalanceConfig, BalanceError, SLACK_PERMILLE_DEFAULT, SLACK_PERMILLE_MAX};
+pub use self::balance::{
+    BalanceConfig, BalanceError, SLACK_PERMILLE_DEFAULT, SLACK_PERMILLE_MAX, Strategy,
+};
 pub use self::file::{FILE_BYTES_MAX, FileConfig, FileError};
 pub use self::namespace::{
     HISTORY_BYTES_MAX, HISTORY_MESSAGES_MAX, HISTORY_SECS_MAX, NamespaceConfig, NamespaceError,

@@ -1,10 +1,12 @@
 //! How newcomers are spread over shards, and the bounds of that.
 
+use gateway_ebpf::Rules;
 use gateway_ebpf::slots::WEIGHT_MAX;
-use gateway_ebpf::{Rules, Strategy};
 use thiserror::Error;
 
 use crate::plan::SHARDS_MAX;
+
+pub use gateway_ebpf::Strategy;
 
 /// Which shard a newcomer goes to. Default: affinity, with an eighth of slack.
 #[derive(Clone, Debug, Eq, PartialEq)]

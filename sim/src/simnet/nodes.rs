@@ -8,11 +8,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
+use gateway::config::Strategy;
 use gateway::local::{LocalConfig, LocalNode};
 use gateway::server::Removal;
 use gateway_core::counters::Counters;
 use gateway_core::id::ShardId;
-use gateway_ebpf::Strategy;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Message;
