@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,17 +12,14 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::bed::{Bed, Cable, Family};
-use super::gateway::Launch;
+use super::floor::Floor;
+use super::gateway::{Launch, PORT};
 use super::ground::Ground;
 use super::rung::{Placement, Rung, Selector, Xdp};
+use super::score;
+use super::talk::Talk;
 use super::team::Team;
 
-/// Connections that echo.
-const ECHOING: usize = 64;
-/// The default is the best, or as good as that.
-const OF_THE_BEST: f64 = 0.95;
-/// What steering has to be worth, in echoes a second beside plain.
-const OF_PLAIN: f64 = 1.5;
 /// Before a gateway is measured, so that its memory and tables are there.
 const WARM_UP: Duration = Duration::from_millis(200);
 
@@ -53,21 +51,64 @@ pub(super) struct Flags {
     json: Option<PathBuf>,
 }
 
-/// One way, and what was measured of it in each round.
+/// Who serves.
 #[derive(Clone, Debug)]
-struct Entry {
-    name: String,
-    flags: Vec<String>,
-    cable: Cable,
-    connections: Vec<f64>,
-    echoes: Vec<f64>,
+enum Server {
+    /// The gateway, with these flags.
+    Weir(Vec<String>),
+    Floor {
+        incoming_cpu: bool,
+    },
 }
 
-/// What was measured of a way, in each round.
-type Measure = fn(&Entry) -> &[f64];
+/// One way, and what was measured of it in each round.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) name: String,
+    server: Server,
+    cable: Cable,
+    pub(super) connections: Vec<f64>,
+    /// Of [`Talk::USUAL`].
+    pub(super) echoes: Vec<f64>,
+    /// Of each of [`Talk::OTHERS`]; none where that is not asked.
+    others: [Vec<f64>; Talk::OTHERS.len()],
+}
 
-const PLAIN: &str = "plain SO_REUSEPORT";
-const DEFAULT: &str = "default (auto)";
+pub(super) const PLAIN: &str = "plain SO_REUSEPORT";
+pub(super) const DEFAULT: &str = "default (auto)";
+/// A bare loop, dealt to by the kernel's hash.
+pub(super) const FLOOR: &str = "floor, plain";
+/// A bare loop, each CPU of which has what arrives there.
+pub(super) const FLOOR_STEERED: &str = "floor, incoming-cpu";
+
+impl Entry {
+    /// A gateway without flags, of which nothing is measured yet.
+    pub(super) fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            server: Server::Weir(Vec::new()),
+            cable: Cable::Native,
+            connections: Vec::new(),
+            echoes: Vec::new(),
+            others: Default::default(),
+        }
+    }
+
+    pub(super) fn is_floor(&self) -> bool {
+        self.name == FLOOR || self.name == FLOOR_STEERED
+    }
+
+    /// Echoes a second of those who talk so.
+    pub(super) fn of(&self, talk: Talk) -> &[f64] {
+        let at = Talk::OTHERS.iter().position(|other| *other == talk);
+        at.map_or(&self.echoes, |at| &self.others[at])
+    }
+
+    /// Whether more ways to talk are measured with it than the usual one.
+    fn is_of_all_talks(&self) -> bool {
+        [PLAIN, DEFAULT, FLOOR, FLOOR_STEERED].contains(&self.name.as_str())
+    }
+}
 
 /// Measures, and prints the table; whether every goal was met, or none was asked for.
 ///
@@ -88,8 +129,9 @@ pub(super) fn run(flags: &Flags, out: &mut impl Write) -> Result<bool> {
     writeln!(
         out,
         "{rounds} rounds of {time:?} for each number, clients on {} CPUs over a veth cable; \
-         connections: connect, upgrade, one echo, reset; echoes: 64 B on {ECHOING} connections\n",
-        teams[0].len()
+         connections: connect, upgrade, one echo, reset; echoes: 64 B on {} connections\n",
+        teams[0].len(),
+        Talk::USUAL
     )?;
     for round in 0..rounds {
         for place in order(round, rounds, entries.len()) {
@@ -99,11 +141,12 @@ pub(super) fn run(flags: &Flags, out: &mut impl Write) -> Result<bool> {
                 .with_context(|| format!("{} cannot be measured", entry.name))?;
         }
     }
-    table(out, &entries)?;
+    score::table(out, &entries)?;
+    score::talks(out, &entries)?;
     if !ground.has_flag("--steer") {
         writeln!(out, "this weir has no --steer: only what it does anyway is measured")?;
     }
-    let met = judge(out, &entries)?;
+    let met = score::judge(out, &entries)?;
     if let Some(path) = &flags.json {
         write_json(path, &entries)?;
     }
@@ -113,13 +156,7 @@ pub(super) fn run(flags: &Flags, out: &mut impl Write) -> Result<bool> {
 
 /// Every way that the goals are about.
 fn entries(ground: &Ground, only: &[String]) -> Vec<Entry> {
-    let with = |name: &str, flags: Vec<String>| Entry {
-        name: name.to_owned(),
-        flags,
-        cable: Cable::Native,
-        connections: Vec::new(),
-        echoes: Vec::new(),
-    };
+    let with = |name: &str, flags| Entry { server: Server::Weir(flags), ..Entry::named(name) };
     if !ground.has_flag("--steer") {
         return vec![with(PLAIN, Vec::new())];
     }
@@ -134,7 +171,10 @@ fn entries(ground: &Ground, only: &[String]) -> Vec<Entry> {
             entries.push(Entry { cable: rung.cable(), ..with(&rung.name(), rung.flags()) });
         }
     }
-    entries.push(with(DEFAULT, Vec::new()));
+    entries.push(Entry::named(DEFAULT));
+    for (name, incoming_cpu) in [(FLOOR, false), (FLOOR_STEERED, true)] {
+        entries.push(Entry { server: Server::Floor { incoming_cpu }, ..Entry::named(name) });
+    }
     let wanted = |entry: &Entry| only.iter().any(|name| entry.name.starts_with(name.as_str()));
     entries.retain(|entry| only.is_empty() || entry.name == PLAIN || wanted(entry));
     entries
@@ -153,96 +193,50 @@ fn measure(
     bed: &Bed,
     time: Duration,
 ) -> Result<()> {
-    let shards = team.len().to_string();
-    let launch = Launch::new(weir, ["--shards", &shards, "--workers", &shards]);
-    let mut gateway = launch.with(&entry.flags).start(bed, Family::V4.gateway())?;
-    let way = Team::way(gateway.addr(), Vec::new());
+    let address = Family::V4.gateway();
+    match &entry.server {
+        Server::Weir(flags) => {
+            let shards = team.len().to_string();
+            let launch = Launch::new(weir, ["--shards", &shards, "--workers", &shards]);
+            let mut gateway = launch.with(flags).start(bed, address)?;
+            measure_at(entry, gateway.addr(), team, time)?;
+            gateway.still_runs()
+        }
+        Server::Floor { incoming_cpu } => {
+            let addr = SocketAddr::new(address, PORT);
+            let _floor = Floor::start(bed, addr, *incoming_cpu)?;
+            measure_at(entry, addr, team, time)
+        }
+    }
+}
+
+fn measure_at(entry: &mut Entry, to: SocketAddr, team: &Team<'_>, time: Duration) -> Result<()> {
+    let way = Team::way(to, Vec::new());
     team.connections_per_sec(&way, WARM_UP.min(time))?;
     entry.connections.push(team.connections_per_sec(&way, time)?);
-    entry.echoes.push(team.echoes_per_sec(&way, ECHOING, time)?);
-    gateway.still_runs()
-}
-
-/// The middle, and the ends.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Spread {
-    least: f64,
-    median: f64,
-    most: f64,
-}
-
-impl Spread {
-    /// # Panics
-    /// If there is no number.
-    fn of(numbers: impl Iterator<Item = f64>) -> Self {
-        let mut sorted: Vec<_> = numbers.collect();
-        sorted.sort_by(f64::total_cmp);
-        let (low, high) = (sorted[(sorted.len() - 1) / 2], sorted[sorted.len() / 2]);
-        Self { least: sorted[0], median: (low + high) / 2.0, most: sorted[sorted.len() - 1] }
+    entry.echoes.push(team.echoes_per_sec(&way, Talk::USUAL, time)?);
+    if entry.is_of_all_talks() {
+        for (talk, echoes) in Talk::OTHERS.into_iter().zip(&mut entry.others) {
+            echoes.push(team.echoes_per_sec(&way, talk, time)?);
+        }
     }
-
-    /// Of one way's numbers beside another's of the same rounds.
-    fn of_ratios(of: &[f64], beside: &[f64]) -> Self {
-        Self::of(of.iter().zip(beside).map(|(one, other)| one / other))
-    }
-
-    fn ratio(self) -> String {
-        format!("{:.2} ({:.2}..{:.2})", self.median, self.least, self.most)
-    }
-}
-
-fn table(out: &mut impl Write, entries: &[Entry]) -> Result<()> {
-    let plain = &entries[0];
-    let (way, ratio) = ("way", "beside plain");
-    writeln!(out, "{way:<26} {:>13}  {ratio:<20} {:>9}  {ratio}", "connections/s", "echoes/s")?;
-    for entry in entries {
-        let connections = Spread::of(entry.connections.iter().copied()).median;
-        let echoes = Spread::of(entry.echoes.iter().copied()).median;
-        let beside = Spread::of_ratios(&entry.connections, &plain.connections).ratio();
-        let line = format!("{:<26} {connections:>13.0}  {beside:<20} {echoes:>9.0}", entry.name);
-        writeln!(out, "{line}  {}", Spread::of_ratios(&entry.echoes, &plain.echoes).ratio())?;
-    }
-    writeln!(out)?;
     Ok(())
 }
 
-/// Says which goals were met; false if one was not.
-fn judge(out: &mut impl Write, entries: &[Entry]) -> Result<bool> {
-    let Some(default) = entries.iter().find(|entry| entry.name == DEFAULT) else {
-        writeln!(out, "no default was measured: nothing to judge")?;
-        return Ok(true);
-    };
-    let measures: [(&str, Measure); 2] =
-        [("connections/s", |entry| &entry.connections), ("echoes/s", |entry| &entry.echoes)];
-    let mut met = true;
-    for (what, of) in measures {
-        let median = |entry: &Entry| Spread::of(of(entry).iter().copied()).median;
-        let best = entries.iter().max_by(|one, other| median(one).total_cmp(&median(other)));
-        let best = best.expect("the default is there");
-        let ratio = Spread::of_ratios(of(default), of(best));
-        let what = format!("{what}: default beside the best, {}", best.name);
-        met &= verdict(out, &what, ratio, OF_THE_BEST)?;
-    }
-    let ratio = Spread::of_ratios(&default.echoes, &entries[0].echoes);
-    met &= verdict(out, "echoes/s: default beside plain", ratio, OF_PLAIN)?;
-    Ok(met)
-}
-
-fn verdict(out: &mut impl Write, what: &str, ratio: Spread, goal: f64) -> Result<bool> {
-    let is_met = ratio.median >= goal;
-    let word = if is_met { "ok" } else { "MISSED" };
-    writeln!(out, "{what:<62} ≥ {goal:.2}  {:<20} {word}", ratio.ratio())?;
-    Ok(is_met)
-}
-
 fn write_json(path: &Path, entries: &[Entry]) -> Result<()> {
-    let rows: Vec<Value> = entries
-        .iter()
-        .map(|Entry { name, flags, cable: _, connections, echoes }| {
-            let per_sec = json!({ "connections": connections, "echoes": echoes });
-            json!({ "name": name, "flags": flags, "per_sec": per_sec })
-        })
-        .collect();
+    let row = |entry: &Entry| {
+        let Entry { name, server, cable: _, connections, echoes, others } = entry;
+        let flags = if let Server::Weir(flags) = server { Some(flags) } else { None };
+        let others: serde_json::Map<_, _> = Talk::OTHERS
+            .iter()
+            .zip(others)
+            .map(|(talk, echoes)| (talk.to_string(), json!(echoes)))
+            .collect();
+        let per_sec =
+            json!({ "connections": connections, "echoes": echoes, "echoes_of_others": others });
+        json!({ "name": name, "flags": flags, "per_sec": per_sec })
+    };
+    let rows: Vec<Value> = entries.iter().map(row).collect();
     ensure!(!rows.is_empty(), "nothing was measured");
     let all = json!({ "machine": super::machine(), "steer": rows });
     fs::write(path, format!("{all}\n")).with_context(|| format!("cannot write {}", path.display()))
@@ -251,12 +245,6 @@ fn write_json(path: &Path, entries: &[Entry]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn entry(name: &str, echoes: &[f64]) -> Entry {
-        let echoes = echoes.to_vec();
-        let (name, connections) = (name.to_owned(), echoes.clone());
-        Entry { name, flags: Vec::new(), cable: Cable::Native, connections, echoes }
-    }
 
     #[test]
     fn each_round_has_every_way_once_and_begins_elsewhere() {
@@ -270,27 +258,10 @@ mod tests {
     }
 
     #[test]
-    fn ratios_are_taken_within_a_round() {
-        let spread = Spread::of_ratios(&[20.0, 10.0, 90.0], &[10.0, 10.0, 30.0]);
-        assert_eq!(spread, Spread { least: 1.0, median: 2.0, most: 3.0 });
-        assert_eq!(Spread::of([1.0, 2.0].into_iter()).median, 1.5);
-    }
-
-    #[test]
-    fn a_default_that_another_way_outdoes_misses_its_goal() {
-        let mut said = Vec::new();
-        let ways =
-            |best| [entry(PLAIN, &[10.0]), entry("program", &[best]), entry(DEFAULT, &[16.0])];
-        assert!(judge(&mut said, &ways(16.5)).unwrap());
-        assert!(!String::from_utf8_lossy(&said).contains("MISSED"));
-        assert!(!judge(&mut said, &ways(20.0)).unwrap());
-        assert!(String::from_utf8_lossy(&said).contains("default beside the best, program"));
-    }
-
-    #[test]
-    fn a_default_that_is_no_better_than_plain_misses_its_goal() {
-        let mut said = Vec::new();
-        assert!(!judge(&mut said, &[entry(PLAIN, &[10.0]), entry(DEFAULT, &[14.9])]).unwrap());
-        assert!(judge(&mut said, &[entry(PLAIN, &[10.0]), entry(DEFAULT, &[15.0])]).unwrap());
+    fn each_way_to_talk_has_numbers_of_its_own() {
+        let others = std::array::from_fn(|at| vec![at as f64]);
+        let entry = Entry { echoes: vec![64.0], others, ..Entry::named(PLAIN) };
+        assert_eq!(entry.of(Talk::USUAL), [64.0]);
+        assert_eq!(Talk::OTHERS.map(|talk| entry.of(talk)[0]), [0.0, 1.0, 2.0, 3.0, 4.0]);
     }
 }

@@ -5,13 +5,16 @@ mod bench;
 mod beside;
 mod check;
 mod crowd;
+mod floor;
 mod gateway;
 mod ground;
 mod pingpong;
 mod rung;
 mod scenario;
 mod scenarios;
+mod score;
 mod sweeper;
+mod talk;
 mod team;
 mod tools;
 mod visitor;
@@ -38,6 +41,9 @@ enum Command {
     Bench(bench::Flags),
     /// Plays scenarios, each in namespaces of its own, and says what became of them
     Check(check::Flags),
+    /// Echoes as barely as can be, until standard input ends
+    #[command(name = floor::VERB, hide = true)]
+    Floor(floor::Flags),
     /// Clears namespaces away when standard input ends
     #[command(name = sweeper::VERB, hide = true)]
     Sweep {
@@ -66,6 +72,7 @@ fn run(command: Command) -> Result<bool> {
     match command {
         Command::Bench(flags) => bench::run(&flags, &mut out),
         Command::Check(flags) => check::run(&flags, &mut out),
+        Command::Floor(flags) => floor::main(&flags).map(|()| true),
         Command::Sweep { folder, names } => sweeper::main(&names, &folder).map(|()| true),
     }
 }

@@ -54,3 +54,30 @@ pub(super) fn play(visitors: &mut [Visitor], until: Instant) -> Result<u64> {
     }
     Ok(echoes)
 }
+
+/// Has all visitors say something, and waits for each in turn until all have heard it, again and
+/// again until the time is over; how often something came back, without the last time.
+///
+/// # Errors
+/// As of [`play`].
+pub(super) fn in_step(visitors: &mut [Visitor], until: Instant) -> Result<u64> {
+    let mut echoes = 0;
+    visitors.iter().try_for_each(|visitor| visitor.wait_at_most(super::crowd::PATIENCE))?;
+    loop {
+        for visitor in visitors.iter_mut() {
+            visitor.say().map_err(anyhow::Error::msg)?;
+        }
+        for visitor in visitors.iter_mut() {
+            match visitor.advance(&[]) {
+                Step::Echoed => {}
+                Step::Waits => bail!("an echo does not come"),
+                Step::Dismissed => bail!("a connection is told to go"),
+                Step::Failed(why) => bail!("a connection is lost: {why}"),
+            }
+        }
+        if clock::now() >= until {
+            return Ok(echoes);
+        }
+        echoes += visitors.len() as u64;
+    }
+}

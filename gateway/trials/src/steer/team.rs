@@ -13,6 +13,7 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 use super::bed::{Bed, Side};
 use super::crowd::{self, Over, PATIENCE, Tally, Way};
 use super::pingpong;
+use super::talk::Talk;
 use super::visitor::Visitor;
 use crate::clock;
 
@@ -32,9 +33,7 @@ impl<'a> Team<'a> {
     /// # Errors
     /// If the system does not say which these are.
     pub(super) fn everywhere(bed: &'a Bed) -> Result<Self> {
-        let mask = rustix::thread::sched_getaffinity(None)?;
-        let cpus = (0..CpuSet::MAX_CPU).filter(|&cpu| mask.is_set(cpu)).collect();
-        Ok(Self { bed, cpus })
+        Ok(Self { bed, cpus: cpus()? })
     }
 
     /// On one CPU, which is where all packets come then.
@@ -108,12 +107,12 @@ impl<'a> Team<'a> {
         Ok(tally.served as f64 / start.elapsed().as_secs_f64())
     }
 
-    /// How many echoes a second come back on so many connections, the same number on each CPU.
+    /// How many echoes a second come back when so many talk so, the same number on each CPU.
     ///
     /// # Errors
     /// If a connection is not served, or lost.
-    pub(super) fn echoes_per_sec(&self, way: &Way, total: usize, time: Duration) -> Result<f64> {
-        let each = total / self.len();
+    pub(super) fn echoes_per_sec(&self, way: &Way, talk: Talk, time: Duration) -> Result<f64> {
+        let each = (talk.connections / self.len()).max(1);
         let (ready, way) = (Barrier::new(self.len()), Self::patient(way));
         let parts = self.each((0..self.len()).collect(), |at: usize| {
             let came = crowd::gather(&rotated(&way, at), each);
@@ -121,11 +120,11 @@ impl<'a> Team<'a> {
             ready.wait();
             let (mut visitors, tally) = came?;
             tally.expect(each)?;
-            let echoes = pingpong::play(&mut visitors, clock::now() + time);
+            let echoes = talk.echoes_per_sec(&mut visitors, clock::now(), time);
             visitors.into_iter().for_each(Visitor::reset);
             echoes
         })?;
-        Ok(parts.into_iter().sum::<u64>() as f64 / time.as_secs_f64())
+        Ok(parts.into_iter().sum())
     }
 
     /// Whether the words of all these visitors still come back.
@@ -157,9 +156,7 @@ impl<'a> Team<'a> {
         let work = &work;
         let one = |cpu: usize, input: I| {
             self.bed.on(Side::Clients, || {
-                let mut set = CpuSet::new();
-                set.set(cpu);
-                sched_setaffinity(None, &set).with_context(|| format!("cannot use CPU {cpu}"))?;
+                pin(cpu)?;
                 work(input)
             })
         };
@@ -173,6 +170,25 @@ impl<'a> Team<'a> {
             threads.into_iter().map(join).collect()
         })
     }
+}
+
+/// The CPUs of this process.
+///
+/// # Errors
+/// If the system does not say which these are.
+pub(super) fn cpus() -> Result<Vec<usize>> {
+    let mask = rustix::thread::sched_getaffinity(None)?;
+    Ok((0..CpuSet::MAX_CPU).filter(|&cpu| mask.is_set(cpu)).collect())
+}
+
+/// Has the calling thread run on one CPU only.
+///
+/// # Errors
+/// If it may not.
+pub(super) fn pin(cpu: usize) -> Result<()> {
+    let mut set = CpuSet::new();
+    set.set(cpu);
+    sched_setaffinity(None, &set).with_context(|| format!("cannot use CPU {cpu}"))
 }
 
 /// The same way, with its addresses begun elsewhere, so that CPUs do not all use one at a time.

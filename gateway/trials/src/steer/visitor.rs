@@ -4,8 +4,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::LazyLock;
+use std::time::Duration;
 
-use rustix::io::Errno;
+use rustix::io::{Errno, ioctl_fionbio};
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, connect, recv, send,
     socket_with, sockopt,
@@ -111,6 +112,15 @@ impl Visitor {
         &self.socket
     }
 
+    /// Has it wait from now on for what is to come, so long at most, where it did not wait.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(super) fn wait_at_most(&self, time: Duration) -> Result<(), Errno> {
+        sockopt::set_socket_timeout(&self.socket, sockopt::Timeout::Recv, Some(time))?;
+        ioctl_fionbio(&self.socket, false)
+    }
+
     /// Goes on as far as it can without waiting.
     pub(super) fn advance(&mut self, request: &[u8]) -> Step {
         loop {
@@ -149,7 +159,7 @@ impl Visitor {
     /// Ends it by a reset, which leaves nothing behind on either side.
     pub(super) fn reset(self) {
         // If it fails, closing ends the connection in the usual way.
-        let _ = sockopt::set_socket_linger(&self.socket, Some(std::time::Duration::ZERO));
+        let _ = sockopt::set_socket_linger(&self.socket, Some(Duration::ZERO));
     }
 
     /// True once the request is under way.
