@@ -51,6 +51,43 @@ impl Promise {
         self as usize + 1
     }
 
+    /// What is promised, in a sentence for who has never heard of it.
+    #[must_use]
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Linked => {
+                "A member hears its room without holes: each message follows the one before, or the \
+                 member is told first that something is missing."
+            }
+            Self::SamePlace => {
+                "The same position is the same message for everybody, and nobody hears what nobody \
+                 said."
+            }
+            Self::Once => "Nobody hears a message twice.",
+            Self::Apart => {
+                "Nobody hears its own messages where the sender is left out, and no room hears \
+                 another room."
+            }
+            Self::Kept => {
+                "What was acknowledged can be had again by who comes back, as long as it is within \
+                 history."
+            }
+            Self::Bounded => "Nothing ever grows beyond its configured limit.",
+            Self::Alive => {
+                "Soon after faults have ended, joins and publishes succeed again and presence is \
+                 true."
+            }
+            Self::Farewell => {
+                "When a node drains, every client that reads is told so, the rest is cut at the \
+                 deadline and counted, and nothing is left open."
+            }
+            Self::Unhindered => "A slow client holds up nobody else.",
+            Self::Accounted => {
+                "Each connection ends exactly once, with a reason, and the counters add up."
+            }
+        }
+    }
+
     /// Its name, as reports print it.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -23,6 +23,7 @@ use self::check::{Sums, check};
 use self::outcome::{Heard, Outcome};
 use self::plan::{Action, Plan};
 use self::reference::Reference;
+use crate::story::Pen;
 use crate::traced::{Trace, TraceOptions};
 
 /// Where a plan is carried out.
@@ -127,6 +128,14 @@ const OPTIONS: TraceOptions = TraceOptions { lines_max: 40, keep_facts: true };
 /// # Errors
 /// If a promise was broken. The same seed breaks it again.
 pub fn run(seed: u64, world: World) -> Result<Report, Failure> {
+    run_told(seed, world, &Pen::dry())
+}
+
+/// Carries out the plan of a seed and writes its story, which changes nothing in it.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_told(seed: u64, world: World, pen: &Pen) -> Result<Report, Failure> {
     let plan = Plan::new(seed);
     let ran = match world {
         World::Model => {

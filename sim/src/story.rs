@@ -5,6 +5,14 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use crate::promise::Promise;
+
+mod html;
+mod jsonl;
+mod lines;
+#[cfg(test)]
+mod tests;
+
 /// Arrows and marks that a story keeps: the latest.
 pub const ENTRIES_MAX: usize = 100_000;
 
@@ -21,13 +29,16 @@ pub struct LaneInfo {
     pub group: &'static str,
 }
 
-/// What an arrow or a mark belongs to, for whoever looks for one room or connection.
+/// What an arrow or a mark belongs to, for whoever looks for one room, connection or message.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Of {
     /// The room, if it belongs to one.
     pub room: Option<String>,
     /// The connection, if it belongs to one.
     pub connection: Option<u64>,
+    /// The messages that it carries, by numbers that mean the same message in all of the story and
+    /// are below 2⁵³. Whatever carries one of them is its way through the picture.
+    pub messages: Vec<u64>,
 }
 
 /// Something that went from one lane to another.
@@ -95,8 +106,12 @@ pub struct Band {
 pub struct Story {
     /// What it is about, such as the world and the seed.
     pub title: String,
-    /// What was broken in the end, if anything was.
+    /// The command that runs it again, if there is one.
+    pub replay: Option<String>,
+    /// What broke in the end, if anything did.
     pub broken: Option<String>,
+    /// Which promise that was, unless the run itself broke.
+    pub promise: Option<Promise>,
     /// Who takes part; a [`Lane`] is a place here.
     pub lanes: Vec<LaneInfo>,
     /// Faults and times.
@@ -118,6 +133,15 @@ impl Pen {
     #[must_use]
     pub fn new(title: String) -> Self {
         Self(Some(Rc::new(RefCell::new(Story { title, ..Story::default() }))))
+    }
+
+    /// The same pen; its story says by which command it is told again.
+    #[must_use]
+    pub fn with_replay(self, command: String) -> Self {
+        if let Some(story) = &self.0 {
+            story.borrow_mut().replay = Some(command);
+        }
+        self
     }
 
     /// A pen that does not.
@@ -144,6 +168,16 @@ impl Pen {
     pub fn arrow(&self, arrow: impl FnOnce() -> Arrow) {
         if let Some(story) = &self.0 {
             story.borrow_mut().keep_arrow(arrow());
+        }
+    }
+
+    /// A promise was broken there. The first time counts: what follows is of its making.
+    pub fn broke(&self, mark: impl FnOnce() -> Mark) {
+        if let Some(story) = &self.0
+            && !story.borrow().has_broken()
+        {
+            let mark = Mark { kind: MarkKind::Broken, ..mark() };
+            story.borrow_mut().keep_mark(mark);
         }
     }
 
@@ -177,6 +211,35 @@ impl Pen {
 }
 
 impl Story {
+    /// The run failed: says by what, at the mark of it; at the last moment that is told of if the
+    /// world did not mark where it was.
+    pub fn fail(&mut self, promise: Option<Promise>, what: &str) {
+        (self.promise, self.broken) = (promise, Some(what.to_owned()));
+        let marked = self.marks.iter_mut().find(|mark| mark.kind == MarkKind::Broken);
+        if let Some(mark) = marked {
+            what.clone_into(&mut mark.text);
+            return;
+        }
+        if self.lanes.is_empty() {
+            self.lanes.push(LaneInfo { name: "the run".to_owned(), group: "world" });
+        }
+        let (kind, of, text) = (MarkKind::Broken, Of::default(), what.to_owned());
+        self.keep_mark(Mark { lane: Lane(0), at: self.end(), kind, of, text });
+    }
+
+    /// The last moment that is told of, in virtual nanoseconds.
+    #[must_use]
+    pub fn end(&self) -> u64 {
+        let arrows = self.arrows.iter().map(|arrow| arrow.heard);
+        let marks = self.marks.iter().map(|mark| mark.at);
+        let bands = self.bands.iter().map(|band| band.until.unwrap_or(band.from));
+        arrows.chain(marks).chain(bands).max().unwrap_or(0)
+    }
+
+    fn has_broken(&self) -> bool {
+        self.marks.iter().any(|mark| mark.kind == MarkKind::Broken)
+    }
+
     fn keep_arrow(&mut self, arrow: Arrow) {
         if self.arrows.len() == ENTRIES_MAX {
             self.arrows.pop_front();

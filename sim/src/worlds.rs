@@ -11,7 +11,7 @@ use gateway_faults::{Mutant, Point, Scope};
 
 use crate::counts::{Counts, Group};
 use crate::promise::Promise;
-use crate::story::Story;
+use crate::story::{Pen, Story};
 use crate::{mesh, scenario};
 
 /// A world.
@@ -146,18 +146,37 @@ impl World {
     /// Runs a seed.
     #[must_use]
     pub fn run(self, ask: &Ask) -> Ran {
-        let scope = scope(ask);
+        let (scope, pen) = (scope(ask), self.pen(ask));
         let run = || match self {
-            Self::Model => scenario(scenario::World::Model, ask),
-            Self::Turmoil => scenario(scenario::World::Turmoil, ask),
-            Self::Mesh => mesh(ask),
+            Self::Model => scenario(scenario::World::Model, ask, &pen),
+            Self::Turmoil => scenario(scenario::World::Turmoil, ask, &pen),
+            Self::Mesh => mesh(ask, &pen),
         };
         // Who finds an invariant of its own broken panics: that is a finding like any other.
-        let mut ran = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| broken(&*panic));
-        if let Ok(report) = &mut ran.result {
+        let ran = catch_unwind(AssertUnwindSafe(run));
+        let mut result = ran.unwrap_or_else(|panic| Err(broken(&*panic)));
+        if let Ok(report) = &mut result {
             count(&scope, &mut report.counts);
         }
-        ran
+        let mut story = pen.story();
+        if let (Some(story), Err(failure)) = (&mut story, &result) {
+            story.fail(failure.promise, &failure.what);
+        }
+        Ran { result, story }
+    }
+
+    /// Writes the story, if it is asked for.
+    fn pen(self, ask: &Ask) -> Pen {
+        if !ask.story {
+            return Pen::dry();
+        }
+        let mutant = ask.mutant.map(Mutant::name);
+        let fault = mutant.map(|name| format!(", with the deliberate fault {name}"));
+        let title = format!("Weir in the world {self}, seed {}", ask.seed);
+        let flag = mutant.map(|name| format!(" --mutant {name}")).unwrap_or_default();
+        let replay =
+            format!("cargo xtask sim --seed {} --world {self}{}{flag}", ask.seed, ask.less.flags());
+        Pen::new(title + &fault.unwrap_or_default()).with_replay(replay)
     }
 }
 
@@ -180,12 +199,11 @@ impl FromStr for World {
 }
 
 /// A run that ended in a panic.
-fn broken(panic: &(dyn Any + Send)) -> Ran {
+fn broken(panic: &(dyn Any + Send)) -> Failure {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
     let what = format!("a panic: {}", text.unwrap_or("without a word"));
-    let failure = Failure { promise: None, what, hash: 0, lines: Vec::new() };
-    Ran { result: Err(failure), story: None }
+    Failure { promise: None, what, hash: 0, lines: Vec::new() }
 }
 
 /// What the run does to Weir's own code.
@@ -205,8 +223,8 @@ fn count(scope: &Scope, counts: &mut Counts) {
     marks.for_each(|(mark, times)| counts.add(Group::Sometimes, mark.name(), times));
 }
 
-fn scenario(world: scenario::World, ask: &Ask) -> Ran {
-    let result = match scenario::run(ask.seed, world) {
+fn scenario(world: scenario::World, ask: &Ask, pen: &Pen) -> Result<Report, Failure> {
+    match scenario::run_told(ask.seed, world, pen) {
         Ok(scenario::Report { hash, events, actions, coverage }) => {
             let counts = counts(coverage.rows());
             Ok(Report { hash, events, actions, nanos: 0, counts })
@@ -214,19 +232,17 @@ fn scenario(world: scenario::World, ask: &Ask) -> Ran {
         Err(scenario::Failure { what, lines }) => {
             Err(Failure { promise: None, what, hash: 0, lines })
         }
-    };
-    Ran { result, story: None }
+    }
 }
 
-fn mesh(ask: &Ask) -> Ran {
-    let result = match mesh::run(ask.seed) {
+fn mesh(ask: &Ask, pen: &Pen) -> Result<Report, Failure> {
+    match mesh::run_told(ask.seed, pen) {
         Ok(mesh::Report { hash, events, actions, coverage }) => {
             let counts = counts(coverage.rows());
             Ok(Report { hash, events, actions, nanos: 0, counts })
         }
         Err(what) => Err(Failure { promise: None, what, hash: 0, lines: Vec::new() }),
-    };
-    Ran { result, story: None }
+    }
 }
 
 fn counts(rows: impl IntoIterator<Item = (&'static str, u64)>) -> Counts {

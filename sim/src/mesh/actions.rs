@@ -274,6 +274,7 @@ impl Ears {
         let (room, author, probed) = (client.room, client.author, client.probes);
         let text = !message.is_multiple_of(3);
         client.unanswered += u32::from(probed);
+        self.tale.says(self.now, message);
         self.record.messages.push(Message {
             room,
             publisher: id,

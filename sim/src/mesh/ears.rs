@@ -8,6 +8,7 @@ use super::client::{Client, OPEN_WINDOW, Place, Reads, Said, Span, Stage};
 use super::coverage::Coverage;
 use super::record::{Message, Record};
 use super::setting::Setting;
+use super::tale::Tale;
 use super::trace::Trace;
 use super::wire::{self, Parsed};
 use crate::rng::Rng;
@@ -42,6 +43,8 @@ pub(super) struct Ears {
     pub(super) now: u64,
     /// Frames that lossy members may have missed, known or not.
     pub(super) missed: u64,
+    /// Says all of it in words, if somebody asked for them.
+    pub(super) tale: Tale,
     rng: Rng,
 }
 
@@ -56,6 +59,7 @@ impl Ears {
             broken: None,
             now: 0,
             missed: 0,
+            tale: Tale::default(),
             setting,
             rng,
         }
@@ -65,6 +69,7 @@ impl Ears {
     #[cold]
     pub(super) fn complain(&mut self, id: u32, what: &str) {
         if self.broken.is_none() {
+            self.tell_broken(id);
             let client = &self.clients[id as usize];
             let kind = if client.probes { "probe" } else { "raw" };
             let (room, place, now) = (client.room, client.place, self.now);
@@ -248,6 +253,7 @@ impl Ears {
             return;
         }
         let Some(message) = self.identify(id, opcode == wire::TEXT, payload) else { return };
+        self.tell_heard(id, message, None);
         if !self.may_hear(id, message) {
             return;
         }
@@ -263,6 +269,7 @@ impl Ears {
         if subscribed == matches!(told, ToClient::Subscribed { .. }) {
             return self.complain(id, "a probe is told where it is first, and once");
         }
+        self.tell_told(id, &told);
         match told {
             ToClient::Subscribed { position, recovered } => {
                 self.subscribed(id, position, recovered)
@@ -286,6 +293,7 @@ impl Ears {
             self.coverage.deliveries += 1;
         } else {
             let Some(message) = self.identify(id, text, payload) else { return };
+            self.tell_heard(id, message, Some((prev, at.offset.0)));
             if !self.may_hear(id, message) {
                 return;
             }
@@ -307,6 +315,7 @@ impl Ears {
             self.complain(id, &format!("offset {offset} follows {prev}, not {from}"));
         } else if prev > from {
             self.clients[id as usize].silent.push(Span { epoch, after: from, upto: prev });
+            self.tale.skips(self.now, id, prev);
         }
     }
 
@@ -544,7 +553,7 @@ fn tail(message: u32, len: usize) -> &'static [u8] {
 
 /// The message that a payload names.
 #[inline]
-fn number(payload: &[u8]) -> Option<u32> {
+pub(super) fn number(payload: &[u8]) -> Option<u32> {
     let digits: &[u8; ID_BYTES] = payload.first_chunk()?;
     digits.iter().try_fold(0, |sum, &digit| {
         let nibble = match digit {

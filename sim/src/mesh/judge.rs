@@ -136,6 +136,7 @@ impl Ears {
                 missed += 1;
                 continue;
             }
+            self.tale.suspects(id, Some(message), None);
             let (place, by) = (known.place, known.publisher);
             let (kind, at) = (if client.probes { "probe" } else { "raw" }, client.offset);
             return Some(format!(
@@ -212,6 +213,8 @@ impl Ears {
             let stranger = self.record.between(client.room, epoch, after, upto).find(by_other);
             if let Some(message) = stranger {
                 let what = format!("it passed over message {message} between {after} and {upto}");
+                let at = self.tale.skipped_at(id, upto);
+                self.tale.suspects(id, Some(message), at);
                 return self.complain(id, &what);
             }
         }
@@ -237,6 +240,8 @@ impl Ears {
                 if let Some(hole) = hole.filter(|_| !self.setting.is_lossy()) {
                     let what =
                         format!("it did not hear message {hole}, between {last} and {offset}");
+                    let heard_at = self.tale.heard_at(id, message);
+                    self.tale.suspects(id, Some(hole), heard_at);
                     return self.complain(id, &what);
                 }
             }

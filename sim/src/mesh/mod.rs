@@ -18,6 +18,7 @@ mod rings;
 mod run;
 mod setting;
 mod shard;
+mod tale;
 mod trace;
 mod wire;
 mod world;
@@ -26,7 +27,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use chorus::FANOUT_MIN;
 pub use coverage::Coverage;
+use tale::Tale;
 use world::World;
+
+use crate::story::Pen;
 
 /// A run in which every promise was kept.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -46,9 +50,18 @@ pub struct Report {
 /// # Errors
 /// The first promise that was broken, as a sentence. The same seed breaks it again.
 pub fn run(seed: u64) -> Result<Report, String> {
+    run_told(seed, &Pen::dry())
+}
+
+/// Runs a seed and writes its story, which changes nothing in it.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_told(seed: u64, pen: &Pen) -> Result<Report, String> {
     // A hub that finds an invariant broken panics: that is a finding like any other.
     let ran = catch_unwind(AssertUnwindSafe(|| {
         let mut world = World::new(seed);
+        world.ears.tale = Tale::new(pen.clone(), world.shards.len());
         let actions = world.run();
         (world.ears, actions)
     }));

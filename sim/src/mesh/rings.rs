@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use gateway_core::envelope::{Command, Delivery, Post};
 use gateway_core::id::ShardId;
 use gateway_core::limits::Limits;
+use gateway_core::time::Now;
 use gateway_faults::buggify;
 
 use super::setting::{self, SHARDS_MAX};
@@ -24,17 +25,18 @@ pub(super) struct Mesh {
 }
 
 struct Ring<T> {
-    letters: VecDeque<T>,
+    /// With the moment at which each was sent.
+    letters: VecDeque<(u64, T)>,
     capacity: usize,
 }
 
 impl<T> Ring<T> {
-    fn push(&mut self, letter: T) -> Result<(), T> {
+    fn push(&mut self, now: Now, letter: T) -> Result<(), T> {
         let few = !self.letters.is_empty() && buggify!(RingFull);
         if self.letters.len() >= self.capacity || few {
             return Err(letter);
         }
-        self.letters.push_back(letter);
+        self.letters.push_back((now.0, letter));
         Ok(())
     }
 }
@@ -57,11 +59,11 @@ impl Mesh {
         }
     }
 
-    pub(super) fn take_command(&mut self, from: usize, to: usize) -> Option<Command> {
+    pub(super) fn take_command(&mut self, from: usize, to: usize) -> Option<(u64, Command)> {
         self.commands[between(from, to)].letters.pop_front()
     }
 
-    pub(super) fn take_delivery(&mut self, from: usize, to: usize) -> Option<Delivery> {
+    pub(super) fn take_delivery(&mut self, from: usize, to: usize) -> Option<(u64, Delivery)> {
         self.deliveries[between(from, to)].letters.pop_front()
     }
 
@@ -80,8 +82,8 @@ impl Mesh {
     }
 
     /// One shard's end of its rings.
-    pub(super) fn post(&mut self, from: usize) -> Outgoing<'_> {
-        Outgoing { from, mesh: self }
+    pub(super) fn post(&mut self, from: usize, now: Now) -> Outgoing<'_> {
+        Outgoing { from, now, mesh: self }
     }
 }
 
@@ -93,12 +95,13 @@ fn draw<T>(capacity: usize, rng: &mut Rng) -> Vec<Ring<T>> {
 /// One shard's end of its rings.
 pub(super) struct Outgoing<'a> {
     from: usize,
+    now: Now,
     mesh: &'a mut Mesh,
 }
 
 impl Post for Outgoing<'_> {
     fn command(&mut self, to: ShardId, command: Command) -> Result<(), Command> {
-        let sent = self.mesh.commands[between(self.from, to.index())].push(command);
+        let sent = self.mesh.commands[between(self.from, to.index())].push(self.now, command);
         self.mesh.refused += u64::from(sent.is_err());
         self.mesh.posted += u64::from(sent.is_ok());
         sent
@@ -118,7 +121,7 @@ impl Post for Outgoing<'_> {
             | Delivery::Presence { .. }
             | Delivery::Moved { .. } => {}
         }
-        let sent = self.mesh.deliveries[between(self.from, to.index())].push(delivery);
+        let sent = self.mesh.deliveries[between(self.from, to.index())].push(self.now, delivery);
         self.mesh.refused += u64::from(sent.is_err());
         self.mesh.posted += u64::from(sent.is_ok());
         sent

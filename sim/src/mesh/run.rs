@@ -119,6 +119,7 @@ impl World {
     fn calm_down(&mut self) {
         self.setting.faults.choppy = 0;
         self.ears.setting.faults.choppy = 0;
+        self.ears.tale.calm(self.now.0);
         for id in self.open.clone() {
             self.read_again(id);
         }

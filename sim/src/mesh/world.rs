@@ -18,6 +18,7 @@ use super::setting::{SHARDS_MAX, Setting};
 use super::shard::{Shard, Sockets, State};
 use crate::extents::Extents;
 use crate::rng::Rng;
+use crate::story::Of;
 
 pub(super) struct World {
     pub(super) setting: Setting,
@@ -107,6 +108,7 @@ impl World {
 
     pub(super) fn complain(&mut self, what: impl FnOnce() -> String) {
         self.ears.broken.get_or_insert_with(what);
+        self.ears.tale.broke(self.now.0, Of::default());
     }
 
     pub(super) fn pass(&mut self, nanos: u64) {
@@ -131,6 +133,7 @@ impl World {
         self.flush(index, calm);
         self.effects(index);
         self.check_bounds(index);
+        self.watch();
     }
 
     /// Connections come in while nothing is half said: those that moved, and new ones.
@@ -208,12 +211,13 @@ impl World {
     }
 
     fn take_letter(&mut self, from: usize, to: usize, command: bool) -> bool {
-        let event = if command {
-            self.mesh.take_command(from, to).map(Event::Command)
+        let letter = if command {
+            self.mesh.take_command(from, to).map(|(sent, letter)| (sent, Event::Command(letter)))
         } else {
-            self.mesh.take_delivery(from, to).map(Event::Delivery)
+            self.mesh.take_delivery(from, to).map(|(sent, letter)| (sent, Event::Delivery(letter)))
         };
-        let Some(event) = event else { return false };
+        let Some((sent, event)) = letter else { return false };
+        self.ears.tell_letter(sent, [from, to], &event);
         self.shards[to].hub.handle(self.now, event);
         true
     }
@@ -307,7 +311,7 @@ impl World {
         let shard = &mut self.shards[index];
         let posted = self.mesh.posted;
         shard.note_burst();
-        shard.exchanged = shard.hub.exchange(self.now, &mut self.mesh.post(index));
+        shard.exchanged = shard.hub.exchange(self.now, &mut self.mesh.post(index, self.now));
         if self.mesh.posted > posted {
             self.stirred = Some("a letter that was sent");
         }
@@ -455,6 +459,7 @@ impl World {
 impl Ears {
     /// A hub has read a message.
     fn accepted(&mut self, id: u32) {
+        self.tell_read(id);
         let now = self.now;
         let message = &mut self.record.messages[id as usize];
         self.coverage.published += 1;

@@ -1,0 +1,247 @@
+//! What a run of the mesh tells of itself: who said what to whom, in words. Nothing depends on it.
+//!
+//! What passes is told where it passes; how shards and clients are is [watched](watch) after each
+//! turn, so that whatever changes them need not tell.
+
+mod letters;
+mod watch;
+
+use std::collections::BTreeMap;
+
+use gateway_core::envelope::Link;
+use gateway_core::probe::ToClient;
+
+use super::client::Place;
+use super::ears::Ears;
+use crate::story::{Arrow, Lane, Mark, MarkKind, Of, Pen};
+use watch::Watched;
+
+/// A story that is being written, or not.
+#[derive(Debug, Default)]
+pub(super) struct Tale {
+    pen: Pen,
+    shards: Vec<Lane>,
+    /// By client; those of whom nothing was told have no lane.
+    clients: Vec<Option<Lane>>,
+    /// When each message was said.
+    said: Vec<u64>,
+    /// When each client heard each message.
+    heard: BTreeMap<(u32, u32), u64>,
+    /// When each client passed over what it was not sent, by the offset up to which.
+    skipped: BTreeMap<(u32, u64), u64>,
+    /// Rooms by attachment, the attaching shard first, and by the term of their home.
+    links: BTreeMap<(usize, Link), String>,
+    terms: BTreeMap<u64, String>,
+    /// Whom a complaint that names nobody is about.
+    suspect: Option<Suspect>,
+    /// Who heard which message latest.
+    latest: Option<(u64, u32, u32)>,
+    watched: Watched,
+}
+
+/// Somebody to whom a promise may have been broken.
+#[derive(Clone, Copy, Debug)]
+struct Suspect {
+    client: u32,
+    message: Option<u32>,
+    /// When that was, if it was earlier than it is found.
+    at: Option<u64>,
+}
+
+pub(super) fn room(number: u16) -> String {
+    format!("room {number}")
+}
+
+impl Tale {
+    pub(super) fn new(pen: Pen, shards: usize) -> Self {
+        let mut tale = Self { pen, ..Self::default() };
+        if tale.pen.writes() && shards > 0 {
+            tale.shard(shards - 1);
+        }
+        tale
+    }
+
+    /// A client says a message.
+    pub(super) fn says(&mut self, now: u64, message: u32) {
+        if self.pen.writes() {
+            self.said.resize(message as usize, now);
+            self.said.push(now);
+        }
+    }
+
+    /// A client hears what does not follow what it has heard.
+    pub(super) fn skips(&mut self, now: u64, client: u32, upto: u64) {
+        if self.pen.writes() {
+            self.skipped.insert((client, upto), now);
+        }
+    }
+
+    /// From now on there are no more faults.
+    pub(super) fn calm(&mut self, now: u64) {
+        self.watched.calm = true;
+        let text = "calm: faults have stopped, all must come true again";
+        self.stretch(Vec::new(), now, None, text);
+    }
+
+    /// When a client passed over what is up to an offset.
+    pub(super) fn skipped_at(&self, client: u32, upto: u64) -> Option<u64> {
+        self.skipped.get(&(client, upto)).copied()
+    }
+
+    /// When a client heard a message.
+    pub(super) fn heard_at(&self, client: u32, message: u32) -> Option<u64> {
+        self.heard.get(&(client, message)).copied()
+    }
+
+    /// If there is a complaint now, it is about what this client has not heard.
+    pub(super) fn suspects(&mut self, client: u32, message: Option<u32>, at: Option<u64>) {
+        self.suspect = Some(Suspect { client, message, at });
+    }
+
+    /// A promise was broken, to a client if one is named or suspected.
+    pub(super) fn broke(&mut self, now: u64, of: Of) {
+        if !self.pen.writes() {
+            return;
+        }
+        let suspect = self.suspect.take().filter(|suspect| {
+            of.connection.is_none_or(|client| client == u64::from(suspect.client))
+        });
+        let mut of = of;
+        let mut at = now;
+        if let Some(suspect) = suspect {
+            of.connection = Some(u64::from(suspect.client));
+            of.messages.extend(suspect.message.map(u64::from));
+            at = suspect.at.unwrap_or(now);
+        }
+        let lane = match of.connection {
+            Some(client) => self.client(client as u32),
+            None => self.shard(0),
+        };
+        let (kind, text) = (MarkKind::Broken, String::new());
+        self.pen.broke(|| Mark { lane, at, kind, of, text });
+    }
+
+    fn shard(&mut self, index: usize) -> Lane {
+        while self.shards.len() <= index {
+            let number = self.shards.len();
+            self.shards.push(self.pen.lane("shards", || format!("shard {number}")));
+        }
+        self.shards[index]
+    }
+
+    fn client(&mut self, id: u32) -> Lane {
+        let index = id as usize;
+        if self.clients.len() <= index {
+            self.clients.resize(index + 1, None);
+        }
+        let pen = &self.pen;
+        *self.clients[index].get_or_insert_with(|| pen.lane("clients", || format!("client {id}")))
+    }
+
+    fn note(&mut self, lane: Lane, at: u64, kind: MarkKind, of: Of, text: String) {
+        self.pen.mark(|| Mark { lane, at, kind, of, text });
+    }
+}
+
+impl Ears {
+    /// What belongs to a client, and to a message if there is one.
+    fn of(&self, id: u32, message: Option<u32>) -> Of {
+        let room = Some(room(self.clients[id as usize].room));
+        let messages = message.into_iter().map(u64::from).collect();
+        Of { room, connection: Some(u64::from(id)), messages }
+    }
+
+    /// A shard has read a message of a client's.
+    pub(super) fn tell_read(&mut self, message: u32) {
+        if !self.tale.pen.writes() {
+            return;
+        }
+        let known = &self.record.messages[message as usize];
+        let (id, len) = (known.publisher, known.len);
+        let of = self.of(id, Some(message));
+        let Place::At { shard, .. } = self.clients[id as usize].place else { return };
+        let (now, tale) = (self.now, &mut self.tale);
+        let sent = tale.said.get(message as usize).copied().unwrap_or(now);
+        let (from, to) = (tale.client(id), tale.shard(usize::from(shard)));
+        let text = format!("publishes message {message} ({len} bytes)");
+        tale.pen.arrow(|| Arrow { from, sent, to, heard: now, of, text });
+    }
+
+    /// A client hears a message; which it follows and where it is, if it is told.
+    pub(super) fn tell_heard(&mut self, id: u32, message: u32, place: Option<(u64, u64)>) {
+        if !self.tale.pen.writes() {
+            return;
+        }
+        let by = self.record.messages[message as usize].publisher;
+        let mut text = format!("message {message} of client {by}");
+        if let Some((prev, offset)) = place {
+            text += &format!(", at offset {offset} after {prev}");
+        }
+        self.tale.heard.insert((id, message), self.now);
+        self.tale.latest = Some((self.now, id, message));
+        self.tell_sent(id, Some(message), text);
+    }
+
+    /// A probe is told something else than a message.
+    pub(super) fn tell_told(&mut self, id: u32, told: &ToClient<'_>) {
+        if !self.tale.pen.writes() {
+            return;
+        }
+        let (message, text) = match told {
+            ToClient::Message { .. } | ToClient::Joined { .. } | ToClient::Left { .. } => return,
+            ToClient::Subscribed { position, recovered } => {
+                let offset = position.offset;
+                let since = self.clients[id as usize].since.map(|since| since.offset);
+                (
+                    None,
+                    match (since, recovered) {
+                        (Some(since), true) => {
+                            format!("it is back at offset {since}, and hears all that came since")
+                        }
+                        (Some(since), false) => {
+                            format!(
+                                "not all since its offset {since} is kept: it goes on at {offset}"
+                            )
+                        }
+                        (None, _) => format!("it is a member, from offset {offset} on"),
+                    },
+                )
+            }
+            ToClient::Ack { id, position } => {
+                (Some(*id as u32), format!("message {id} is at offset {}", position.offset))
+            }
+            ToClient::Refused { id, .. } => {
+                (Some(*id as u32), format!("message {id} is not in the room"))
+            }
+            ToClient::Gap { position } => {
+                (None, format!("a gap: what came up to offset {} is lost", position.offset))
+            }
+            ToClient::Reset { position } => {
+                (None, format!("the room began anew, at offset {}", position.offset))
+            }
+            ToClient::Members { who, .. } => (None, format!("{} members are here", who.len())),
+        };
+        self.tell_sent(id, message, text);
+    }
+
+    /// A client's shard sends to it.
+    fn tell_sent(&mut self, id: u32, message: Option<u32>, text: String) {
+        let of = self.of(id, message);
+        let Place::At { shard, .. } = self.clients[id as usize].place else { return };
+        let (now, tale) = (self.now, &mut self.tale);
+        let (from, to) = (tale.shard(usize::from(shard)), tale.client(id));
+        tale.pen.arrow(|| Arrow { from, sent: now, to, heard: now, of, text });
+    }
+
+    /// A promise was broken to a client; by what it hears right now, if it hears anything.
+    #[cold]
+    pub(super) fn tell_broken(&mut self, id: u32) {
+        if self.tale.pen.writes() {
+            let suspected = self.tale.suspect.is_some_and(|suspect| suspect.client == id);
+            let heard = self.tale.latest.filter(|_| !suspected);
+            let heard = heard.filter(|&(at, who, _)| at == self.now && who == id);
+            let of = self.of(id, heard.map(|(.., message)| message));
+            self.tale.broke(self.now, of);
+        }
+    }
+}
