@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
-use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::fs::{MemfdFlags, OFlags, fcntl_setfl, memfd_create};
 
 use crate::dialect::Dialect;
 use crate::flags::{Bare, Shared};
@@ -98,7 +98,7 @@ impl Server {
     /// As of [`weir`](Self::weir).
     pub(crate) fn start(launch: Launch, shared: &Shared) -> Result<Self> {
         let Launch { name, mut command, ready, dialect, folder } = launch;
-        let log = File::from(memfd_create("log", MemfdFlags::CLOEXEC)?);
+        let log = log()?;
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log.try_clone()?);
         // A child begins where its parent is, which thus visits the server's CPU.
         machine::pin(&shared.cores)?;
@@ -209,6 +209,14 @@ impl Launch {
     }
 }
 
+/// What a server and all that it starts write on, each line whole: such a file locks no position of
+/// its own, so that two who write at once would write over each other unless both append.
+fn log() -> Result<File> {
+    let log = memfd_create("log", MemfdFlags::CLOEXEC)?;
+    fcntl_setfl(&log, OFlags::APPEND)?;
+    Ok(File::from(log))
+}
+
 fn own_path() -> Result<std::path::PathBuf> {
     std::env::current_exe().context("cannot find the path of this program")
 }
@@ -227,6 +235,8 @@ fn listening(said: &str, words: &str) -> Option<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     #[test]
@@ -237,6 +247,26 @@ mod tests {
         let coloured = "\u{1b}[3maddr\u{1b}[0m=127.0.0.1:9002 \u{1b}[2mversion";
         assert_eq!(port(&format!("{coloured}\n")), Some(9002));
         assert_eq!(port("asked for 127.0.0.1:0\ngot 127.0.0.1:5\n"), Some(5));
+    }
+
+    #[test]
+    fn lines_of_several_threads_are_all_there_and_whole() {
+        let log = log().unwrap();
+        std::thread::scope(|scope| {
+            for writer in 0..4 {
+                let mut log = log.try_clone().unwrap();
+                scope.spawn(move || {
+                    for line in 0..5_000 {
+                        log.write_all(format!("{writer} {line}\n").as_bytes()).unwrap();
+                    }
+                });
+            }
+        });
+        let mut said = vec![0; log.metadata().unwrap().len() as usize];
+        log.read_exact_at(&mut said, 0).unwrap();
+        let said = String::from_utf8(said).unwrap();
+        let lines: std::collections::BTreeSet<_> = said.lines().collect();
+        assert_eq!((said.lines().count(), lines.len()), (20_000, 20_000));
     }
 
     #[test]
