@@ -21,7 +21,7 @@ use crate::auth::Auth;
 use crate::middleware::RouteMetrics;
 use crate::plan::{Numa, PlanError, Request};
 use crate::sequencer::Sequencer;
-use crate::steer::SteerConfig;
+use crate::steer::{IdleError, SteerConfig};
 
 pub use self::balance::{
     BalanceConfig, BalanceError, SLACK_PERMILLE_DEFAULT, SLACK_PERMILLE_MAX, Strategy,
@@ -174,6 +174,9 @@ pub enum ConfigError {
     /// Newcomers cannot be spread like this.
     #[error(transparent)]
     Balance(#[from] BalanceError),
+    /// Something is asked of programs that are not loaded.
+    #[error(transparent)]
+    Steer(#[from] IdleError),
     /// The ports of shards are not to be had.
     #[error(transparent)]
     Port(#[from] PortError),
@@ -217,6 +220,7 @@ impl Config {
             return Err(ConfigError::Coalesce(self.coalesce_micros));
         }
         self.balance.check()?;
+        self.steer.check()?;
         self.check_ports()?;
         self.check_words()?;
         let routes = Routes::new(&self.routes)?;

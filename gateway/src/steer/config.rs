@@ -53,6 +53,11 @@ pub struct Iface {
 #[error("give the name of a device, with :generic behind it if its driver runs no programs")]
 pub struct IfaceError;
 
+/// A flag that nothing comes of.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+#[error("{0} does nothing with --steer off; leave it out, or give --steer auto")]
+pub struct IdleError(&'static str);
+
 /// Who gives a connection to a listener, the best first.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
 pub enum Selector {
@@ -82,6 +87,23 @@ pub enum Placement {
     Node,
     /// Those that arrived on another CPU than their shard's.
     Core,
+}
+
+impl SteerConfig {
+    /// Checks that something can come of all that is asked for.
+    ///
+    /// # Errors
+    /// Names a flag that is about programs, where none are loaded.
+    pub fn check(&self) -> Result<(), IdleError> {
+        let Self { steer, ifaces, placement, pin, .. } = self;
+        let idle = [
+            ("--iface", !ifaces.is_empty()),
+            ("--placement", *placement != Placement::Auto),
+            ("--pin", pin.is_some()),
+        ];
+        let idle = idle.into_iter().find(|(_, given)| *given && *steer == Steer::Off);
+        idle.map_or(Ok(()), |(flag, _)| Err(IdleError(flag)))
+    }
 }
 
 impl FromStr for Iface {
@@ -165,6 +187,22 @@ mod tests {
         for wrong in ["", ":generic", "eth0:", "eth0:skb", "a/b", "sixteen-letters-", "a b"] {
             assert_eq!(iface(wrong), Err(IfaceError), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn what_is_asked_of_programs_that_are_not_loaded_is_told() {
+        let off = SteerConfig::default;
+        let idle = [
+            ("--iface", SteerConfig { ifaces: vec!["lo".parse().unwrap()], ..off() }),
+            ("--placement", SteerConfig { placement: Placement::Observe, ..off() }),
+            ("--pin", SteerConfig { pin: Some(PathBuf::from("/sys/fs/bpf/weir")), ..off() }),
+        ];
+        for (flag, asked) in idle {
+            assert_eq!(asked.check(), Err(IdleError(flag)));
+            assert_eq!(SteerConfig { steer: Steer::Auto, ..asked }.check(), Ok(()), "{flag}");
+        }
+        let selects = SteerConfig { selector: Selector::IncomingCpu, ..off() };
+        assert_eq!((off().check(), selects.check()), (Ok(()), Ok(())), "it takes no program");
     }
 
     #[test]

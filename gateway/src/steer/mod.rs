@@ -35,7 +35,7 @@ mod sys;
 mod absent;
 
 pub use self::config::{
-    Iface, IfaceError, Placement, Selector, Steer, SteerConfig, placement_name,
+    IdleError, Iface, IfaceError, Placement, Selector, Steer, SteerConfig, placement_name,
 };
 pub(crate) use self::guards::{Guards, listed};
 pub use self::ladder::SteerError;
