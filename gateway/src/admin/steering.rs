@@ -26,8 +26,16 @@ const CHOICES: [(&str, Counter, &str); 5] = [
     ("migrated", Counter::Migrated, "Connections of a closed listener that another one got."),
 ];
 
-/// The reasons by which the parser skips a packet, in the order of [`Skip::ALL`].
-const SKIPS: [&str; 5] = ["short", "not-ip", "not-tcp", "fragment", "too-deep"];
+/// Why the parser skips a packet.
+const fn skip_name(skip: Skip) -> &'static str {
+    match skip {
+        Skip::Short => "short",
+        Skip::NotIp => "not-ip",
+        Skip::NotTcp => "not-tcp",
+        Skip::Fragment => "fragment",
+        Skip::TooDeep => "too-deep",
+    }
+}
 
 /// The families of steering.
 pub(super) fn render(text: &mut Exposition, steered: &Steered) {
@@ -62,8 +70,8 @@ fn packets(text: &mut Exposition, tally: &Tally) {
     }
     let name = "weir_steer_skipped_total";
     text.family(name, "Packets in which XDP found no TCP segment, by why.", Kind::Counter);
-    for (skip, reason) in Skip::ALL.into_iter().zip(SKIPS) {
-        text.sample(name, &[("reason", reason)], tally.skipped(skip));
+    for skip in Skip::ALL {
+        text.sample(name, &[("reason", skip_name(skip))], tally.skipped(skip));
     }
     let name = "weir_steer_redirects_total";
     text.family(name, "Packets that XDP sent to the CPU.", Kind::Counter);
@@ -90,9 +98,7 @@ pub(super) fn probe(steered: &Steered) -> Value {
             shown[name] = tally.of(counter).into();
         }
         shown["packets"] = named(VERDICTS.map(|(name, counter)| (name, tally.of(counter))));
-        let skips = Skip::ALL.map(|skip| tally.skipped(skip));
-        shown["skipped"] =
-            SKIPS.into_iter().map(str::to_owned).zip(skips.map(Value::from)).collect();
+        shown["skipped"] = named(Skip::ALL.map(|skip| (skip_name(skip), tally.skipped(skip))));
         let redirects = tally.redirects.iter();
         shown["redirects"] =
             redirects.map(|(cpu, count)| (cpu.to_string(), json!(count))).collect();

@@ -6,10 +6,6 @@ use gateway_ebpf::{Strategy, UNLIMITED};
 
 use crate::config::{BalanceConfig, SLACK_PERMILLE_MAX};
 
-/// Strategies as they are written, each at its number.
-const STRATEGIES: [&str; Strategy::ALL.len()] =
-    ["affinity", "least-connections", "weighted", "round-robin", "random", "hash"];
-
 /// Which shard a newcomer goes to.
 #[derive(Args, Clone, Debug)]
 pub struct BalanceFlags {
@@ -17,8 +13,8 @@ pub struct BalanceFlags {
     /// the kernel took it, up to --slack; least-connections; weighted, by --weights; round-robin;
     /// random; hash, by its address (of IPv6 the first 64 bits), so that whoever returns meets its
     /// shard. Full and leaving shards are passed over.
-    #[arg(long, env = "WEIR_BALANCE", value_name = "STRATEGY", default_value = STRATEGIES[0],
-          value_parser = PossibleValuesParser::new(STRATEGIES).map(|name| strategy(&name)))]
+    #[arg(long, env = "WEIR_BALANCE", value_name = "STRATEGY", default_value = Strategy::ALL[0].name(),
+          value_parser = PossibleValuesParser::new(Strategy::ALL.map(Strategy::name)).map(|name| strategy(&name)))]
     pub balance: Strategy,
     /// By affinity, how many connections more than its share a shard takes before new clients go
     /// elsewhere: 0 to 10000 percent of that share, but 64 connections at least, or unlimited.
@@ -40,8 +36,8 @@ impl BalanceFlags {
 }
 
 fn strategy(name: &str) -> Strategy {
-    let named = Strategy::ALL.into_iter().zip(STRATEGIES).find(|(_, own)| *own == name);
-    named.expect("clap lets only these names through").0
+    let named = Strategy::ALL.into_iter().find(|strategy| strategy.name() == name);
+    named.expect("clap lets only these names through")
 }
 
 /// Percent with one digit behind the point at most, in thousandths.
@@ -86,6 +82,6 @@ mod tests {
 
     #[test]
     fn each_strategy_has_its_name() {
-        assert_eq!(STRATEGIES.map(strategy), Strategy::ALL);
+        assert_eq!(Strategy::ALL.map(Strategy::name).map(strategy), Strategy::ALL);
     }
 }
