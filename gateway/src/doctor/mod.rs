@@ -11,7 +11,7 @@ mod finding;
 mod fix;
 mod gather;
 mod json;
-mod release;
+pub(crate) mod release;
 mod screen;
 
 #[cfg(all(test, unix))]

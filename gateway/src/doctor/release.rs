@@ -11,7 +11,7 @@ pub struct Release {
 }
 
 /// What the first release was that has something, as `(major, minor)`.
-pub(super) type Since = (u32, u32);
+pub(crate) type Since = (u32, u32);
 
 /// A classic program that chooses among TCP listeners of a port.
 pub(super) const CBPF: Since = (4, 6);
@@ -24,7 +24,7 @@ pub(super) const FLOOR: Since = (5, 15);
 /// Programs for packets that take more than a page.
 pub(super) const FRAGS: Since = (5, 18);
 /// `SO_INCOMING_CPU` among listeners that share a port.
-pub(super) const INCOMING_CPU: Since = (6, 2);
+pub(crate) const INCOMING_CPU: Since = (6, 2);
 /// Packets are joined again (GRO) behind a CPUMAP queue.
 pub(super) const CPUMAP_GRO: Since = (6, 15);
 
@@ -40,7 +40,7 @@ impl Release {
 
     /// Whether it has what is there since then.
     #[must_use]
-    pub(super) fn has(self, since: Since) -> bool {
+    pub(crate) fn has(self, since: Since) -> bool {
         (self.major, self.minor) >= since
     }
 }

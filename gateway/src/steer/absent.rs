@@ -102,12 +102,14 @@ impl From<NoPins> for KernelError {
 }
 
 pub(crate) mod caps {
-    pub(crate) fn give_up(_: (u32, u32)) -> std::io::Result<()> {
+    use crate::doctor::release::Release;
+
+    pub(crate) fn give_up(_: Option<Release>) -> std::io::Result<()> {
         Ok(())
     }
 
-    pub(crate) fn kernel() -> (u32, u32) {
-        (0, 0)
+    pub(crate) fn kernel() -> Option<Release> {
+        None
     }
 }
 

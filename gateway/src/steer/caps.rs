@@ -4,6 +4,8 @@ use std::io;
 
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 
+use crate::doctor::release::{Release, Since};
+
 /// What the programs are loaded and attached with. The last is for the priority of threads that
 /// the kernel keeps for queues.
 const TAKEN: CapabilitySet = CapabilitySet::BPF
@@ -11,17 +13,21 @@ const TAKEN: CapabilitySet = CapabilitySet::BPF
     .union(CapabilitySet::PERFMON)
     .union(CapabilitySet::SYS_NICE);
 
+/// Kernels from this one on change a map for whoever has its descriptor.
+const MAPS_FREE: Since = (5, 19);
+
 /// Takes from this thread, and all that it starts, what steering took. Descriptors of maps and
 /// links are enough for what follows, such as a new listener's place in its map.
 ///
-/// Kernels before 5.19 may ask for CAP_BPF at each change of a map, so that one is kept there.
+/// Kernels before 5.19 may ask for CAP_BPF at each change of a map, so that one is kept there, and
+/// where it is not known which kernel this is.
 ///
 /// # Errors
 /// What the system said: nothing has changed then.
-pub(crate) fn give_up(kernel: (u32, u32)) -> io::Result<()> {
+pub(crate) fn give_up(kernel: Option<Release>) -> io::Result<()> {
     let CapabilitySets { effective, permitted, inheritable } = capabilities(None)?;
     let mut taken = TAKEN;
-    if kernel < (5, 19) {
+    if !kernel.is_some_and(|it| it.has(MAPS_FREE)) {
         taken.remove(CapabilitySet::BPF);
     }
     // What is not permitted any more leaves the ambient set too.
@@ -33,16 +39,9 @@ pub(crate) fn give_up(kernel: (u32, u32)) -> io::Result<()> {
     Ok(set_capabilities(None, sets)?)
 }
 
-/// The kernel's release, as far as features depend on it: major and minor number.
-pub(crate) fn kernel() -> (u32, u32) {
-    let system = rustix::system::uname();
-    release(&system.release().to_string_lossy())
-}
-
-fn release(text: &str) -> (u32, u32) {
-    let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(|part| part.parse().ok());
-    let mut next = || numbers.next().flatten().unwrap_or_default();
-    (next(), next())
+/// The kernel's release, if it is one of Linux's.
+pub(crate) fn kernel() -> Option<Release> {
+    Release::parse(&rustix::system::uname().release().to_string_lossy())
 }
 
 #[cfg(test)]
@@ -50,18 +49,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_kernel_release_is_read_as_far_as_it_says() {
-        assert_eq!(release("6.18.44-fc-v595"), (6, 18));
-        assert_eq!(release("5.15.0-1021-aws"), (5, 15));
-        assert_eq!(release("6.1"), (6, 1));
-        assert_eq!(release("strange"), (0, 0));
-    }
-
-    #[test]
     fn what_was_given_up_is_gone_from_all_sets_and_from_threads_started_later() {
         let thread = std::thread::spawn(|| {
             let before = capabilities(None).unwrap();
-            give_up((6, 18)).unwrap();
+            give_up(Release::parse("6.18.44")).unwrap();
             let later = std::thread::spawn(|| capabilities(None).unwrap()).join().unwrap();
             let now = capabilities(None).unwrap();
             assert_eq!(now, later);
@@ -75,7 +66,8 @@ mod tests {
     fn old_kernels_keep_what_their_maps_ask_for() {
         let thread = std::thread::spawn(|| {
             let had = capabilities(None).unwrap().effective.contains(CapabilitySet::BPF);
-            give_up((5, 15)).unwrap();
+            give_up(Release::parse("5.15.0-1021-aws")).unwrap();
+            give_up(None).unwrap();
             let has = capabilities(None).unwrap().effective;
             assert_eq!(has.contains(CapabilitySet::BPF), had);
             assert!(!has.contains(CapabilitySet::NET_ADMIN));

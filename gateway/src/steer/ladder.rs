@@ -16,10 +16,8 @@ use super::config::{Iface, Placement, Selector, Steer, SteerConfig, placement_na
 use super::{Memory, Mode, State, Steered};
 #[cfg(all(target_os = "linux", not(weir_portable), feature = "bpf"))]
 use super::{caps, error::KernelError, kernel::Kernel, object::Constants, pin::Pins, queues, sys};
+use crate::doctor::release::INCOMING_CPU;
 use crate::{doctor, plan};
-
-/// Kernels from this one on obey `SO_INCOMING_CPU` among listeners of one port.
-const INCOMING_CPU_SINCE: (u32, u32) = (6, 2);
 
 /// The ladder, the best first. All of them serve the same clients with the same results.
 const RUNGS: [Selector; 4] =
@@ -259,11 +257,11 @@ impl Steering {
                 select().map_err(|error: KernelError| error.to_string())
             }
             Selector::IncomingCpu => {
-                let (major, minor) = caps::kernel();
-                if (major, minor) < INCOMING_CPU_SINCE {
-                    return Err(format!(
-                        "Linux {major}.{minor} does not obey it: 6.2 and later do"
-                    ));
+                let kernel = caps::kernel();
+                if !kernel.is_some_and(|it| it.has(INCOMING_CPU)) {
+                    let named =
+                        kernel.map_or_else(|| "this kernel".to_owned(), |it| format!("Linux {it}"));
+                    return Err(format!("{named} does not obey it: Linux 6.2 and later do"));
                 }
                 let pinned = listeners.iter().all(|listener| listener.cpu.is_some());
                 pinned.then_some(()).ok_or("workers are not pinned")?;
