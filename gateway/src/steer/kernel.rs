@@ -60,7 +60,7 @@ impl Kernel {
         let memory = object::memory(&object)?;
         // Before XDP is on a device: it looks slots up for packets that are under way already.
         memory.vacate();
-        let total = object::memory(&object)?.total;
+        let total = object::total(&object)?;
         let says = says::Unread::of(&mut object)?;
         let parts = Parts {
             listeners: take(&mut object, names::LISTENERS)?,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use gateway_ebpf::NOBODY;
-use gateway_ebpf::abi::{CPUS_MAX, Cpu, GROUPS, Group, SLOTS, Shard, Total, Word};
+use gateway_ebpf::abi::{Cpu, GROUPS, Group, SLOTS, Shard, Total, Word};
 use gateway_registry::census::Mirror;
 
 /// Records of one kind, wherever they are.
@@ -19,7 +19,7 @@ pub(crate) struct Memory {
     pub(crate) shards: Block<Shard>,
     /// One.
     pub(crate) total: Block<Total>,
-    /// By number.
+    /// By number; none where no program reads them.
     pub(crate) cpus: Block<Cpu>,
     /// Everyone, and by NUMA node.
     pub(crate) groups: Block<Group>,
@@ -34,7 +34,8 @@ impl Memory {
         let memory = Self {
             shards: own(shards),
             total: own(1),
-            cpus: own(CPUS_MAX),
+            // Only the kernel asks what is near a CPU.
+            cpus: own(0),
             groups: own((nodes + 1).min(GROUPS)),
             slots: own(SLOTS),
             kernels: false,

@@ -69,12 +69,20 @@ pub(crate) fn load(constants: &Constants) -> Result<Ebpf, KernelError> {
 pub(crate) fn memory(object: &Ebpf) -> Result<Memory, KernelError> {
     Ok(Memory {
         shards: block(object, names::SHARDS, SHARDS_MAX)?,
-        total: block(object, names::TOTAL, 1)?,
+        total: total(object)?,
         cpus: block(object, names::CPUS, CPUS_MAX)?,
         groups: block(object, names::GROUPS, GROUPS)?,
         slots: block(object, names::SLOTS, SLOTS)?,
         kernels: true,
     })
+}
+
+/// The record of all, once more: the guard counts in it what it has written.
+///
+/// # Errors
+/// What the system refused.
+pub(crate) fn total(object: &Ebpf) -> Result<Block<abi::Total>, KernelError> {
+    block(object, names::TOTAL, 1)
 }
 
 fn block<T: Record + 'static>(
