@@ -131,7 +131,7 @@ impl Node {
 
     /// Says that the kernel chooses listeners as the strategy would.
     pub(crate) fn decided_by_kernel(&self) {
-        self.balance.decide_elsewhere(true);
+        self.balance.decide_elsewhere();
     }
 
     /// Says where a worker is to work, before a shard serves there.

@@ -70,9 +70,9 @@ impl Balance {
         self.records.withdraw(shard);
     }
 
-    /// Says whether the system chooses listeners as the strategy would.
-    pub(crate) fn decide_elsewhere(&self, decided: bool) {
-        self.decided.store(decided, Ordering::Relaxed);
+    /// Says that the system chooses listeners as the strategy would.
+    pub(crate) fn decide_elsewhere(&self) {
+        self.decided.store(true, Ordering::Relaxed);
     }
 
     /// The shard for a newcomer that `here` has accepted; none if all are full or leaving.

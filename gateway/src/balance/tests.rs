@@ -212,11 +212,10 @@ fn the_last_place_is_found_among_more_full_shards_than_a_choice_looks_at() {
 fn where_the_system_has_decided_nobody_is_passed_on_who_has_room() {
     for strategy in Strategy::ALL {
         let world = World::new(strategy, &[], 4);
-        world.balance.decide_elsewhere(true);
+        world.balance.decide_elsewhere();
         assert_eq!(world.fill(2, 500), BTreeMap::from([(2, 500)]), "{strategy:?}");
         world.balance.withdraw(ShardId(2));
         assert_ne!(world.ask(2).expect("there is room"), 2);
-        world.balance.decide_elsewhere(false);
     }
 }
 
