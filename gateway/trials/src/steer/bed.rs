@@ -235,6 +235,16 @@ impl Bed {
         column(&snmp, "Tcp:", "InCsumErrors").context("the system counts no broken segments")
     }
 
+    /// Segments that clients have said once more.
+    ///
+    /// # Errors
+    /// If the system does not say.
+    pub(super) fn said_again(&self) -> Result<u64> {
+        let snmp =
+            self.on(Side::Clients, || Ok(fs::read_to_string("/proc/thread-self/net/snmp")?))?;
+        column(&snmp, "Tcp:", "RetransSegs").context("the system counts nothing said again")
+    }
+
     /// Takes all of it away, and looks whether something is left.
     ///
     /// # Errors
