@@ -24,7 +24,7 @@ impl Talk {
     /// What is measured besides, since what steering is worth depends on it: CPUs that have less
     /// to do sleep more, and who sleeps is woken at once by its own CPU, and late by another.
     pub(super) const OTHERS: [Self; 5] = [
-        Self::apart(2),
+        Self::apart(4),
         Self::apart(8),
         Self::apart(16),
         Self::apart(256),
