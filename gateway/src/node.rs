@@ -1,27 +1,22 @@
 //! What all workers of a node share: which shard is where and serves, and what ends them.
 
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use gateway_core::counters::Counters;
 use gateway_core::id::ShardId;
 use gateway_registry::census::{Census, Full};
 use gateway_registry::doorbell::Doorbell;
+use gateway_registry::ending::Ending;
 use gateway_registry::ids::{self, WorkerId};
 use gateway_registry::rooms::RoomRegistry;
+use gateway_registry::standings::Standings;
 
 use crate::balance::{Balance, Seated, Whereabouts};
 use crate::config::BalanceConfig;
 use crate::others::{Found, Newcomer};
 use crate::plan::{self, Place};
 use crate::steer::Memory;
-
-/// A shard that is not there yet, or not any more.
-const ABSENT: u16 = 0;
-/// It takes part in all.
-const SERVING: u16 = 1;
-/// It takes in nobody from other shards, and ends when nothing is left.
-const LEAVING: u16 = 2;
 
 /// How often a shard is chosen for a newcomer whose place there somebody else takes first; then it
 /// stays where it is.
@@ -35,16 +30,16 @@ const SLACK: u64 = 64;
 pub(crate) struct Node {
     pub(crate) rooms: RoomRegistry,
     pub(crate) census: Arc<Census>,
-    shards: Box<[Standing]>,
+    standings: Standings,
+    /// By shard: whether its connections are told to go, when it leaves. Written before its
+    /// standing says that it does.
+    dismissed: Box<[AtomicBool]>,
     serving: AtomicU32,
     /// Counts changes of who serves.
     changes: AtomicU64,
     doorbells: Vec<Arc<Doorbell>>,
     draining: AtomicBool,
-    /// Workers that have told everyone to go, and accept nobody any more.
-    drained: AtomicUsize,
-    /// A worker has ended, so that nobody waits for what only it could bring about.
-    ended: AtomicBool,
+    ending: Ending,
     /// Connections accepted by shards that were leaving already.
     late: AtomicU64,
     /// By shard: what it has counted, as it said last; nothing if it never served.
@@ -75,19 +70,6 @@ pub enum Removal {
     Dismiss,
 }
 
-/// Where a shard stands.
-#[derive(Debug, Default)]
-struct Standing {
-    state: AtomicU16,
-    /// Written before the state says that the shard is there.
-    worker: AtomicU16,
-    /// Connections on their way to it.
-    arriving: AtomicU64,
-    /// Whether its connections are told to go, when it leaves. Written before the state says that
-    /// it does.
-    dismissed: AtomicBool,
-}
-
 impl Node {
     pub(crate) fn new(
         seed: u64,
@@ -99,12 +81,12 @@ impl Node {
             workplaces: doorbells.iter().map(|_| Workplace::default()).collect(),
             rooms: RoomRegistry::new(seed, doorbells.len() * 2, shards_max),
             census,
-            shards: (0..shards_max).map(|_| Standing::default()).collect(),
+            standings: Standings::new(shards_max),
+            dismissed: (0..shards_max).map(|_| AtomicBool::new(false)).collect(),
             serving: AtomicU32::new(0),
             changes: AtomicU64::new(0),
             draining: AtomicBool::new(false),
-            drained: AtomicUsize::new(0),
-            ended: AtomicBool::new(false),
+            ending: Ending::new(doorbells.len()),
             late: AtomicU64::new(0),
             tallies: (0..shards_max).map(|_| Mutex::default()).collect(),
             balance: Balance::new(
@@ -149,18 +131,13 @@ impl Node {
 
     /// A shard's worker, be the shard there or gone.
     pub(crate) fn worker_of(&self, shard: ShardId) -> WorkerId {
-        WorkerId(self.standing(shard).worker.load(Ordering::Relaxed))
+        self.standings.worker_of(registered(shard))
     }
 
     /// From now on the shard serves, on this worker, which is ready to hear for it.
     pub(crate) fn serve(&self, shard: ShardId, worker: WorkerId) {
-        let standing = self.standing(shard);
-        standing.worker.store(worker.0, Ordering::Relaxed);
-        standing.state.store(SERVING, Ordering::SeqCst);
         self.serving.fetch_add(1, Ordering::Relaxed);
-        // Whoever hears of the shard does so by the registry or the count of changes, or by
-        // something that was sent by who did: all come after its worker was written.
-        self.rooms.serve(registered(shard));
+        self.standings.serve(registered(shard), worker, &self.rooms);
         let (cpu, node) = self.plan_of(worker);
         let capacity = self.census.capacity().shard_max;
         self.balance.serve(shard, Whereabouts { capacity, cpu, node });
@@ -171,25 +148,24 @@ impl Node {
     /// From now on nobody moves to the shard and no room begins there; it leaves.
     pub(crate) fn withdraw(&self, shard: ShardId, removal: Removal) {
         let dismissed = removal == Removal::Dismiss;
-        self.standing(shard).dismissed.store(dismissed, Ordering::Relaxed);
-        self.standing(shard).state.store(LEAVING, Ordering::SeqCst);
+        self.dismissed[shard.index()].store(dismissed, Ordering::Relaxed);
+        self.standings.withdraw(registered(shard), &self.rooms);
         self.serving.fetch_sub(1, Ordering::Relaxed);
         self.balance.withdraw(shard);
-        self.rooms.withdraw(registered(shard));
         self.changes.fetch_add(1, Ordering::Release);
         self.ring_all();
     }
 
     /// A shard that leaves does not wait for its connections to find a place: they are told to go.
     pub(crate) fn dismiss(&self, shard: ShardId) {
-        self.standing(shard).dismissed.store(true, Ordering::Relaxed);
+        self.dismissed[shard.index()].store(true, Ordering::Relaxed);
         self.changes.fetch_add(1, Ordering::Release);
         self.ring_all();
     }
 
     /// How a shard that leaves is removed.
     pub(crate) fn removal(&self, shard: ShardId) -> Removal {
-        match self.standing(shard).dismissed.load(Ordering::Relaxed) {
+        match self.dismissed[shard.index()].load(Ordering::Relaxed) {
             true => Removal::Dismiss,
             false => Removal::Move,
         }
@@ -197,7 +173,7 @@ impl Node {
 
     /// The shard has ended.
     pub(crate) fn remove(&self, shard: ShardId) {
-        self.standing(shard).state.store(ABSENT, Ordering::SeqCst);
+        self.standings.remove(registered(shard));
     }
 
     pub(crate) fn changes(&self) -> u64 {
@@ -205,11 +181,11 @@ impl Node {
     }
 
     pub(crate) fn is_serving(&self, shard: ShardId) -> bool {
-        self.state(shard) == SERVING
+        self.standings.is_serving(registered(shard))
     }
 
     pub(crate) fn is_leaving(&self, shard: ShardId) -> bool {
-        self.state(shard) == LEAVING
+        self.standings.is_leaving(registered(shard))
     }
 
     /// One of the shards that serve, the same for each number as long as none comes or goes.
@@ -234,7 +210,7 @@ impl Node {
 
     /// Whether the shard serves or is leaving.
     pub(crate) fn is_present(&self, shard: ShardId) -> bool {
-        self.state(shard) != ABSENT
+        self.standings.is_present(registered(shard))
     }
 
     /// Shards that serve or are leaving, ascending.
@@ -248,10 +224,7 @@ impl Node {
         if !must && !self.is_below_share(to) {
             return false;
         }
-        let standing = self.standing(to);
-        // Either we see that it is leaving, or it sees that somebody comes.
-        standing.arriving.fetch_add(1, Ordering::SeqCst);
-        let way = standing.state.load(Ordering::SeqCst) == SERVING
+        let way = self.standings.set_out(registered(to))
             && self.census.moved(registered(from), registered(to)).is_ok();
         if !way {
             self.arrived(to);
@@ -293,10 +266,7 @@ impl Node {
 
     /// Takes a place on a shard for a newcomer; one that does not serve is as good as full.
     fn expect(&self, at: ShardId) -> Result<(), Full> {
-        let standing = self.standing(at);
-        // As in `make_way`.
-        standing.arriving.fetch_add(1, Ordering::SeqCst);
-        let serves = standing.state.load(Ordering::SeqCst) == SERVING;
+        let serves = self.standings.set_out(registered(at));
         let placed = if serves { self.reserve(at) } else { Err(Full::Shard) };
         if placed.is_err() {
             self.arrived(at);
@@ -306,23 +276,17 @@ impl Node {
 
     /// Somebody for whom way was made is there, or will not come.
     pub(crate) fn arrived(&self, at: ShardId) {
-        self.standing(at).arriving.fetch_sub(1, Ordering::SeqCst);
-        if self.is_leaving(at) {
-            // It may have looked in between, and sleep since.
-            self.doorbell(self.worker_of(at)).ring();
-        }
+        self.standings.arrived(registered(at), |worker| self.doorbell(worker).ring());
     }
 
     /// Connections on their way to a shard.
     pub(crate) fn arriving(&self, shard: ShardId) -> u64 {
-        self.standing(shard).arriving.load(Ordering::Relaxed)
+        self.standings.arriving(registered(shard))
     }
 
     /// Whether a leaving shard is nobody's destination and has no home, nor will.
     pub(crate) fn is_forsaken(&self, shard: ShardId) -> bool {
-        self.standing(shard).arriving.load(Ordering::SeqCst) == 0
-            && self.rooms.homes(registered(shard)) == 0
-            && self.census.live_on(registered(shard)) == 0
+        self.standings.is_forsaken(registered(shard), &self.rooms, &self.census)
     }
 
     /// The home below its share: 9/8 of it, or so many more that few connections need not care.
@@ -361,19 +325,17 @@ impl Node {
 
     /// A worker accepts nobody any more.
     pub(crate) fn has_drained(&self) {
-        self.drained.fetch_add(1, Ordering::AcqRel);
+        self.ending.has_drained();
     }
 
     /// Whether nobody is served, anywhere, nor will be.
     pub(crate) fn is_over(&self) -> bool {
-        // Who drained accepted nobody afterwards, so that what the census says then only falls.
-        let drained = self.drained.load(Ordering::Acquire) == self.doorbells.len();
-        drained && self.census.live() == 0 || self.ended.load(Ordering::Acquire)
+        self.ending.is_over(&self.census)
     }
 
     /// A worker ends, however it does.
     pub(crate) fn end(&self) {
-        self.ended.store(true, Ordering::Release);
+        self.ending.end();
         self.ring_all();
     }
 
@@ -395,7 +357,7 @@ impl Node {
 
     /// Whether a worker has ended, however it did.
     pub(crate) fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
+        self.ending.has_ended()
     }
 
     pub(crate) fn late(&self) -> u64 {
@@ -429,19 +391,11 @@ impl Node {
     }
 
     pub(crate) fn shards_max(&self) -> usize {
-        self.shards.len()
+        self.standings.shards_max()
     }
 
     fn all(&self) -> impl Iterator<Item = ShardId> {
-        (u16::MIN..=u16::MAX).map(ShardId).take(self.shards.len())
-    }
-
-    fn state(&self, shard: ShardId) -> u16 {
-        self.shards.get(shard.index()).map_or(ABSENT, |it| it.state.load(Ordering::SeqCst))
-    }
-
-    fn standing(&self, shard: ShardId) -> &Standing {
-        &self.shards[shard.index()]
+        (u16::MIN..=u16::MAX).map(ShardId).take(self.shards_max())
     }
 }
 

@@ -1,7 +1,6 @@
 //! Orders on their way from a program to the shards: bounded mailboxes, one for each worker.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
 use gateway_core::dispatch::Answer;
@@ -10,6 +9,7 @@ use gateway_core::event::{Grant, Ticket};
 use gateway_core::id::ShardId;
 use gateway_core::order::{ConnectionId, Order};
 use gateway_registry::ids::WorkerId;
+use gateway_registry::load::{Bounds, Load, Weight};
 use gateway_registry::mailbox::Mailbox;
 
 /// Orders that wait to be carried out, on all shards together.
@@ -77,36 +77,6 @@ pub(crate) struct Task {
     pub(crate) weight: Arc<Weight>,
 }
 
-/// What orders that wait weigh.
-#[derive(Debug, Default)]
-struct Load {
-    orders: AtomicUsize,
-    bytes: AtomicUsize,
-}
-
-/// One order's share of the load.
-#[derive(Debug)]
-pub(crate) struct Weight {
-    load: Arc<Load>,
-    bytes: usize,
-    /// Whether one of the copies was carried out, of which only one may be.
-    done: AtomicBool,
-}
-
-impl Weight {
-    /// Whether nobody has carried out another copy, as this one is now.
-    pub(crate) fn begin(&self) -> bool {
-        !self.done.swap(true, Ordering::Relaxed)
-    }
-}
-
-impl Drop for Weight {
-    fn drop(&mut self) {
-        self.load.orders.fetch_sub(1, Ordering::Relaxed);
-        self.load.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
 /// The mailboxes of a node's workers.
 #[derive(Clone, Debug)]
 pub(crate) struct Mailboxes {
@@ -116,7 +86,8 @@ pub(crate) struct Mailboxes {
 
 impl Mailboxes {
     pub(crate) fn new(workers: impl Iterator<Item = Arc<Mailbox<Task>>>) -> Self {
-        Self { workers: workers.collect(), load: Arc::default() }
+        let bounds = Bounds { items_max: ORDERS_MAX, bytes_max: ORDER_BYTES_MAX };
+        Self { workers: workers.collect(), load: Arc::new(Load::new(bounds)) }
     }
 
     /// Orders that a mailbox holds: as many as may wait, and those that are passed on.
@@ -126,19 +97,12 @@ impl Mailboxes {
 
     /// Makes room for an order; none if too many wait.
     pub(crate) fn weigh(&self, bytes: usize) -> Option<Arc<Weight>> {
-        let orders = self.load.orders.fetch_add(1, Ordering::Relaxed);
-        let waiting = self.load.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let load = Arc::clone(&self.load);
-        let weight = Arc::new(Weight { load, bytes, done: AtomicBool::new(false) });
-        // One that is larger than all that may wait goes alone.
-        let fits = waiting == 0 || waiting + bytes <= ORDER_BYTES_MAX;
-        (orders < ORDERS_MAX && fits).then_some(weight)
+        Load::weigh(&self.load, bytes).map(Arc::new)
     }
 
-    /// Bytes and orders that wait.
+    /// Orders that wait, and their bytes.
     pub(crate) fn waiting(&self) -> (usize, usize) {
-        let Load { orders, bytes } = &*self.load;
-        (orders.load(Ordering::Relaxed), bytes.load(Ordering::Relaxed))
+        self.load.waiting()
     }
 
     pub(crate) fn of(&self, worker: WorkerId) -> &Arc<Mailbox<Task>> {

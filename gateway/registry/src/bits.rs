@@ -67,7 +67,7 @@ pub(crate) fn each_of(word: usize, mut bits: u64) -> impl Iterator<Item = usize>
     })
 }
 
-#[cfg(all(test, not(weir_loom)))]
+#[cfg(all(test, not(any(weir_loom, weir_shuttle))))]
 mod tests {
     use super::*;
 

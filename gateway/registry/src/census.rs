@@ -353,7 +353,7 @@ impl Cell {
     }
 }
 
-#[cfg(all(test, not(weir_loom)))]
+#[cfg(all(test, not(any(weir_loom, weir_shuttle))))]
 mod tests {
     use std::sync::Arc;
     use std::thread;

@@ -96,7 +96,7 @@ impl<R: Rules> Doorbell<R> {
     }
 }
 
-#[cfg(all(test, not(weir_loom)))]
+#[cfg(all(test, not(any(weir_loom, weir_shuttle))))]
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::AtomicU32;

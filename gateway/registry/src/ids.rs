@@ -38,7 +38,7 @@ impl fmt::Display for WorkerId {
     }
 }
 
-#[cfg(all(test, not(weir_loom)))]
+#[cfg(all(test, not(any(weir_loom, weir_shuttle))))]
 mod tests {
     use super::*;
 

@@ -113,7 +113,7 @@ impl<T, R: Rules> Mailbox<T, R> {
     }
 }
 
-#[cfg(all(test, not(weir_loom)))]
+#[cfg(all(test, not(any(weir_loom, weir_shuttle))))]
 mod tests {
     use std::task::Waker;
     use std::thread;

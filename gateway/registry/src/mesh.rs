@@ -3,7 +3,7 @@
 #[cfg(not(weir_loom))]
 mod depths;
 mod incoming;
-#[cfg(all(test, not(weir_loom)))]
+#[cfg(all(test, not(any(weir_loom, weir_shuttle))))]
 mod tests;
 
 use std::mem;

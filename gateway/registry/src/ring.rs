@@ -216,7 +216,7 @@ impl<T, R> Drop for Shared<T, R> {
     }
 }
 
-#[cfg(all(test, not(weir_loom)))]
+#[cfg(all(test, not(any(weir_loom, weir_shuttle))))]
 mod tests {
     use std::sync::Arc;
     use std::thread;

@@ -94,12 +94,13 @@ impl<R: Rules> RoomRegistry<R> {
         }
     }
 
-    /// From now on this shard may become home.
+    /// From now on this shard may become home. Whoever hears of a home sees all that was done
+    /// before this.
     ///
     /// # Panics
     /// If there is no such shard.
     pub fn serve(&self, shard: ShardId) {
-        self.serving[shard.index()].store(true, Ordering::Relaxed);
+        self.serving[shard.index()].store(true, R::SERVE);
     }
 
     /// Once this returns, this shard becomes home of no further room, except if it touches one
@@ -228,11 +229,11 @@ impl<R: Rules> RoomRegistry<R> {
     fn all_serving(&self) -> impl Iterator<Item = ShardId> {
         let shards = u16::MIN..=u16::MAX;
         let serving = self.serving.iter().zip(shards);
-        serving.filter(|(serves, _)| serves.load(Ordering::Relaxed)).map(|(_, id)| ShardId(id))
+        serving.filter(|(serves, _)| serves.load(Ordering::Acquire)).map(|(_, id)| ShardId(id))
     }
 
     fn serves(&self, shard: ShardId) -> bool {
-        self.serving[shard.index()].load(Ordering::Relaxed)
+        self.serving[shard.index()].load(Ordering::Acquire)
     }
 
     fn count(&self, shard: ShardId) -> &AtomicU64 {
@@ -255,5 +256,5 @@ fn shrink(table: &mut Table) {
     }
 }
 
-#[cfg(all(test, not(weir_loom)))]
+#[cfg(all(test, not(any(weir_loom, weir_shuttle))))]
 mod tests;

@@ -33,6 +33,30 @@ pub trait Rules: Debug + Send + Sync + 'static {
     const MIGRATE_COMPARES: bool = true;
     /// Who withdraws waits for claims that still saw it serve: else it becomes home afterwards.
     const WITHDRAW_WAITS: bool = true;
+    /// A shard that begins to serve publishes with that where it is turned: else whoever makes it
+    /// home may send to another worker.
+    const SERVE: Ordering = Ordering::Release;
+    /// A shard becomes home no more before it says that it leaves: else it may be gone when
+    /// somebody still makes it home.
+    const LEAVES_ROOMS_FIRST: bool = true;
+    /// Whoever sets out for a shard says so before it looks whether it serves: else the shard may
+    /// end in between.
+    const SAYS_SO_BEFORE_LOOKING: bool = true;
+    /// A shard that leaves asks by a read-modify-write who is on the way: else it may not see who
+    /// did not see it leave.
+    const AWAITED_READS_AND_WRITES: bool = true;
+    /// Who has arrived rings for a shard that leaves: else it waits for what has come already.
+    const ARRIVED_RINGS: bool = true;
+    /// A worker publishes, with that it accepts nobody any more, whom it has accepted: else a node
+    /// may seem to be over while it serves somebody.
+    const DRAINED: Ordering = Ordering::AcqRel;
+    /// What is shown and its number change under one lock: else a watch may take the old one for
+    /// the new one, for ever.
+    const SHOWN_WITH_ITS_NUMBER: bool = true;
+    /// What waits is added before it is compared with its bounds: else two find room for one.
+    const WEIGHT_ADDS_FIRST: bool = true;
+    /// Who begins says so by a read-modify-write: else two copies are carried out.
+    const BEGIN_READS_AND_WRITES: bool = true;
     /// A worker marks itself before it rings: else the receiver looks too early, and sleeps.
     const MARK_BEFORE_RING: bool = true;
     /// A sender that was refused tries again once it has said so: else it may wait for room

@@ -1,15 +1,19 @@
-//! Std's types, or those of loom, which explores how threads may interleave.
+//! Std's types, or those of loom and shuttle, which decide how threads interleave.
 
 pub(crate) use chosen::*;
 
+#[cfg(not(any(weir_loom, weir_tsan)))]
+mod locks;
 #[cfg(weir_loom)]
 mod loomed;
+#[cfg(weir_tsan)]
+mod watched;
 
 #[cfg(weir_loom)]
 mod chosen {
     pub(crate) use loom::cell::UnsafeCell;
     pub(crate) use loom::sync::atomic::{
-        AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+        AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering,
     };
 
     pub(crate) use super::loomed::{Arc, Mutex, MutexGuard, lock, try_lock};
@@ -17,11 +21,21 @@ mod chosen {
 
 #[cfg(not(weir_loom))]
 mod chosen {
-    use std::sync::TryLockError;
-    pub(crate) use std::sync::atomic::{
-        AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+    // The same names in both.
+    #[cfg(weir_shuttle)]
+    use shuttle as std_or_shuttle;
+    #[cfg(not(weir_shuttle))]
+    use std as std_or_shuttle;
+
+    pub(crate) use std_or_shuttle::sync::Arc;
+    pub(crate) use std_or_shuttle::sync::atomic::{
+        AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering,
     };
-    pub(crate) use std::sync::{Arc, Mutex, MutexGuard};
+
+    #[cfg(not(weir_tsan))]
+    pub(crate) use super::locks::{Mutex, MutexGuard, lock, try_lock};
+    #[cfg(weir_tsan)]
+    pub(crate) use super::watched::{Mutex, MutexGuard, lock, try_lock};
 
     /// Std's cell with loom's access, which shows where a pointer is in use.
     #[derive(Debug)]
@@ -34,22 +48,6 @@ mod chosen {
 
         pub(crate) fn with_mut<R>(&self, access: impl FnOnce(*mut T) -> R) -> R {
             access(self.0.get())
-        }
-    }
-
-    /// Waits for the lock, where no holder can panic.
-    pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-        mutex.lock().expect("nothing panics while it holds a lock of the registry")
-    }
-
-    /// The lock if nobody holds it, where no holder can panic.
-    pub(crate) fn try_lock<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
-        match mutex.try_lock() {
-            Ok(guard) => Some(guard),
-            Err(TryLockError::WouldBlock) => None,
-            Err(TryLockError::Poisoned(_)) => {
-                panic!("nothing panics while it holds a lock of the registry")
-            }
         }
     }
 }

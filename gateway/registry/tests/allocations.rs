@@ -1,5 +1,5 @@
 //! What shards share is allocated when it is made, and by rooms that are new.
-#![cfg(not(weir_loom))]
+#![cfg(not(any(weir_loom, weir_shuttle)))]
 
 use std::thread;
 

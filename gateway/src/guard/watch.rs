@@ -1,69 +1,34 @@
 //! The table that holds now, and each shard's sight of it.
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use gateway_registry::shown;
 
 use super::Verdict;
 use super::table::Table;
 
-/// The table that holds now. Written by whoever changes the list, one at a time; read by all
-/// shards.
-#[derive(Debug, Default)]
-pub(super) struct Shown {
-    /// How many there were before the one in `current`. Stored while that is locked; loaded by
-    /// shards for each newcomer, without a lock.
-    number: AtomicU64,
-    /// Locked to put an `Arc` in or to clone it, and for nothing that takes longer.
-    current: Mutex<Arc<Table>>,
-}
+/// The table that holds now. Shown by whoever changes the list; read by all shards.
+pub(super) type Shown = shown::Shown<Table>;
 
 /// One shard's sight: the table that it saw last.
 #[derive(Debug)]
-pub(crate) struct Watch {
-    shown: Arc<Shown>,
-    number: u64,
-    table: Arc<Table>,
-}
-
-impl Shown {
-    /// Shows another table from now on.
-    pub(super) fn show(&self, table: Table) {
-        let table = Arc::new(table);
-        let before = {
-            let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-            // Whoever sees the number finds this table or a later one.
-            self.number.fetch_add(1, Ordering::Release);
-            std::mem::replace(&mut *current, table)
-        };
-        // Freed by whoever saw it last, and by nobody who holds the lock.
-        drop(before);
-    }
-
-    fn current(&self) -> (u64, Arc<Table>) {
-        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        (self.number.load(Ordering::Relaxed), Arc::clone(&current))
-    }
-}
+pub(crate) struct Watch(shown::Watch<Table>);
 
 impl Watch {
     pub(super) fn new(shown: Arc<Shown>) -> Self {
-        let (number, table) = shown.current();
-        Self { shown, number, table }
+        Self(shown::Watch::new(shown))
     }
 
     /// What holds now for a newcomer from this address.
     pub(crate) fn verdict(&mut self, ip: IpAddr) -> Option<Verdict> {
-        if self.shown.number.load(Ordering::Acquire) != self.number {
-            (self.number, self.table) = self.shown.current();
-        }
-        self.table.verdict(ip.into())
+        self.0.look().verdict(ip.into())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicBool;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
 

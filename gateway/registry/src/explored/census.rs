@@ -90,6 +90,31 @@ fn mirror_both<R: Rules>() {
     assert_eq!(shown, [2, 2], "the mirror stays behind");
 }
 
+/// A connection moves to where another one comes and goes, in a full node.
+fn mirror_moves<R: Rules>() {
+    let mirror = Cells(std::sync::Arc::new([0; 3].map(AtomicU64::new)));
+    let capacity = Capacity { total_max: 2, shard_max: 1 };
+    let census = Arc::new(Census::<R>::under_rules(capacity, 2).mirrored(mirror.clone()));
+    census.reserve(FIRST).unwrap();
+    let other = Arc::clone(&census);
+    let coming = thread::spawn(move || {
+        let came = other.reserve(SECOND).is_ok();
+        if came {
+            other.release(SECOND);
+        }
+        came
+    });
+    let moved = census.moved(FIRST, SECOND).is_ok();
+    assert_within(&census);
+    let came = coming.join().unwrap();
+    assert!(moved || came, "the place went to nobody");
+    let expected = if moved { [0, 1, 1] } else { [1, 0, 1] };
+    let held = [FIRST, SECOND].map(|shard| u64::from(census.live_on(shard)));
+    assert_eq!([held[0], held[1], census.live()], expected);
+    let shown = [0, 1, 2].map(|cell: usize| mirror.0[cell].load(Ordering::Relaxed));
+    assert_eq!(shown, expected, "the mirror stays behind");
+}
+
 #[derive(Debug)]
 struct ChecksThenAdds;
 
@@ -125,6 +150,11 @@ fn a_mirror_converges() {
 }
 
 #[test]
+fn a_mirror_follows_moves_and_places_given_back() {
+    holds("census, mirrored move", UNBOUNDED, 100, mirror_moves::<Sound>);
+}
+
+#[test]
 fn twin_check_then_add_exceeds_the_limit() {
     is_found_out("census, check then add", Some(3), "one place goes to one of two", || {
         reserve_the_last::<ChecksThenAdds>(1, [FIRST, SECOND]);
@@ -138,5 +168,15 @@ fn twin_mirrored_once_stays_behind() {
         Some(3),
         "the mirror stays behind",
         mirror_both::<MirrorsOnce>,
+    );
+}
+
+#[test]
+fn twin_mirrored_once_stays_behind_a_move() {
+    is_found_out(
+        "census, move mirrored once",
+        Some(3),
+        "the mirror stays behind",
+        mirror_moves::<MirrorsOnce>,
     );
 }

@@ -22,7 +22,7 @@ fn post_and_take<R: Rules>(posters: u32, capacity: usize, wanted: usize) {
     let mut taken = Vec::new();
     loop {
         doorbell.awake();
-        mailbox.drain_into(&mut taken, 2);
+        mailbox.drain_into(&mut taken, capacity);
         if taken.len() >= wanted {
             break;
         }
@@ -31,7 +31,7 @@ fn post_and_take<R: Rules>(posters: u32, capacity: usize, wanted: usize) {
         }
     }
     let accepted: Vec<_> = posting.into_iter().map(|poster| poster.join().unwrap()).collect();
-    mailbox.drain_into(&mut taken, 2);
+    mailbox.drain_into(&mut taken, capacity);
     taken.sort_unstable();
     let expected = (0..).zip(accepted).filter(|(_, accepted)| *accepted);
     assert_eq!(taken, expected.map(|(poster, _)| Box::new(poster)).collect::<Vec<_>>());
@@ -59,6 +59,11 @@ fn one_item_arrives() {
 #[test]
 fn items_of_two_posters_arrive() {
     holds("mailbox, 2 posters", Some(3), 10_000, || post_and_take::<Sound>(2, 2, 2));
+}
+
+#[test]
+fn items_of_three_posters_arrive() {
+    holds("mailbox, 3 posters", Some(3), 20_000, || post_and_take::<Sound>(3, 3, 3));
 }
 
 #[test]

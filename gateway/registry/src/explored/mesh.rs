@@ -73,9 +73,10 @@ impl Talk {
     }
 }
 
-/// Both workers command each other so often, through command rings of 1, and answer.
-fn face_each_other<R: Rules>(left: u32, right: u32) {
-    let capacities = Capacities { commands: 1, deliveries: 2 };
+/// Both workers command each other so often, through command rings of 1, and answer through
+/// rings of so many.
+fn face_each_other<R: Rules>(left: u32, right: u32, deliveries: usize) {
+    let capacities = Capacities { commands: 1, deliveries };
     let [here, there] = ports::<u32, R>(capacities);
     let facing = thread::spawn(move || {
         let mut talk = Talk { commands: right, expected: left, ..Talk::default() };
@@ -138,12 +139,17 @@ impl Rules for RefusedGivesUp {
 
 #[test]
 fn two_workers_converse() {
-    holds("mesh, 1 command each", Some(4), 40_000, || face_each_other::<Sound>(1, 1));
+    holds("mesh, 1 command each", Some(4), 40_000, || face_each_other::<Sound>(1, 1, 2));
 }
 
 #[test]
 fn two_workers_refuse_each_other() {
-    holds("mesh, 2 commands each", Some(3), 100_000, || face_each_other::<Sound>(2, 2));
+    holds("mesh, 2 commands each", Some(3), 100_000, || face_each_other::<Sound>(2, 2, 2));
+}
+
+#[test]
+fn a_home_that_is_refused_resumes() {
+    holds("mesh, 2 commands, all rings of 1", Some(3), 5_000, || face_each_other::<Sound>(2, 0, 1));
 }
 
 #[test]
@@ -154,7 +160,7 @@ fn who_was_refused_hears_of_room() {
 #[test]
 fn twin_a_ring_before_the_mark_is_in_vain() {
     is_found_out("mesh, rings first", Some(3), "deadlock", || {
-        face_each_other::<RingsBeforeMarking>(1, 1);
+        face_each_other::<RingsBeforeMarking>(1, 1, 2);
     });
 }
 

@@ -3,13 +3,38 @@
 //! The bound is a number of preemptions: how often loom takes the processor from a thread that
 //! could go on. Two were seen to miss a lost wake-up; without a bound everything is explored.
 //! Beside each promise stands a twin that breaks one rule, and that must be found out.
+//!
+//! What threads share, and how it is known to be right:
+//!
+//! | what | here | why not |
+//! | --- | --- | --- |
+//! | rings | `ring` | |
+//! | doorbells | `doorbell` | |
+//! | mailboxes | `mailbox` | |
+//! | rings, marks, refusals and doorbells together | `mesh` | |
+//! | places and limits, and their mirror | `census` | |
+//! | rooms, homes and terms | `rooms` | |
+//! | shards that come and go, who is on the way | `standings` | |
+//! | the end of a node that drains | `ending` | |
+//! | the guard's table and what shards see of it | `shown` | |
+//! | orders that wait, and their copies | `load` | |
+//! | sources, the memfd's extents, routes' counts, shards' counts, probes | | one lock; whose owner is the last of an `Arc`, std's matter |
+//! | records of who serves | | hints: who chooses by them asks `standings` and the census again |
+//! | readiness, draining, gauges of cells, bytes between NUMA nodes | | one atomic, one writer or one read-modify-write |
+//! | depths of rings | | read for show, from both ends of a ring, which only move on |
+//! | generations of slots | | compared by the one thread that gives them out; what brings them is a mailbox or a ring |
+//! | steering's parts, listeners, wakes of tokio's net | | one lock each |
 
 mod census;
 mod doorbell;
+mod ending;
+mod load;
 mod mailbox;
 mod mesh;
 mod ring;
 mod rooms;
+mod shown;
+mod standings;
 
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};

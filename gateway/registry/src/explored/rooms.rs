@@ -6,7 +6,7 @@ use super::{UNBOUNDED, holds, is_found_out};
 use crate::ids::ShardId;
 use crate::rooms::RoomRegistry;
 use crate::rules::{Rules, Sound};
-use crate::sync::Arc;
+use crate::sync::{Arc, Mutex, lock};
 
 const ROOM: &[u8] = b"a";
 const FIRST: ShardId = ShardId(0);
@@ -50,6 +50,49 @@ fn retire_late<R: Rules>() {
     assert!(early != late, "a term ends once");
     assert!(new.fresh && new.term == 2);
     assert_eq!(registry.rooms(), 1);
+}
+
+/// What a room's home knows of it.
+struct Known {
+    /// None once it has ended.
+    term: Option<u64>,
+    members: u32,
+}
+
+/// The last member leaves a room, whose home ends it, and says so twice, while another shard
+/// joins: it is taken in under the term that it was told, or claims anew where that is over.
+fn join_while_the_last_leaves<R: Rules>() {
+    let registry = registry::<R>(2);
+    let old = registry.claim(0, ROOM, FIRST);
+    let home = Arc::new(Mutex::new(Known { term: Some(old.term), members: 1 }));
+    let (other, leaver) = (Arc::clone(&registry), Arc::clone(&home));
+    let leaving = thread::spawn(move || {
+        let mut known = lock(&leaver);
+        known.members -= 1;
+        let ends = known.members == 0;
+        known.term = known.term.filter(|_| !ends);
+        drop(known);
+        if ends {
+            assert!(other.retire(0, ROOM, old.home, old.term), "it ended under its own term");
+            other.retire(0, ROOM, old.home, old.term);
+        }
+    });
+    let joined = loop {
+        let claim = registry.claim(0, ROOM, SECOND);
+        let mut known = lock(&home);
+        if !claim.fresh && known.term == Some(claim.term) {
+            known.members += 1;
+        } else if !claim.fresh {
+            drop(known);
+            thread::yield_now();
+            continue;
+        }
+        break claim;
+    };
+    leaving.join().unwrap();
+    let found = registry.find(0, ROOM);
+    assert_eq!(found, Some((joined.home, joined.term)), "the new room is gone");
+    assert_eq!(joined.fresh, lock(&home).term.is_none());
 }
 
 /// One room migrates to two shards, while its home would retire it.
@@ -124,6 +167,11 @@ fn who_retires_late_does_not_end_the_next_term() {
 }
 
 #[test]
+fn who_joins_while_the_last_leaves_is_in_the_room_that_stays() {
+    holds("rooms, joining and leaving", UNBOUNDED, 20, join_while_the_last_leaves::<Sound>);
+}
+
+#[test]
 fn a_term_ends_once() {
     holds("rooms, 2 migrations", Some(3), 150, migrate_twice::<Sound>);
 }
@@ -140,6 +188,16 @@ fn twin_retiring_blindly_ends_the_next_term() {
         Some(3),
         "the new room is gone",
         retire_late::<RetiresBlindly>,
+    );
+}
+
+#[test]
+fn twin_retiring_blindly_ends_a_room_that_was_joined_anew() {
+    is_found_out(
+        "rooms, blind retirement after a join",
+        Some(3),
+        "the new room is gone",
+        join_while_the_last_leaves::<RetiresBlindly>,
     );
 }
 
