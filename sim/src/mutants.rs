@@ -87,7 +87,7 @@ fn found_in(mutant: Mutant) -> (World, Promise) {
         Mutant::WrongOpcode => (Model, SamePlace),
         Mutant::AfterClose => (Mesh, Farewell),
         Mutant::DrainOmitsOne => (Model, Farewell),
-        Mutant::OpenWhileDraining => (Model, Farewell),
+        Mutant::OpenWhileDraining => (Mesh, Farewell),
         Mutant::CutEarly => (Turmoil, Farewell),
         Mutant::ReleasedTwice => (Mesh, Accounted),
         Mutant::CloseUncounted => (Model, Accounted),

@@ -21,6 +21,8 @@ pub(super) struct Wish {
     pub(super) room: Option<u16>,
     pub(super) shard: Option<usize>,
     pub(super) probes: Option<bool>,
+    /// From where on it asks for its room's past.
+    pub(super) since: Option<Position>,
 }
 
 /// Connections of a shard that all clients of a world find a place on.
@@ -126,7 +128,7 @@ impl World {
         let mut room = wish.room.unwrap_or(any_room as u16);
         let probes = wish.probes.unwrap_or_else(|| !self.rng.one_in(4));
         let mut name = self.rng.one_in(4).then(|| 1 + self.rng.below(NAMES) as u32);
-        let mut since = None;
+        let mut since = wish.since;
         if probes && wish.room.is_none() && self.rng.one_in(3) {
             if self.rng.one_in(3) {
                 since = self.furthest(room);

@@ -23,7 +23,7 @@ impl World {
             }
         }
         self.settle_within(self.setting.calm_secs());
-        let wish = Wish { room: Some(0), shard: None, probes: Some(true) };
+        let wish = Wish { room: Some(0), probes: Some(true), ..Wish::default() };
         for _ in self.open.len()..MEMBERS {
             self.connect(wish);
         }

@@ -113,6 +113,17 @@ impl World {
         self.ears.coverage.checkpoints += 1;
         self.settle_within(3);
         self.check_counters();
+        self.look_back();
+    }
+
+    /// Somebody asks for as much of a room's past as there has to be.
+    fn look_back(&mut self) {
+        let room = self.rng.below(self.setting.rooms) as u16;
+        if let Some(since) = self.ears.edge_of_history(room) {
+            let (room, probes, since) = (Some(room), Some(true), Some(since));
+            self.connect(Wish { room, probes, since, shard: None });
+            self.settle_within(3);
+        }
     }
 
     /// Faults stop: everyone reads, and within a while everything is true again.
@@ -152,9 +163,10 @@ impl World {
     /// Joins and publishes succeed again, everywhere.
     fn serve_again(&mut self) {
         let mut fresh = Vec::new();
+        let probe = Wish { probes: Some(true), ..Wish::default() };
         for shard in self.serving().collect::<Vec<_>>() {
             for room in 0..self.setting.rooms as u16 {
-                let wish = Wish { room: Some(room), shard: Some(shard), probes: Some(true) };
+                let wish = Wish { room: Some(room), shard: Some(shard), ..probe };
                 fresh.extend(self.connect(wish));
             }
         }
@@ -198,6 +210,10 @@ impl World {
     /// Everyone leaves, or the node drains: soon nobody is left.
     fn finish(&mut self) {
         if self.rng.one_in(2) {
+            // Who comes together with the end has to hear of it too.
+            for _ in 0..2 {
+                self.connect(Wish::default());
+            }
             for shard in &mut self.shards {
                 shard.hub.handle(self.now, Event::Drain);
             }
