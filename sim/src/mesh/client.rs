@@ -65,6 +65,8 @@ pub(super) struct Client {
     /// Who has the same one does not hear it.
     pub(super) author: u32,
     pub(super) since: Option<Position>,
+    /// All that came since is still within history, to the message.
+    pub(super) recalls: bool,
     pub(super) stage: Stage,
     pub(super) place: Place,
     /// Where it was accepted.
@@ -133,6 +135,7 @@ impl Client {
             name,
             author: name.map_or(id, |name| NAMED | name),
             since: None,
+            recalls: false,
             stage: Stage::Asking,
             place: Place::Nowhere,
             born: (0, 0),

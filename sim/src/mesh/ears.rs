@@ -1,7 +1,7 @@
 //! What clients hear, checked as they hear it.
 
 use gateway_core::log::Retention;
-use gateway_core::position::{Offset, Position};
+use gateway_core::position::Position;
 use gateway_core::probe::ToClient;
 use gateway_core::transmit::Sent;
 
@@ -339,7 +339,8 @@ impl Ears {
             (Some(since), false) => {
                 self.coverage.incomplete += 1;
                 let history = self.history(room);
-                if self.record.recoverable(room, since, &history, self.now) {
+                let asked = self.clients[id as usize].recalls;
+                if asked || self.record.recoverable(room, since, &history, self.now) {
                     let since = since.offset;
                     let what = format!("what came since {since} is within history, and is lost");
                     self.complain(id, &what);
@@ -351,32 +352,12 @@ impl Ears {
     }
 
     /// What anyone may ask for of a room's past.
-    fn history(&self, room: u16) -> Retention {
+    pub(super) fn history(&self, room: u16) -> Retention {
         let mut history = self.setting.policies[usize::from(room != 0)].history.clone();
         // Nobody is told more at once than it may owe.
         let at_once = self.setting.limits.outbox_bytes_max;
         history.bytes_max = history.bytes_max.min(at_once);
         history
-    }
-
-    /// The furthest position back from which a room's past must still be there, if there is one.
-    pub(super) fn edge_of_history(&self, room: u16) -> Option<Position> {
-        let (head, history) = (self.record.head(room)?, self.history(room));
-        let kept = |offset| {
-            let since = Position { offset: Offset(offset), ..head };
-            self.record.recoverable(room, since, &history, self.now)
-        };
-        // The further back, the more there is to be kept: halve what is between lost and kept.
-        let (mut lost, mut edge) = (0, head.offset.0);
-        while lost < edge {
-            let middle = lost.midpoint(edge);
-            if kept(middle) { edge = middle } else { lost = middle + 1 }
-        }
-        // An engine leaves holes, where nobody can have been.
-        let log = &self.record.rooms[usize::from(room)].epochs.last()?.log;
-        let said = |&offset: &u64| log.get(offset as usize).is_some_and(|&message| message > 0);
-        let known = (edge..=head.offset.0).find(said)?;
-        kept(known).then_some(Position { offset: Offset(known), ..head })
     }
 
     /// Whether others of its room on its shard are behind it.

@@ -13,6 +13,7 @@ mod coverage;
 mod ears;
 mod judge;
 mod passing;
+mod recall;
 mod record;
 mod rings;
 mod run;

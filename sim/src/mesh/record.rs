@@ -50,9 +50,9 @@ pub(super) struct Record {
 /// Offsets beyond this are no room's.
 const OFFSET_MAX: u64 = 1 << 20;
 /// More than any message costs in a log beside its payload.
-const HEADER_BYTES: usize = 128;
+pub(super) const HEADER_BYTES: usize = 128;
 /// Clocks of one world agree; ticks are coarse.
-const TICKS_NANOS: u64 = 500_000_000;
+pub(super) const TICKS_NANOS: u64 = 500_000_000;
 
 impl Record {
     pub(super) fn new(rooms: usize) -> Self {

@@ -25,9 +25,10 @@ impl World {
                 self.checkpoint();
             }
         }
-        let stages: [fn(&mut Self); 6] = [
+        let stages: [fn(&mut Self); 7] = [
             Self::calm_down,
             Self::serve_again,
+            Self::recall,
             Self::look_around_all,
             Self::sing,
             Self::finish,
@@ -113,17 +114,6 @@ impl World {
         self.ears.coverage.checkpoints += 1;
         self.settle_within(3);
         self.check_counters();
-        self.look_back();
-    }
-
-    /// Somebody asks for as much of a room's past as there has to be.
-    fn look_back(&mut self) {
-        let room = self.rng.below(self.setting.rooms) as u16;
-        if let Some(since) = self.ears.edge_of_history(room) {
-            let (room, probes, since) = (Some(room), Some(true), Some(since));
-            self.connect(Wish { room, probes, since, shard: None });
-            self.settle_within(3);
-        }
     }
 
     /// Faults stop: everyone reads, and within a while everything is true again.
