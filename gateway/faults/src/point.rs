@@ -37,6 +37,8 @@ listed! {
         ReadShort = "read-short",
         /// A turn has read enough, and the others are read from in the next.
         TurnSpent = "turn-spent",
+        /// A shard is home to more rooms than its share: another one becomes home of the next.
+        ShareFull = "share-full",
         /// A ring that holds something refuses as if it were full.
         RingFull = "ring-full",
         /// A mailbox that holds something refuses as if it were full.

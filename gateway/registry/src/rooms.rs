@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::marker::PhantomData;
 
-use gateway_faults::sometimes;
+use gateway_faults::{buggify, sometimes};
 
 use self::name::{Keyed, Name, Named};
 use crate::ids::ShardId;
@@ -212,7 +212,7 @@ impl<R: Rules> RoomRegistry<R> {
     }
 
     fn choose(&self, namespace: u16, name: &[u8], toucher: ShardId) -> ShardId {
-        if self.serves(toucher) && self.has_share_left(toucher) {
+        if self.serves(toucher) && self.has_share_left(toucher) && !buggify!(ShareFull) {
             return toucher;
         }
         // Rendezvous: each shard draws a number from the name, the highest wins. A shard that
