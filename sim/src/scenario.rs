@@ -21,10 +21,12 @@ use std::ops::AddAssign;
 
 use self::check::{Sums, check};
 use self::outcome::{Heard, Outcome};
-use self::plan::{Action, Plan};
+use self::plan::{Action, KINDS, Leave, Plan};
 use self::reference::Reference;
+use crate::counts::{Counts, Group};
 use crate::story::Pen;
 use crate::traced::{Trace, TraceOptions};
+use crate::worlds::Less;
 
 /// Where a plan is carried out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -51,8 +53,10 @@ pub struct Report {
     pub hash: u64,
     /// Events that passed the seam.
     pub events: u64,
-    /// What clients did and turns, in the model world; 0 in turmoil, where tasks do it.
+    /// What clients did; in the model world also the turns.
     pub actions: u64,
+    /// Virtual time that passed, in nanoseconds.
+    pub nanos: u64,
     /// What really happened.
     pub coverage: Coverage,
 }
@@ -78,12 +82,18 @@ pub struct Coverage {
     pub stuck_readers: u64,
     /// Connections cut at the deadline.
     pub cuts: u64,
+    /// Clients that cut their connection.
+    pub left_cut: u64,
+    /// Clients that ended only what they send.
+    pub half_closed: u64,
+    /// Drains in the midst of it all.
+    pub early_drains: u64,
 }
 
 impl Coverage {
     /// Every number with its name.
     #[must_use]
-    pub fn rows(&self) -> [(&'static str, u64); 9] {
+    pub fn rows(&self) -> [(&'static str, u64); 12] {
         [
             ("deliveries", self.deliveries),
             ("short writes", self.short_writes),
@@ -92,9 +102,27 @@ impl Coverage {
             ("closes with 1013", self.slow_closes),
             ("lossy drops", self.lossy_drops),
             ("stored parts", self.stored_parts),
-            ("stuck readers", self.stuck_readers),
-            ("cuts", self.cuts),
+            ("stalls", self.stuck_readers),
+            ("cuts at the deadline", self.cuts),
+            ("cuts", self.left_cut),
+            ("half-closes", self.half_closed),
+            ("early-drains", self.early_drains),
         ]
+    }
+
+    /// The same by what kind of thing it is.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for (name, count) in self.rows() {
+            let group = match name {
+                name if KINDS.contains(&name) => Group::Fault,
+                "closes with 1013" | "lossy drops" | "cuts at the deadline" => Group::Outcome,
+                _ => Group::Work,
+            };
+            counts.add(group, name, count);
+        }
+        counts
     }
 }
 
@@ -109,6 +137,9 @@ impl AddAssign for Coverage {
         self.stored_parts += other.stored_parts;
         self.stuck_readers += other.stuck_readers;
         self.cuts += other.cuts;
+        self.left_cut += other.left_cut;
+        self.half_closed += other.half_closed;
+        self.early_drains += other.early_drains;
     }
 }
 
@@ -128,15 +159,15 @@ const OPTIONS: TraceOptions = TraceOptions { lines_max: 40, keep_facts: true };
 /// # Errors
 /// If a promise was broken. The same seed breaks it again.
 pub fn run(seed: u64, world: World) -> Result<Report, Failure> {
-    run_told(seed, world, &Pen::dry())
+    run_told(seed, world, &Less::default(), &Pen::dry())
 }
 
-/// Carries out the plan of a seed and writes its story, which changes nothing in it.
+/// Carries out what is left of a seed's plan and writes its story, which changes nothing in it.
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_told(seed: u64, world: World, pen: &Pen) -> Result<Report, Failure> {
-    let plan = Plan::new(seed);
+pub fn run_told(seed: u64, world: World, less: &Less, pen: &Pen) -> Result<Report, Failure> {
+    let plan = Plan::new(seed).with(less);
     let ran = match world {
         World::Model => {
             model_world::run(&plan, OPTIONS).map_err(|(what, trace)| (what, Some(trace)))
@@ -160,6 +191,7 @@ fn judge(plan: &Plan, outcome: &Outcome) -> Result<Report, String> {
         hash: outcome.trace.hash(),
         events: outcome.trace.events(),
         actions: outcome.actions,
+        nanos: outcome.nanos,
         coverage: coverage(plan, outcome, &reference, sums),
     })
 }
@@ -173,6 +205,10 @@ fn coverage(plan: &Plan, outcome: &Outcome, reference: &Reference, sums: Sums) -
     let stuck = plan.clients.iter().zip(&outcome.heard).filter(|(client, heard)| {
         client.steps.iter().any(|step| matches!(step.action, Action::Stall)) && blocked(heard)
     });
+    let leave = |how: Leave| {
+        let leaves = |heard: &Heard| heard.left == Some(how);
+        outcome.heard.iter().filter(|heard| leaves(heard)).count() as u64
+    };
     Coverage {
         deliveries: sums.deliveries,
         short_writes: tally.short_sends,
@@ -183,5 +219,8 @@ fn coverage(plan: &Plan, outcome: &Outcome, reference: &Reference, sums: Sums) -
         stored_parts: tally.stored_parts,
         stuck_readers: stuck.count() as u64,
         cuts: outcome.rest.counters.cut,
+        left_cut: leave(Leave::Reset),
+        half_closed: leave(Leave::HalfClose),
+        early_drains: u64::from(plan.drains_at_millis.is_some()),
     }
 }

@@ -224,10 +224,9 @@ fn count(scope: &Scope, counts: &mut Counts) {
 }
 
 fn scenario(world: scenario::World, ask: &Ask, pen: &Pen) -> Result<Report, Failure> {
-    match scenario::run_told(ask.seed, world, pen) {
-        Ok(scenario::Report { hash, events, actions, coverage }) => {
-            let counts = counts(coverage.rows());
-            Ok(Report { hash, events, actions, nanos: 0, counts })
+    match scenario::run_told(ask.seed, world, &ask.less, pen) {
+        Ok(scenario::Report { hash, events, actions, nanos, coverage }) => {
+            Ok(Report { hash, events, actions, nanos, counts: coverage.counts() })
         }
         Err(scenario::Failure { what, lines }) => {
             Err(Failure { promise: None, what, hash: 0, lines })

@@ -29,14 +29,6 @@ fn mesh_200_seeds_keep_every_promise() {
     }
 }
 
-/// Seeds beyond the campaign that found a fault once; each is a schedule of today's settings.
-#[test]
-fn seeds_that_failed_once_are_clean() {
-    for seed in [1_000_959, 1_001_143] {
-        report(seed);
-    }
-}
-
 #[test]
 fn a_seed_is_the_same_run_each_time() {
     for seed in 1..=5 {

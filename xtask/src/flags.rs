@@ -21,7 +21,8 @@ pub(crate) enum Command {
     Test(Test),
     /// Measures Weir beside the floor of the kernel's send path
     Bench(Bench),
-    /// Runs Weir in simulated worlds: `cargo xtask sim --seed N` replays one
+    /// Runs Weir in simulated worlds: `cargo xtask sim --seed N` replays a run, `--minutes M`
+    /// explores, `--help` tells all
     Sim(Sim),
     /// Goes through the protocol case by case against a running gateway
     Conform(Trial),
@@ -92,7 +93,8 @@ pub(crate) enum Step {
     Ebpf,
     /// Gateways that steer, in network namespaces of their own; every way to steer with --full
     Steer,
-    /// Ten thousand seeds of the mesh that nobody has seen (with --full)
+    /// Seeds that failed once, and fresh ones of this commit, each in two processes; with --full
+    /// also ten thousand of the mesh that nobody has seen, and minutes of the other worlds
     Seeds,
     /// The benchmarks, too short to measure, long enough to break (with --full)
     Bench,

@@ -11,6 +11,8 @@ use crate::sim;
 pub(crate) struct Plan<'a> {
     /// What can be built here.
     pub(crate) build: Build,
+    /// Whether steps that have a longer form run that.
+    pub(crate) full: bool,
     /// Where cargo puts what it builds.
     pub(crate) target: &'a Path,
     /// The files of the checkout, relative to its top.
@@ -40,12 +42,15 @@ impl Plan<'_> {
                 Invocation::cargo(["check", "-p", "gateway", "--no-default-features"]),
                 self.portable(),
             ],
-            Step::Loom => vec![self.loom()],
+            Step::Loom => vec![loom(self.target)],
             Step::Instructions => vec![
                 Invocation::cargo(["bench", "-p", "benches", "--bench", "instructions"])
                     .args(["--", "--check", "--rounds", "300"]),
             ],
-            Step::Seeds => vec![sim::fresh_seeds()],
+            Step::Seeds => {
+                let check = sim::check(self.build, self.target).into_iter();
+                check.chain(sim::fresh_seeds().into_iter().filter(|_| self.full)).collect()
+            }
         }
     }
 
@@ -76,15 +81,16 @@ impl Plan<'_> {
             .arg(self.target.join("portable"))
             .env("RUSTFLAGS", "--cfg tokio_unstable --cfg weir_portable")
     }
+}
 
-    fn loom(&self) -> Invocation {
-        // `RUSTFLAGS` replaces what .cargo/config.toml sets, so that is repeated; other flags
-        // mean other artifacts, so they live in a folder of their own.
-        Invocation::cargo(["test", "-p", "gateway-registry", "--release", "--lib"])
-            .arg("--target-dir")
-            .arg(self.target.join("loom"))
-            .env("RUSTFLAGS", "--cfg tokio_unstable --cfg weir_loom")
-    }
+/// The tests of what shards share, built with loom's atomics.
+pub(crate) fn loom(target: &Path) -> Invocation {
+    // `RUSTFLAGS` replaces what .cargo/config.toml sets, so that is repeated; other flags
+    // mean other artifacts, so they live in a folder of their own.
+    Invocation::cargo(["test", "-p", "gateway-registry", "--release", "--lib"])
+        .arg("--target-dir")
+        .arg(target.join("loom"))
+        .env("RUSTFLAGS", "--cfg tokio_unstable --cfg weir_loom")
 }
 
 /// Folder of the package and name of each integration test that cargo discovers.
@@ -104,7 +110,7 @@ mod tests {
 
     fn lines(build: Build, files: &[&str], step: Step) -> Vec<String> {
         let files: Vec<_> = files.iter().map(|path| (*path).to_owned()).collect();
-        let plan = Plan { build, target: Path::new("target"), files: &files };
+        let plan = Plan { build, full: false, target: Path::new("target"), files: &files };
         plan.commands(step).iter().map(ToString::to_string).collect()
     }
 
@@ -146,6 +152,23 @@ mod tests {
             ["RUSTFLAGS='--cfg tokio_unstable --cfg weir_loom' cargo test -p gateway-registry \
               --release --lib --target-dir target/loom"]
         );
+    }
+
+    #[test]
+    fn seeds_are_run_by_the_simulator_that_the_tests_were_built_with() {
+        let lines = lines(Build::Whole, &FILES, Step::Seeds);
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[0], "cargo build --workspace --bin sim");
+        assert!(lines[1].starts_with("target/debug/sim --check --quiet --seed "), "{lines:?}");
+    }
+
+    #[test]
+    fn with_full_more_seeds_are_run_optimised() {
+        let target = Path::new("target");
+        let plan = Plan { build: Build::Whole, full: true, target, files: &[] };
+        let lines: Vec<_> = plan.commands(Step::Seeds).iter().map(ToString::to_string).collect();
+        assert_eq!(lines.len(), 4, "{lines:?}");
+        assert!(lines[2..].iter().all(|line| line.contains(" --profile campaign ")), "{lines:?}");
     }
 
     #[test]

@@ -55,7 +55,7 @@ fn chosen(flags: &Test) -> Vec<Step> {
 
 /// Whether a step takes longer than a change should wait.
 fn is_long(step: Step) -> bool {
-    matches!(step, Step::Seeds | Step::Bench)
+    step == Step::Bench
 }
 
 /// Whether a step does without building Weir.
@@ -112,7 +112,7 @@ impl Run {
     }
 
     fn cargo(&self, step: Step, build: Build) -> Outcome {
-        let plan = Plan { build, target: &self.target, files: &self.files };
+        let plan = Plan { build, full: self.full, target: &self.target, files: &self.files };
         let commands = plan.commands(step);
         if commands.is_empty() {
             return Outcome::Skipped(Reason::NothingToRun);
@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn all_steps_but_the_long_ones_run_unless_asked_for() {
         let usual = steps(false, &[]);
-        assert!(!usual.contains(&Step::Seeds) && !usual.contains(&Step::Bench));
+        assert!(usual.contains(&Step::Seeds) && !usual.contains(&Step::Bench));
         assert_eq!(steps(true, &[]), Step::value_variants());
     }
 
@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn full_adds_to_chosen_steps() {
         let chosen = steps(true, &[Step::Tidy]);
-        assert_eq!(chosen, [Step::Packages, Step::Tidy, Step::Seeds, Step::Bench]);
+        assert_eq!(chosen, [Step::Packages, Step::Tidy, Step::Bench]);
     }
 
     #[test]

@@ -173,7 +173,8 @@ mod tests {
 
     #[test]
     fn a_line_of_something_else_is_no_answer() {
-        for line in ["", "5", "5\tkept", "5\tkept\tx", "5\tbroke\t1\t11\twhat", "5\tlost\t1\t1\tx"] {
+        for line in ["", "5", "5\tkept", "5\tkept\tx", "5\tbroke\t1\t11\twhat", "5\tlost\t1\t1\tx"]
+        {
             assert_eq!(read(line), None, "{line}");
         }
         assert_eq!(read("5\tkept\t1\t1\t1\t1\tnonsense:a=1"), None);

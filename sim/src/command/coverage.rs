@@ -79,14 +79,20 @@ fn judge_marks(sums: &Sums, coverage: &mut Coverage) {
             *marks.entry(name).or_default() += count;
         }
     }
-    let never: Vec<_> = marks.iter().filter(|(_, count)| **count == 0).map(|(name, _)| *name).collect();
+    let never: Vec<_> =
+        marks.iter().filter(|(_, count)| **count == 0).map(|(name, _)| *name).collect();
     if never.is_empty() {
         return;
     }
-    let judged: BTreeSet<_> =
-        sums.iter().filter(|(_, sum)| sum.runs >= RUNS_JUDGED_MIN).map(|(world, _)| *world).collect();
+    let judged: BTreeSet<_> = sums
+        .iter()
+        .filter(|(_, sum)| sum.runs >= RUNS_JUDGED_MIN)
+        .map(|(world, _)| *world)
+        .collect();
     if judged.len() == World::ALL.len() {
-        coverage.missing.extend(never.iter().map(|name| format!("never the mark `{name}`, in any world")));
+        coverage
+            .missing
+            .extend(never.iter().map(|name| format!("never the mark `{name}`, in any world")));
     } else {
         let names = never.join(", ");
         coverage.unjudged.push(format!(
@@ -108,7 +114,8 @@ mod tests {
     use super::*;
 
     fn sum(runs: u64, rows: &[(Group, &str, u64)]) -> Sum {
-        let tally = rows.iter().map(|(group, name, n)| ((*group, (*name).to_owned()), *n)).collect();
+        let tally =
+            rows.iter().map(|(group, name, n)| ((*group, (*name).to_owned()), *n)).collect();
         Sum { runs, tally, ..Sum::default() }
     }
 
@@ -124,10 +131,13 @@ mod tests {
     fn a_fault_and_an_outcome_at_zero_are_named() {
         let sums = Sums::from([(World::Mesh, sum(RUNS_JUDGED_MIN, &ROWS))]);
         let Coverage { missing, unjudged } = judge(&sums, false);
-        assert_eq!(missing, [
-            "no fault of the kind `partitions` in 100 runs of mesh",
-            "never the outcome `slow closes` in 100 runs of mesh"
-        ]);
+        assert_eq!(
+            missing,
+            [
+                "no fault of the kind `partitions` in 100 runs of mesh",
+                "never the outcome `slow closes` in 100 runs of mesh"
+            ]
+        );
         assert!(unjudged.is_empty(), "{unjudged:?}");
     }
 

@@ -24,7 +24,7 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "K", conflicts_with = "minutes")]
     runs: Option<u64>,
     /// In which world: model (one shard, turns by hand), turmoil (one shard's driver over simulated
-    /// TCP), mesh (many shards, their turns mixed), or all of them
+    /// TCP), mesh (many shards, their turns mixed), several with commas between them, or all
     #[arg(long, alias = "scenario", default_value = "all", value_name = "WORLD")]
     world: Worlds,
     /// Write the story of the run, an entry of JSON to a line; for exactly one run
@@ -55,6 +55,13 @@ pub(crate) struct Flags {
     /// in each world, as with --twice
     #[arg(long, conflicts_with_all = ["runs", "clients", "actions", "without", "mutant"])]
     check: bool,
+    /// Search for every deliberate fault, or for --mutant alone: each must be found by the promise
+    /// that it breaks, within 500 seeds of its world
+    #[arg(long, conflicts_with_all = ["check", "minutes", "runs", "seed", "twice"])]
+    mutants: bool,
+    /// What cargo said of loom's tests, for the faults that loom is to find
+    #[arg(long, hide = true, requires = "mutants", value_name = "FILE")]
+    twins: Option<PathBuf>,
     /// Only say what broke, and a line at the end
     #[arg(long)]
     quiet: bool,
@@ -69,6 +76,8 @@ Examples:
   --seed 7 --world mesh --html run.html     the same run as a page
   --seed 1 --runs 300 --world mesh          300 runs and how fast they were
   --minutes 10                              ten minutes of seeds that nobody has seen
+  --mutants                                 every deliberate fault, and what finds it
+  --seed 1 --world mesh --mutant early-ack  one of them, so that a failure can be looked at
 
 A run prints `seed=… world=… hash=… events=… actions=… virtual=…s`; the hash folds all that
 happened. A failure says which promise of the README was broken and by what, the last lines before,
@@ -85,6 +94,8 @@ pub(crate) enum Order {
     Twice(Runs),
     /// Fresh seeds in these worlds for so long; from this one on, if it was given.
     Explore { worlds: Vec<World>, first: Option<u64>, less: Less, lasts: Duration, quiet: bool },
+    /// To search for deliberate faults.
+    Mutants { one: Option<Mutant>, twins: Option<PathBuf> },
     /// What a change must pass.
     Check { first: u64, worlds: Vec<World>, quiet: bool },
 }
@@ -131,10 +142,10 @@ struct Worlds(Vec<World>);
 impl FromStr for Worlds {
     type Err = String;
 
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
+    fn from_str(names: &str) -> Result<Self, String> {
+        match names {
             "all" => Ok(Self(World::ALL.to_vec())),
-            name => name.parse().map(|world| Self(vec![world])),
+            names => names.split(',').map(str::parse).collect::<Result<_, _>>().map(Self),
         }
     }
 }
@@ -148,6 +159,9 @@ impl Flags {
         let Self { seed, runs, world: Worlds(worlds), quiet, .. } = self;
         if self.child {
             return Ok(Order::Serve);
+        }
+        if self.mutants {
+            return Ok(Order::Mutants { one: self.mutant, twins: self.twins });
         }
         let files = Files { trace: self.trace, html: self.html };
         let without: BTreeSet<_> = self.without.into_iter().collect();
@@ -234,9 +248,24 @@ mod tests {
         };
         assert_eq!((first, lasts), (None, Duration::from_secs(30)));
         assert_eq!(worlds.len(), World::ALL.len());
-        for bad in ["--minutes -1", "--minutes nan", "--minutes 1 --runs 3", "--minutes 1 --check"] {
+        for bad in ["--minutes -1", "--minutes nan", "--minutes 1 --runs 3", "--minutes 1 --check"]
+        {
             assert!(order(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn worlds_are_named_one_by_one_or_together() {
+        assert_eq!(runs("--world model,mesh").worlds, [World::Model, World::Mesh]);
+        assert_eq!(runs("--world all").worlds, World::ALL);
+    }
+
+    #[test]
+    fn faults_are_searched_for_together_or_one_by_one() {
+        assert_eq!(order("--mutants"), Ok(Order::Mutants { one: None, twins: None }));
+        let one = Some(Mutant::EarlyAck);
+        assert_eq!(order("--mutants --mutant early-ack"), Ok(Order::Mutants { one, twins: None }));
+        assert!(order("--mutants --minutes 1").is_err() && order("--twins file").is_err());
     }
 
     #[test]

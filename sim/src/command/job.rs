@@ -118,7 +118,8 @@ mod tests {
 
     #[test]
     fn a_job_is_read_as_it_is_written() {
-        let line = "mesh 17 --mutant early-ack --clients 3 --actions 40 --without cuts,slow readers";
+        let line =
+            "mesh 17 --mutant early-ack --clients 3 --actions 40 --without cuts,slow readers";
         let job: Job = line.parse().expect("a line");
         assert_eq!((job.world, job.seed), (World::Mesh, 17));
         assert_eq!(job.mutant, Some(Mutant::EarlyAck));
@@ -131,7 +132,8 @@ mod tests {
     #[test]
     fn what_is_typed_survives_a_shell() {
         let job: Job = "mesh 17 --actions 4 --without slow readers,cuts".parse().expect("a line");
-        let typed = "cargo xtask sim --seed 17 --world mesh --actions 4 --without 'cuts,slow readers'";
+        let typed =
+            "cargo xtask sim --seed 17 --world mesh --actions 4 --without 'cuts,slow readers'";
         assert_eq!(job.command(), typed);
         assert_eq!(Job::new(World::Model, 5).command(), "cargo xtask sim --seed 5 --world model");
     }

@@ -9,6 +9,7 @@ mod coverage;
 mod failure;
 mod flags;
 mod job;
+mod mutants;
 mod pairs;
 mod process;
 mod replay;
@@ -35,31 +36,37 @@ use self::source::{Fresh, Source};
 /// # Errors
 /// If a process cannot be started, or a file neither read nor written.
 pub(crate) fn carry_out(order: Order) -> io::Result<ExitCode> {
-    if order == Order::Serve {
-        return child::serve().map(|()| ExitCode::SUCCESS);
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        match order {
-            Order::Serve => unreachable!("it was done before"),
-            Order::Runs(runs) => replay::run(runs).await,
-            Order::Twice(runs) => twice(runs).run().await,
-            Order::Explore { worlds, first, less, lasts, quiet } => {
-                let first = first.unwrap_or_else(fresh_seed);
-                println!("seeds from {first} on");
-                let something_left_out = less != Less::default();
-                let source = Source::Fresh(Fresh::new(&worlds, first, less));
-                let lasts = Some(lasts);
-                let code = Campaign { source, lasts, less: something_left_out, quiet }.run().await;
-                println!("the first seed was {first}");
-                code
+    match order {
+        Order::Serve => child::serve().map(|()| ExitCode::SUCCESS),
+        // Worlds have runtimes of their own, so that none of ours is around them.
+        Order::Runs(runs) => match replay::run(&runs)? {
+            None => Ok(ExitCode::SUCCESS),
+            Some((job, broken)) => {
+                block_on(replay::give_up(&job, &broken, &runs.files))?;
+                Ok(ExitCode::FAILURE)
             }
-            Order::Check { first, worlds, quiet } => {
-                let source = check::source(&worlds, first).map_err(io::Error::other)?;
-                Campaign { source, lasts: None, less: false, quiet }.run().await
-            }
+        },
+        Order::Twice(runs) => block_on(twice(runs).run()),
+        Order::Explore { worlds, first, less, lasts, quiet } => {
+            let first = first.unwrap_or_else(fresh_seed);
+            println!("seeds from {first} on");
+            let left_out = less != Less::default();
+            let source = Source::Fresh(Fresh::new(&worlds, first, less));
+            let campaign = Campaign { source, lasts: Some(lasts), less: left_out, quiet };
+            let code = block_on(campaign.run());
+            println!("the first seed was {first}");
+            code
         }
-    })
+        Order::Mutants { one, twins } => block_on(mutants::run(one, twins.as_deref())),
+        Order::Check { first, worlds, quiet } => {
+            let source = check::source(&worlds, first).map_err(io::Error::other)?;
+            block_on(Campaign { source, lasts: None, less: false, quiet }.run())
+        }
+    }
+}
+
+fn block_on<T>(task: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(task)
 }
 
 fn twice(runs: Runs) -> Campaign {

@@ -159,7 +159,9 @@ mod tests {
     #[test]
     fn one_that_lies_is_found_by_its_seed() {
         // The number of the process stands in the hash of the second run.
-        let lies = format!("case $job in *2) printf '7\\tkept\\t%s\\t1\\t2\\t3\\n' $$;; *) {HONEST};; esac");
+        let lies = format!(
+            "case $job in *2) printf '7\\tkept\\t%s\\t1\\t2\\t3\\n' $$;; *) {HONEST};; esac"
+        );
         let told = tell(&fake(&lies), 3);
         assert!(told[0].answer.is_ok() && told[2].answer.is_ok());
         let broken = told[1].answer.as_ref().expect_err("they differ");
@@ -182,7 +184,10 @@ mod tests {
         let told = tell(&fake(&dies), 3);
         assert!(told[0].answer.is_ok() && told[2].answer.is_ok());
         let broken = told[1].answer.as_ref().expect_err("it died");
-        assert_eq!((broken.how, broken.lines.as_slice()), (How::Died, ["alas".to_owned()].as_slice()));
+        assert_eq!(
+            (broken.how, broken.lines.as_slice()),
+            (How::Died, ["alas".to_owned()].as_slice())
+        );
         assert!(broken.what.contains("signal: 9"), "{broken:?}");
     }
 

@@ -1,7 +1,6 @@
 //! Seeds run in this process: a line for each, its story if it is wanted, and how fast they were.
 
 use std::io;
-use std::process::ExitCode;
 
 use sim::story::Story;
 use sim::worlds::{Less, Ran};
@@ -14,12 +13,12 @@ use super::job::Job;
 use super::report::grouped;
 use super::sums::Sums;
 
-/// Runs them in order, up to the first that breaks.
+/// Runs them in order, up to the first that breaks; that one, if there is one.
 ///
 /// # Errors
-/// If a file cannot be written, or no process started to shrink a failure.
-pub(crate) async fn run(runs: Runs) -> io::Result<ExitCode> {
-    let Runs { quiet, files, .. } = &runs;
+/// If a file cannot be written.
+pub(crate) fn run(runs: &Runs) -> io::Result<Option<(Job, Broken)>> {
+    let Runs { quiet, files, .. } = runs;
     let mut sums = Sums::new();
     for job in runs.jobs() {
         let before = cpu_nanos();
@@ -37,7 +36,7 @@ pub(crate) async fn run(runs: Runs) -> io::Result<ExitCode> {
                 sum.runs += 1;
                 sum.add(&numbers);
             }
-            Err(failure) => return give_up(&job, &failure.into(), files).await,
+            Err(failure) => return Ok(Some((job, failure.into()))),
         }
     }
     for (world, sum) in &sums {
@@ -49,7 +48,7 @@ pub(crate) async fn run(runs: Runs) -> io::Result<ExitCode> {
             grouped(sum.times_real() as u64)
         );
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(None)
 }
 
 /// The line of a run: the same bytes in any process.
@@ -62,14 +61,17 @@ fn line(job: &Job, numbers: &Numbers) -> String {
     )
 }
 
-/// Who looks at one run, or has a small one already, wants to see that one.
-async fn give_up(job: &Job, broken: &Broken, files: &Files) -> io::Result<ExitCode> {
+/// Tells of one that broke.
+///
+/// # Errors
+/// If no process can be started to shrink it.
+pub(crate) async fn give_up(job: &Job, broken: &Broken, files: &Files) -> io::Result<()> {
+    // Who looks at one run, or has a small one already, wants to see that one.
     if files.wanted() || job.less != Less::default() {
         tell(job, broken);
-    } else {
-        tell_shrunk(job, broken).await?;
+        return Ok(());
     }
-    Ok(ExitCode::FAILURE)
+    tell_shrunk(job, broken).await
 }
 
 fn write(files: &Files, job: &Job, hash: u64, story: Option<&Story>) -> io::Result<()> {

@@ -33,10 +33,16 @@ pub(crate) fn report(sums: &Sums, passed: Duration) -> String {
 fn tell_world(text: &mut String, world: World, sum: &Sum) -> std::fmt::Result {
     let Sum { runs, broken, events, actions, nanos, .. } = sum;
     let hours = *nanos as f64 / NANOS_PER_HOUR;
-    writeln!(text, "{world}: {} runs ({broken} failed), {} events", grouped(*runs), grouped(*events))?;
     writeln!(
         text,
-        "  virtual: {hours:.2} hours, {} x real time on one core",
+        "{world}: {} runs ({broken} failed), {} events",
+        grouped(*runs),
+        grouped(*events)
+    )?;
+    writeln!(
+        text,
+        "  virtual: {hours:.2} hours in {:.1} s of a core, {} x real time",
+        sum.cpu_secs(),
         grouped(sum.times_real() as u64)
     )?;
     writeln!(
@@ -84,7 +90,8 @@ mod tests {
 
     #[test]
     fn a_report_has_every_number_of_every_world() {
-        let tally = [((Group::Fault, "cuts".to_owned()), 1_200), ((Group::Race, "lost".to_owned()), 0)];
+        let tally =
+            [((Group::Fault, "cuts".to_owned()), 1_200), ((Group::Race, "lost".to_owned()), 0)];
         let sum = Sum {
             runs: 10,
             broken: 1,
@@ -96,7 +103,7 @@ mod tests {
         };
         let text = report(&Sums::from([(World::Mesh, sum)]), Duration::from_secs(4));
         let due = "mesh: 10 runs (1 failed), 5 events\n  \
-                   virtual: 2.00 hours, 3,600 x real time on one core\n  \
+                   virtual: 2.00 hours in 2.0 s of a core, 3,600 x real time\n  \
                    actions: 3,000, 1,500 per second on one core\n  \
                    faults: cuts 1,200\n  \
                    races: lost 0\n\

@@ -31,7 +31,8 @@ fn parse(text: &str) -> Result<Vec<Kept>, String> {
 }
 
 fn read(line: &str) -> Result<Kept, String> {
-    let (job, sentence) = line.split_once(" # ").map_or((line, ""), |(job, said)| (job, said.trim()));
+    let (job, sentence) =
+        line.split_once(" # ").map_or((line, ""), |(job, said)| (job, said.trim()));
     let job = job.parse()?;
     if sentence.is_empty() {
         return Err(format!("`{line}` says nothing: write ` # ` and a sentence about what failed"));

@@ -137,7 +137,8 @@ mod tests {
     }
 
     fn shrunk(fake: &mut Fake, from: Less) -> Smallest {
-        let names: Vec<_> = ["cuts", "storms", "garbage", "crashes", "holds"].map(Into::into).into();
+        let names: Vec<_> =
+            ["cuts", "storms", "garbage", "crashes", "holds"].map(Into::into).into();
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         runtime.expect("a runtime").block_on(shrink(fake, from, &names))
     }

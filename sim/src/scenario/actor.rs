@@ -113,6 +113,7 @@ impl Actor {
     }
 
     fn leave(&mut self, leave: Leave, id: ClientId, clients: &Clients) {
+        self.heard.left = Some(leave);
         match leave {
             Leave::Goodbye(code) => self.say_goodbye(code),
             Leave::HalfClose => self.finishing = true,

@@ -123,7 +123,7 @@ impl World {
 
     /// Whoever did not read until now reads what is left.
     fn finish(self, trace: Trace) -> Outcome {
-        let Self { turn, clients, actors, extents, actions, .. } = self;
+        let Self { turn, clients, actors, extents, actions, now, .. } = self;
         let hub = turn.hub();
         let rest = Rest {
             live: hub.live(),
@@ -134,7 +134,7 @@ impl World {
             counters: hub.counters().clone(),
         };
         let heard = actors.into_iter().map(|actor| actor.finish(&clients)).collect();
-        Outcome { heard, rest, trace, actions }
+        Outcome { heard, rest, trace, actions, nanos: now.0 }
     }
 }
 

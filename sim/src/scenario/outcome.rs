@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use gateway_core::counters::Counters;
 
 use super::message::Message;
+use super::plan::Leave;
 use crate::traced::Trace;
 
 /// A run that came to its end.
@@ -16,8 +17,10 @@ pub struct Outcome {
     pub rest: Rest,
     /// All that passed the seam.
     pub trace: Trace,
-    /// What clients did and turns, in the model world; 0 in turmoil, where tasks do it.
+    /// What clients did; in the model world also the turns.
     pub actions: u64,
+    /// Virtual time that passed, in nanoseconds.
+    pub nanos: u64,
 }
 
 /// All that one client heard.
@@ -33,6 +36,8 @@ pub struct Heard {
     pub close: Option<u16>,
     /// The stream ended within a frame.
     pub half_frame: bool,
+    /// How it went away, if it did so of its own accord.
+    pub left: Option<Leave>,
     /// How the server broke the protocol, if it did.
     pub fault: Option<String>,
 }

@@ -1,10 +1,13 @@
 //! What a run will do, drawn from its seed as plain data.
 
+mod less;
+
 use std::collections::BTreeSet;
 
 use gateway_core::hub::MemberPolicy;
 use gateway_core::limits::Limits;
 
+pub(in crate::scenario) use self::less::KINDS;
 use super::message::{Kind, Message};
 use crate::rng::Rng;
 

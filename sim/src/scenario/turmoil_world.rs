@@ -45,19 +45,22 @@ pub(super) fn run(plan: &Plan, options: TraceOptions) -> Result<Outcome, (String
         sim.client(format!("client-{index}"), async move {
             let server = SocketAddr::from((turmoil::lookup(SERVER), PORT));
             let mut heard = Heard::default();
-            Visitor { plan: &client, heard: &mut heard }.visit(&wires, server, rng).await;
-            stage.done(index, heard);
+            let acted = Visitor::new(&client, &mut heard).visit(&wires, server, rng).await;
+            stage.done(index, heard, acted);
             Ok(())
         });
     }
     let ran = sim.run();
+    let nanos = u64::try_from(sim.elapsed().as_nanos()).unwrap_or(u64::MAX);
     drop(sim);
-    stage.outcome(ran.err().map(|error| error.to_string()))
+    stage.outcome(nanos, ran.err().map(|error| error.to_string()))
 }
 
 /// What the hosts of one run share.
 struct Stage {
     heard: RefCell<Vec<Heard>>,
+    /// Steps that clients took.
+    actions: Cell<u64>,
     /// Clients that are not done.
     visiting: Cell<usize>,
     trace: RefCell<Option<Trace>>,
@@ -68,22 +71,29 @@ impl Stage {
     fn new(plan: &Plan) -> Self {
         Self {
             heard: RefCell::new(vec![Heard::default(); plan.clients.len()]),
+            actions: Cell::new(0),
             visiting: Cell::new(plan.clients.len()),
             trace: RefCell::default(),
             rest: RefCell::default(),
         }
     }
 
-    fn done(&self, index: usize, heard: Heard) {
+    fn done(&self, index: usize, heard: Heard, acted: u64) {
+        self.actions.set(self.actions.get() + acted);
         self.heard.borrow_mut()[index] = heard;
         self.visiting.set(self.visiting.get() - 1);
     }
 
-    fn outcome(&self, error: Option<String>) -> Result<Outcome, (String, Option<Trace>)> {
+    fn outcome(
+        &self,
+        nanos: u64,
+        error: Option<String>,
+    ) -> Result<Outcome, (String, Option<Trace>)> {
         let trace = self.trace.borrow().clone();
         match (error, trace, self.rest.take()) {
             (None, Some(trace), Some(rest)) => {
-                Ok(Outcome { heard: self.heard.take(), rest, trace, actions: 0 })
+                let (heard, actions) = (self.heard.take(), self.actions.get());
+                Ok(Outcome { heard, rest, trace, actions, nanos })
             }
             (error, trace, _) => {
                 Err((error.unwrap_or_else(|| "the server did not serve".to_owned()), trace))

@@ -29,8 +29,10 @@ const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 type Socket = WebSocketStream<Remasked<SimStream>>;
 
 pub(super) struct Visitor<'a> {
-    pub(super) plan: &'a ClientPlan,
-    pub(super) heard: &'a mut Heard,
+    plan: &'a ClientPlan,
+    heard: &'a mut Heard,
+    /// Steps that it took.
+    acted: u64,
 }
 
 /// Whether more may be heard.
@@ -40,9 +42,18 @@ enum Line {
     Ended,
 }
 
-impl Visitor<'_> {
-    /// Connects, does what the plan says, and listens to the end.
-    pub(super) async fn visit(mut self, wires: &Wires, server: SocketAddr, rng: Rng) {
+impl<'a> Visitor<'a> {
+    pub(super) fn new(plan: &'a ClientPlan, heard: &'a mut Heard) -> Self {
+        Self { plan, heard, acted: 0 }
+    }
+
+    /// Connects, does what the plan says, and listens to the end; how many steps it took.
+    pub(super) async fn visit(mut self, wires: &Wires, server: SocketAddr, rng: Rng) -> u64 {
+        self.stay(wires, server, rng).await;
+        self.acted
+    }
+
+    async fn stay(&mut self, wires: &Wires, server: SocketAddr, rng: Rng) {
         let began = Instant::now();
         let at = |millis| began + Duration::from_millis(millis);
         sleep_until(at(self.plan.arrives_at_millis)).await;
@@ -58,6 +69,10 @@ impl Visitor<'_> {
                         return;
                     }
                 }
+            }
+            self.acted += 1;
+            if let Action::Leave(leave) = step.action {
+                self.heard.left = Some(leave);
             }
             match &step.action {
                 Action::Say(say) => speak(&mut socket, say).await,
