@@ -69,7 +69,7 @@ impl Campaign {
         if end == End::Interrupted {
             println!("interrupted: this is what was done until then");
         }
-        progress.tell_failures().await?;
+        progress.tell_failures(end).await?;
         Ok(progress.conclude(less, quiet))
     }
 }
@@ -123,16 +123,27 @@ impl Progress {
         }
     }
 
-    /// The first of each kind in full, shrunk; of the others which seeds they are.
-    async fn tell_failures(&self) -> io::Result<()> {
+    /// The first of each kind in full, shrunk; of the others which seeds they are. Who does not
+    /// want to wait for that any longer hears all of them as they are.
+    async fn tell_failures(&self, end: End) -> io::Result<()> {
         let mut told = BTreeMap::<(World, How), usize>::new();
+        let mut waits = end == End::Done;
         for (job, broken) in &self.failures {
             let count = told.entry((job.world, broken.how)).or_default();
             *count += 1;
-            if *count <= TOLD_MAX {
-                tell_shrunk(job, broken).await?;
-            } else {
+            if *count > TOLD_MAX {
                 tell(job, &Broken { lines: Vec::new(), ..broken.clone() });
+                continue;
+            }
+            if waits {
+                select! {
+                    biased;
+                    _ = tokio::signal::ctrl_c() => waits = false,
+                    shrunk = tell_shrunk(job, broken) => shrunk?,
+                }
+            }
+            if !waits {
+                tell(job, broken);
             }
         }
         Ok(())
