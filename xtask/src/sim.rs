@@ -1,4 +1,5 @@
-//! `cargo xtask sim`: the simulator, with its flags passed through, and what of it a change must pass.
+//! `cargo xtask sim`: the simulator, with its flags passed through, and what of it a change must
+//! pass.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -65,8 +66,8 @@ fn first_seed(commit: Option<&str>) -> u64 {
     })
 }
 
-/// Seeds that no run has had before, as good as certainly. What breaks is said with the command that
-/// replays it.
+/// Seeds that no run has had before, as good as certainly. What breaks is said with the command
+/// that replays it.
 pub(crate) fn fresh_seeds() -> [Invocation; 2] {
     // Half of a random word: far from the seeds that every run has, and still readable.
     let first = RandomState::new().build_hasher().finish() >> 32;

@@ -92,12 +92,23 @@ pub(crate) enum Order {
     Runs(Runs),
     /// Those runs in two processes.
     Twice(Runs),
-    /// Fresh seeds in these worlds for so long; from this one on, if it was given.
-    Explore { worlds: Vec<World>, first: Option<u64>, less: Less, lasts: Duration, quiet: bool },
+    /// Fresh seeds for some time.
+    Explore(Explore),
     /// To search for deliberate faults.
     Mutants { one: Option<Mutant>, twins: Option<PathBuf> },
     /// What a change must pass.
     Check { first: u64, worlds: Vec<World>, quiet: bool },
+}
+
+/// Fresh seeds in some worlds.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Explore {
+    pub(crate) worlds: Vec<World>,
+    /// One that nobody has seen, unless it is given.
+    pub(crate) first: Option<u64>,
+    pub(crate) less: Less,
+    pub(crate) lasts: Duration,
+    pub(crate) quiet: bool,
 }
 
 /// Seeds in some worlds.
@@ -175,7 +186,7 @@ impl Flags {
         if let Some(minutes) = self.minutes {
             let lasts = Duration::try_from_secs_f64(minutes * 60.0);
             let lasts = lasts.map_err(|_| format!("{minutes} is no number of minutes"))?;
-            return Ok(Order::Explore { worlds, first: seed, less, lasts, quiet });
+            return Ok(Order::Explore(Explore { worlds, first: seed, less, lasts, quiet }));
         }
         if self.check {
             return Ok(Order::Check { first, worlds, quiet });
@@ -220,8 +231,8 @@ mod tests {
     #[test]
     fn what_a_replay_says_is_understood() {
         let Runs { first, worlds, mutant, less, files, .. } = runs(
-            "--seed 17 --scenario mesh --mutant early-ack --clients 3 --actions 9 --without cuts,storms \
-             --html failure.html",
+            "--seed 17 --scenario mesh --mutant early-ack --clients 3 --actions 9 \
+             --without cuts,storms --html failure.html",
         );
         assert_eq!((first, worlds, mutant), (17, vec![World::Mesh], Some(Mutant::EarlyAck)));
         assert_eq!(less.flags(), " --clients 3 --actions 9 --without cuts,storms");
@@ -243,9 +254,10 @@ mod tests {
 
     #[test]
     fn minutes_may_be_parts_of_one() {
-        let Ok(Order::Explore { first, lasts, worlds, .. }) = order("--minutes 0.5") else {
+        let Ok(Order::Explore(explore)) = order("--minutes 0.5") else {
             panic!("it explores");
         };
+        let Explore { first, lasts, worlds, .. } = explore;
         assert_eq!((first, lasts), (None, Duration::from_secs(30)));
         assert_eq!(worlds.len(), World::ALL.len());
         for bad in ["--minutes -1", "--minutes nan", "--minutes 1 --runs 3", "--minutes 1 --check"]

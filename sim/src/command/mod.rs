@@ -28,7 +28,7 @@ use sim::worlds::Less;
 
 use self::campaign::Campaign;
 pub(crate) use self::flags::Flags;
-use self::flags::{Order, Runs};
+use self::flags::{Explore, Order, Runs};
 use self::source::{Fresh, Source};
 
 /// Does what the flags ask for.
@@ -47,16 +47,7 @@ pub(crate) fn carry_out(order: Order) -> io::Result<ExitCode> {
             }
         },
         Order::Twice(runs) => block_on(twice(runs).run()),
-        Order::Explore { worlds, first, less, lasts, quiet } => {
-            let first = first.unwrap_or_else(fresh_seed);
-            println!("seeds from {first} on");
-            let left_out = less != Less::default();
-            let source = Source::Fresh(Fresh::new(&worlds, first, less));
-            let campaign = Campaign { source, lasts: Some(lasts), less: left_out, quiet };
-            let code = block_on(campaign.run());
-            println!("the first seed was {first}");
-            code
-        }
+        Order::Explore(explore) => self::explore(explore),
         Order::Mutants { one, twins } => block_on(mutants::run(one, twins.as_deref())),
         Order::Check { first, worlds, quiet } => {
             let source = check::source(&worlds, first).map_err(io::Error::other)?;
@@ -67,6 +58,17 @@ pub(crate) fn carry_out(order: Order) -> io::Result<ExitCode> {
 
 fn block_on<T>(task: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(task)
+}
+
+fn explore(explore: Explore) -> io::Result<ExitCode> {
+    let Explore { worlds, first, less, lasts, quiet } = explore;
+    let first = first.unwrap_or_else(fresh_seed);
+    println!("seeds from {first} on");
+    let left_out = less != Less::default();
+    let source = Source::Fresh(Fresh::new(&worlds, first, less));
+    let code = block_on(Campaign { source, lasts: Some(lasts), less: left_out, quiet }.run());
+    println!("the first seed was {first}");
+    code
 }
 
 fn twice(runs: Runs) -> Campaign {

@@ -1,4 +1,5 @@
-//! Which runs a campaign makes: those of a list, or fresh seeds, shared out over the worlds by time.
+//! Which runs a campaign makes: those of a list, or fresh seeds, shared out over the worlds by
+//! time.
 
 use std::collections::{BTreeMap, VecDeque};
 
