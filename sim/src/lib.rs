@@ -25,6 +25,7 @@ compile_error!(
 );
 
 mod backlog;
+pub mod cluster;
 pub mod counts;
 pub mod extents;
 pub mod mesh;

@@ -6,7 +6,7 @@
 
 mod actor;
 pub mod check;
-mod frames;
+pub(crate) mod frames;
 pub(crate) mod mask;
 pub mod message;
 mod model_world;

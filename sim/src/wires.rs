@@ -181,8 +181,13 @@ impl SimStream {
     /// # Panics
     /// If `window` is 0, or the server is none of this network's.
     pub fn set_window(&self, window: usize) {
-        let pipe = self.pipe.as_ref().expect("only a server over SimNet has byte windows");
-        pipe.set_window_to_client(window);
+        assert!(self.try_set_window(window), "only a server over SimNet has byte windows");
+    }
+
+    /// As [`set_window`](Self::set_window); whether the server is one of this network's that was
+    /// there when the connection was established.
+    pub fn try_set_window(&self, window: usize) -> bool {
+        self.pipe.as_ref().map(|pipe| pipe.set_window_to_client(window)).is_some()
     }
 }
 

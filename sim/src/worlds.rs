@@ -12,7 +12,7 @@ use gateway_faults::{Mutant, Point, Scope};
 use crate::counts::{Counts, Group};
 use crate::promise::Promise;
 use crate::story::{Pen, Story};
-use crate::{mesh, scenario};
+use crate::{cluster, mesh, scenario};
 
 /// A world.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -23,6 +23,8 @@ pub enum World {
     Turmoil,
     /// Many shards on a virtual clock, their turns mixed.
     Mesh,
+    /// Nodes of many shards with their real drivers, over turmoil's network.
+    Cluster,
 }
 
 /// What is to be run.
@@ -131,7 +133,7 @@ impl fmt::Display for Failure {
 
 impl World {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Model, Self::Turmoil, Self::Mesh];
+    pub const ALL: [Self; 4] = [Self::Model, Self::Turmoil, Self::Mesh, Self::Cluster];
 
     /// Its name, as flags and reports have it.
     #[must_use]
@@ -140,6 +142,7 @@ impl World {
             Self::Model => "model",
             Self::Turmoil => "turmoil",
             Self::Mesh => "mesh",
+            Self::Cluster => "cluster",
         }
     }
 
@@ -151,18 +154,29 @@ impl World {
             Self::Model => scenario(scenario::World::Model, ask, &pen),
             Self::Turmoil => scenario(scenario::World::Turmoil, ask, &pen),
             Self::Mesh => mesh(ask, &pen),
+            Self::Cluster => cluster::run(ask, &pen),
         };
         // Who finds an invariant of its own broken panics: that is a finding like any other.
         let ran = catch_unwind(AssertUnwindSafe(run));
         let mut result = ran.unwrap_or_else(|panic| Err(broken(&*panic)));
         if let Ok(report) = &mut result {
-            count(&scope, &mut report.counts);
+            self.count(&scope, &mut report.counts);
         }
         let mut story = pen.story();
         if let (Some(story), Err(failure)) = (&mut story, &result) {
             story.fail(failure.promise, &failure.what);
         }
         Ran { result, story }
+    }
+
+    /// Adds what happened in Weir's own code, as far as this world has it.
+    fn count(self, scope: &Scope, counts: &mut Counts) {
+        let workers = self == Self::Cluster;
+        let happened = scope.take_counts();
+        let points = happened.points().filter(|(point, _)| workers || !point.is_of_workers());
+        points.for_each(|(point, times)| counts.add(Group::Buggify, point.name(), times));
+        let marks = happened.marks().filter(|(mark, _)| workers || !mark.is_of_workers());
+        marks.for_each(|(mark, times)| counts.add(Group::Sometimes, mark.name(), times));
     }
 
     /// Writes the story, if it is asked for.
@@ -211,16 +225,6 @@ fn scope(ask: &Ask) -> Scope {
     let left_out = |point: &Point| !ask.less.has(point.name());
     let without = Point::ALL.into_iter().filter(left_out);
     without.fold(Scope::new(ask.mutant, ask.seed), |scope, point| scope.with(point, 0))
-}
-
-/// Adds what happened in Weir's own code.
-fn count(scope: &Scope, counts: &mut Counts) {
-    let happened = scope.take_counts();
-    // No world of today has workers.
-    let points = happened.points().filter(|(point, _)| !point.is_of_workers());
-    points.for_each(|(point, times)| counts.add(Group::Buggify, point.name(), times));
-    let marks = happened.marks().filter(|(mark, _)| !mark.is_of_workers());
-    marks.for_each(|(mark, times)| counts.add(Group::Sometimes, mark.name(), times));
 }
 
 fn scenario(world: scenario::World, ask: &Ask, pen: &Pen) -> Result<Report, Failure> {

@@ -14,6 +14,7 @@ fn budget(world: World) -> u64 {
         World::Model => 150,
         World::Turmoil => 150,
         World::Mesh => 150,
+        World::Cluster => 100,
     }
 }
 

@@ -30,6 +30,7 @@ pub(crate) fn share(world: World) -> u64 {
         World::Model => 5,
         World::Turmoil => 15,
         World::Mesh => 40,
+        World::Cluster => 40,
     }
 }
 
@@ -91,6 +92,7 @@ mod tests {
                 World::Model => 1_000,
                 World::Turmoil => 90_000,
                 World::Mesh => 20_000,
+                World::Cluster => 300_000,
             };
         }
         let whole: u64 = done.values().map(|sum| sum.cpu_nanos).sum();

@@ -39,7 +39,7 @@ pub(super) fn of_say(say: &Say) -> Vec<Frame> {
 }
 
 /// A close frame with this code, and no reason.
-pub(super) fn goodbye(code: u16) -> CloseFrame {
+pub(crate) fn goodbye(code: u16) -> CloseFrame {
     CloseFrame { code: CloseCode::from(code), reason: "".into() }
 }
 
