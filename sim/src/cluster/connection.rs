@@ -43,6 +43,8 @@ pub(super) struct Connection {
     pub(super) opened_at: u64,
     /// A fault has touched it, its link or its node: what it does not hear is no surprise.
     pub(super) tainted: bool,
+    /// It was whole after all faults had ended.
+    pub(super) proved: bool,
     /// It takes what it is sent.
     pub(super) reads: bool,
     /// It has said goodbye.
@@ -88,6 +90,7 @@ impl Connection {
             stage: Stage::Asking,
             opened_at: 0,
             tainted: false,
+            proved: false,
             reads: true,
             leaves: false,
             close: None,

@@ -93,7 +93,10 @@ impl Run<'_> {
     }
 
     fn come_back(&mut self) -> Result<(), String> {
-        self.wait(RETURN_SECS, Promise::Alive, away)
+        // A connection that a fault has ended may not know it yet.
+        self.world.clients.iter().for_each(|client| client.post(ClientOrder::Prove));
+        let calm = self.nanos();
+        self.wait(RETURN_SECS, Promise::Alive, |world| away(world, calm))
     }
 
     fn hear_each_other(&mut self) -> Result<(), String> {
@@ -197,14 +200,14 @@ async fn crowd(world: Rc<World>, clients: Vec<(usize, ClientPlan)>) -> turmoil::
     std::future::pending().await
 }
 
-/// A client that is not connected, or a node that counts somebody who is not there.
-fn away(world: &World) -> Option<String> {
+/// A client that is not connected since then, or a node that counts somebody who is not there.
+fn away(world: &World, calm: u64) -> Option<String> {
     let ledger = world.ledger.borrow();
     let mut open = vec![0_u64; world.nodes.len()];
     let mut here = vec![false; world.clients.len()];
     for connection in &ledger.connections {
         if connection.stage == Stage::Open {
-            here[connection.client] = true;
+            here[connection.client] |= connection.proved || connection.opened_at >= calm;
             let current = world.nodes[connection.place.node].incarnation.get();
             open[connection.place.node] += u64::from(connection.place.incarnation == current);
         }

@@ -10,7 +10,7 @@ use gateway_core::probe::{ToClient, ToServer};
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep};
 use tokio_tungstenite::tungstenite::error::ProtocolError;
-use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::{Frame, FrameHeader};
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 use tokio_tungstenite::tungstenite::{Error, Message as Heeded};
 
@@ -30,6 +30,8 @@ const GIVE_UP_AFTER: Duration = Duration::from_millis(6_000);
 const GOODBYE: Duration = Duration::from_secs(3);
 /// How long a slow reader takes over a message.
 const SLOWLY: Duration = Duration::from_millis(150);
+/// What a ping carries whose pong says that a connection is whole.
+const PROOF: &[u8] = b"proof";
 /// More than a window ever is.
 const WIDE: usize = 16 << 10;
 
@@ -134,6 +136,9 @@ impl<'a> Session<'a> {
             (Heeded::Close(frame), _) => {
                 ledger.hears_close(self.id, frame.as_ref().map_or(1005, |frame| frame.code.into()));
             }
+            (Heeded::Pong(payload), _) if payload[..] == *PROOF => {
+                ledger.connections[self.id as usize].proved = true;
+            }
             (Heeded::Ping(_) | Heeded::Pong(_) | Heeded::Frame(_), _) => {}
             (Heeded::Binary(bytes), Speech::Probe) => match ToClient::decode(bytes) {
                 Ok(told) => ledger.told(self.id, &told),
@@ -213,6 +218,11 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Asks for a sign that the connection is whole, either way.
+    pub(super) fn prove(&mut self) {
+        self.queue.push_back(Heeded::Ping(PROOF.to_vec().into()));
+    }
+
     /// Takes another name.
     pub(super) fn rename(&mut self, nick: &str) {
         self.world.tell(|ledger| {
@@ -287,11 +297,12 @@ impl<'a> Session<'a> {
 
 /// A frame that no client may send.
 fn nonsense(amount: u64) -> Heeded {
-    let frame = match amount % 3 {
-        0 => Frame::message(vec![0xff, 0xfe], OpCode::Data(Data::Text), true),
-        1 => Frame::message(vec![b'?'], OpCode::Data(Data::Continue), true),
+    let (opcode, payload): (_, &[u8]) = match amount % 3 {
+        0 => (OpCode::Data(Data::Text), &[0xff, 0xfe]),
+        1 => (OpCode::Data(Data::Continue), b"?"),
         // A code has two bytes.
-        _ => Frame::message(vec![b'?'], OpCode::Control(Control::Close), true),
+        _ => (OpCode::Control(Control::Close), b"?"),
     };
-    Heeded::Frame(frame)
+    let header = FrameHeader { opcode, ..FrameHeader::default() };
+    Heeded::Frame(Frame::from_payload(header, payload.to_vec().into()))
 }

@@ -168,6 +168,7 @@ impl Visitor {
         match order {
             ClientOrder::Speak if !session.is_leaving() => session.say(20, self.speaks_text(), 1),
             ClientOrder::Ask => session.ask(),
+            ClientOrder::Prove => session.prove(),
             ClientOrder::Speak => {}
             ClientOrder::Fault(fault) => {
                 if fault.kind == Kind::Storm {

@@ -63,6 +63,8 @@ pub(super) enum NodeOrder {
 pub(super) enum ClientOrder {
     /// A fault of its own, or a storm of its node's.
     Fault(Fault),
+    /// It asks for a sign that its connection is whole.
+    Prove,
     /// It says something.
     Speak,
     /// It asks who is there.
