@@ -1,5 +1,6 @@
 //! Seeds run in this process: a line for each, its story if it is wanted, and how fast they were.
 
+use std::fs;
 use std::io;
 
 use sim::story::Story;
@@ -80,6 +81,14 @@ fn write(files: &Files, job: &Job, hash: u64, story: Option<&Story>) -> io::Resu
     }
     let told = || io::Error::other(format!("the world {} tells no stories", job.world));
     let story = story.ok_or_else(told)?;
-    let _ = (story, hash);
+    if let Some(path) = &files.trace {
+        let (seed, world) = (job.seed, job.world);
+        let head =
+            format!(r#"{{"kind":"run","seed":{seed},"world":"{world}","hash":"{hash:016x}"}}"#);
+        fs::write(path, format!("{head}\n{}", story.to_jsonl()))?;
+    }
+    if let Some(path) = &files.html {
+        fs::write(path, story.to_html())?;
+    }
     Ok(())
 }
