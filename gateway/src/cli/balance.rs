@@ -13,8 +13,8 @@ pub struct BalanceFlags {
     /// the kernel took it, up to --slack; least-connections; weighted, by --weights; round-robin;
     /// random; hash, by its address (of IPv6 the first 64 bits), so that whoever returns meets its
     /// shard. Full and leaving shards are passed over.
-    #[arg(long, env = "WEIR_BALANCE", value_name = "STRATEGY", default_value = Strategy::ALL[0].name(),
-          value_parser = PossibleValuesParser::new(Strategy::ALL.map(Strategy::name)).map(|name| strategy(&name)))]
+    #[arg(long, env = "WEIR_BALANCE", value_name = "STRATEGY",
+          default_value = Strategy::ALL[0].name(), value_parser = strategies())]
     pub balance: Strategy,
     /// By affinity, how many connections more than its share a shard takes before new clients go
     /// elsewhere: 0 to 10000 percent of that share, but 64 connections at least, or unlimited.
@@ -33,6 +33,10 @@ impl BalanceFlags {
         let Self { balance: strategy, slack: slack_permille, weights } = self.clone();
         BalanceConfig { strategy, slack_permille, weights }
     }
+}
+
+fn strategies() -> impl TypedValueParser<Value = Strategy> {
+    PossibleValuesParser::new(Strategy::ALL.map(Strategy::name)).map(|name| strategy(&name))
 }
 
 fn strategy(name: &str) -> Strategy {
