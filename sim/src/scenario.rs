@@ -13,6 +13,7 @@ mod model_world;
 pub mod outcome;
 pub mod plan;
 pub mod reference;
+mod tale;
 mod turmoil_world;
 mod visitor;
 
@@ -23,6 +24,7 @@ use self::check::{Sums, check};
 use self::outcome::{Heard, Outcome};
 use self::plan::{Action, KINDS, Leave, Plan};
 use self::reference::Reference;
+use self::tale::Tale;
 use crate::counts::{Counts, Group};
 use crate::story::Pen;
 use crate::traced::{Trace, TraceOptions};
@@ -168,15 +170,19 @@ pub fn run(seed: u64, world: World) -> Result<Report, Failure> {
 /// As [`run`].
 pub fn run_told(seed: u64, world: World, less: &Less, pen: &Pen) -> Result<Report, Failure> {
     let plan = Plan::new(seed).with(less);
+    let tale = Tale::new(&plan, pen);
     let ran = match world {
         World::Model => {
-            model_world::run(&plan, OPTIONS).map_err(|(what, trace)| (what, Some(trace)))
+            model_world::run(&plan, OPTIONS, &tale).map_err(|(what, trace)| (what, Some(trace)))
         }
-        World::Turmoil => turmoil_world::run(&plan, OPTIONS),
+        World::Turmoil => turmoil_world::run(&plan, OPTIONS, &tale),
     };
     let outcome = ran.map_err(|(what, trace)| failure(what, trace.as_ref()))?;
     let judged = judge(&plan, &outcome);
-    judged.map_err(|what| failure(what, Some(&outcome.trace)))
+    judged.map_err(|what| {
+        tale.fail(&what, &outcome.heard);
+        failure(what, Some(&outcome.trace))
+    })
 }
 
 fn failure(what: String, trace: Option<&Trace>) -> Failure {

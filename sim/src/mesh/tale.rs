@@ -172,8 +172,12 @@ impl Ears {
         if !self.tale.pen.writes() {
             return;
         }
-        let by = self.record.messages[message as usize].publisher;
+        let known = &self.record.messages[message as usize];
+        let by = known.publisher;
         let mut text = format!("message {message} of client {by}");
+        if known.author == self.clients[id as usize].author && by != id {
+            text += ", who has the same name";
+        }
         if let Some((prev, offset)) = place {
             text += &format!(", at offset {offset} after {prev}");
         }

@@ -5,6 +5,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use super::frames::{self, Decoder, Word};
 use super::outcome::Heard;
 use super::plan::{Action, ClientPlan, Leave, Step};
+use super::tale::Voice;
 use crate::model::{ClientId, Clients};
 use crate::pipe::{Seen, Windows};
 use crate::rng::Rng;
@@ -29,10 +30,11 @@ pub(super) struct Actor {
     said_goodbye: bool,
     /// It cut the connection and is not part of the world any more.
     gone: bool,
+    voice: Voice,
 }
 
 impl Actor {
-    pub(super) fn new(plan: &ClientPlan, rng: Rng) -> Self {
+    pub(super) fn new(plan: &ClientPlan, rng: Rng, voice: Voice) -> Self {
         Self {
             plan: plan.clone(),
             next: 0,
@@ -46,6 +48,7 @@ impl Actor {
             finished: false,
             said_goodbye: false,
             gone: false,
+            voice,
         }
     }
 
@@ -92,10 +95,12 @@ impl Actor {
             self.heard.address = Some(clients.address(id));
             self.outgoing.extend(frames::request(&self.plan.path, KEY).into_bytes());
             self.id = Some(id);
+            self.voice.connects();
             return;
         };
         let Some(Step { action, .. }) = self.plan.steps.get(self.next).cloned() else { return };
         self.next += 1;
+        self.voice.does(&action);
         match action {
             Action::Say(say) => {
                 for frame in frames::of_say(&say) {
@@ -166,6 +171,7 @@ impl Actor {
         if self.heard.status.is_none() {
             let Some(head) = self.ears.head() else { return };
             self.heard.status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+            self.voice.answered(self.heard.status);
         }
         // What follows another answer than 101 is its body.
         while self.heard.status == Some(101) {
@@ -186,10 +192,14 @@ impl Actor {
             return;
         }
         match word {
-            Word::Message(message) => self.heard.messages.push(message),
+            Word::Message(message) => {
+                self.voice.hears(&message);
+                self.heard.messages.push(message);
+            }
             Word::Ping | Word::Pong => {}
             Word::Close(code) => {
                 self.heard.close = code;
+                self.voice.ends(code);
                 self.say_goodbye(code.unwrap_or(1000));
             }
         }

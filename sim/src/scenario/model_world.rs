@@ -11,6 +11,7 @@ use gateway_core::time::Now;
 use super::actor::Actor;
 use super::outcome::{Outcome, Rest};
 use super::plan::Plan;
+use super::tale::Tale;
 use crate::extents::Extents;
 use crate::model::{Clients, ModelNet};
 use crate::rng::Rng;
@@ -24,8 +25,12 @@ const ROUNDS_MAX: u64 = 2_000_000;
 ///
 /// # Errors
 /// If the run comes to no end: somebody waits for what never comes.
-pub(super) fn run(plan: &Plan, options: TraceOptions) -> Result<Outcome, (String, Trace)> {
-    let (mut world, trace) = World::new(plan, options);
+pub(super) fn run(
+    plan: &Plan,
+    options: TraceOptions,
+    tale: &Tale,
+) -> Result<Outcome, (String, Trace)> {
+    let (mut world, trace) = World::new(plan, options, tale.clone());
     for _ in 0..ROUNDS_MAX {
         let moves = world.round() || world.skip();
         if world.draining && world.turn.hub().live() == 0 {
@@ -43,6 +48,7 @@ struct World {
     turn: Turn<Traced<ModelNet>>,
     clients: Clients,
     actors: Vec<Actor>,
+    tale: Tale,
     extents: Extents,
     now: Now,
     rng: Rng,
@@ -52,21 +58,26 @@ struct World {
 }
 
 impl World {
-    fn new(plan: &Plan, options: TraceOptions) -> (Self, Trace) {
+    fn new(plan: &Plan, options: TraceOptions, tale: Tale) -> (Self, Trace) {
         let mut rng = Rng::new(!plan.seed);
         let net = ModelNet::new(rng.next_u64());
         let (clients, extents) = (net.clients(), net.extents());
         let (net, trace) = Traced::new(net, options);
         let turn = Turn::new(net, Hub::new(config(plan, &extents)), plan.slice);
-        let actors = plan.clients.iter().map(|client| Actor::new(client, rng.fork())).collect();
+        let plans = plan.clients.iter().enumerate();
+        let actors = plans
+            .map(|(index, client)| Actor::new(client, rng.fork(), tale.client(index, client)))
+            .collect();
         let drains_at = plan.drains_at_millis.map(|millis| Now(millis * NANOS_PER_MILLI));
         let (now, draining, actions) = (Now(0), false, 0);
-        let world = Self { turn, clients, actors, extents, now, rng, drains_at, draining, actions };
+        let world =
+            Self { turn, clients, actors, tale, extents, now, rng, drains_at, draining, actions };
         (world, trace)
     }
 
     /// Everyone acts once, in any order, and the shard takes some turns; whether anything moved.
     fn round(&mut self) -> bool {
+        self.tale.set_now(self.now.0);
         if self.drains_at.is_some_and(|at| at <= self.now) {
             self.drain();
         }
@@ -117,6 +128,7 @@ impl World {
         self.drains_at = None;
         if !self.draining {
             self.draining = true;
+            self.tale.drains();
             self.turn.drain(self.now, &mut Alone::default());
         }
     }

@@ -44,6 +44,14 @@ pub struct ClientPlan {
 }
 
 impl ClientPlan {
+    /// All that it says, in order.
+    pub(super) fn says(&self) -> impl Iterator<Item = &Say> {
+        self.steps.iter().filter_map(|step| match &step.action {
+            Action::Say(say) => Some(say),
+            Action::Stall | Action::Narrow(_) | Action::Resume(_) | Action::Leave(_) => None,
+        })
+    }
+
     /// Whether it may take longer to read its last word than it has time, or its own last word
     /// longer to be read, behind long messages of which so few bytes are read at a time.
     #[must_use]

@@ -15,6 +15,7 @@ use tokio::time::sleep;
 use super::model_world::config;
 use super::outcome::{Heard, Outcome, Rest};
 use super::plan::Plan;
+use super::tale::Tale;
 use super::visitor::Visitor;
 use crate::rng::Rng;
 use crate::simnet::SimNet;
@@ -32,20 +33,28 @@ const SIMULATED_MAX: Duration = Duration::from_mins(2);
 ///
 /// # Errors
 /// If the run comes to no end in simulated time, or a host fails.
-pub(super) fn run(plan: &Plan, options: TraceOptions) -> Result<Outcome, (String, Option<Trace>)> {
+pub(super) fn run(
+    plan: &Plan,
+    options: TraceOptions,
+    tale: &Tale,
+) -> Result<Outcome, (String, Option<Trace>)> {
     let plan = Rc::new(plan.clone());
     let wires = Wires::new(WireOptions::new(plan.seed));
     let mut sim = wires.options().simulation().simulation_duration(SIMULATED_MAX).build();
     let stage = Rc::new(Stage::new(&plan));
-    sim.client(SERVER, serve(Rc::clone(&plan), wires.clone(), Rc::clone(&stage), options));
+    sim.client(
+        SERVER,
+        serve(Rc::clone(&plan), wires.clone(), Rc::clone(&stage), options, tale.clone()),
+    );
     let mut rng = Rng::new(!plan.seed);
     for (index, client) in plan.clients.iter().enumerate() {
         let (client, wires, stage) = (client.clone(), wires.clone(), Rc::clone(&stage));
-        let rng = rng.fork();
+        let (rng, voice) = (rng.fork(), tale.client(index, &client));
         sim.client(format!("client-{index}"), async move {
             let server = SocketAddr::from((turmoil::lookup(SERVER), PORT));
             let mut heard = Heard::default();
-            let acted = Visitor::new(&client, &mut heard).visit(&wires, server, rng).await;
+            let visitor = Visitor::new(&client, &mut heard, voice);
+            let acted = visitor.visit(&wires, server, rng).await;
             stage.done(index, heard, acted);
             Ok(())
         });
@@ -107,6 +116,7 @@ async fn serve(
     wires: Wires,
     stage: Rc<Stage>,
     options: TraceOptions,
+    tale: Tale,
 ) -> turmoil::Result {
     let net = SimNet::bind(&wires, SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT))).await?;
     let extents = net.extents();
@@ -114,7 +124,7 @@ async fn serve(
     *stage.trace.borrow_mut() = Some(trace);
     let turn = Turn::new(net, Hub::new(config(&plan, &extents)), plan.slice);
     let signal = DrainSignal::default();
-    tokio::task::spawn_local(drain(plan, signal.clone()));
+    tokio::task::spawn_local(drain(plan, signal.clone(), tale));
     let capacity = Capacity { total_max: u64::MAX, shard_max: u32::MAX };
     let census = Arc::new(Census::new(capacity, 1));
     let counters = shard::run(turn, signal, Arc::clone(&census)).await?;
@@ -135,12 +145,15 @@ async fn serve(
 }
 
 /// Gives the signal when the plan says so, or when everyone has done its part.
-async fn drain(plan: Rc<Plan>, signal: DrainSignal) {
+async fn drain(plan: Rc<Plan>, signal: DrainSignal, tale: Tale) {
     let parts = plan
         .clients
         .iter()
         .map(|client| client.steps.last().map_or(client.arrives_at_millis, |step| step.at_millis));
     let done_at = parts.max().unwrap_or(0) + SETTLE_MILLIS;
-    sleep(Duration::from_millis(plan.drains_at_millis.unwrap_or(done_at))).await;
+    let millis = plan.drains_at_millis.unwrap_or(done_at);
+    sleep(Duration::from_millis(millis)).await;
+    tale.set_now(millis * 1_000_000);
+    tale.drains();
     signal.give();
 }

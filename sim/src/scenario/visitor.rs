@@ -18,6 +18,7 @@ use super::mask::Remasked;
 use super::message::{Kind, Message};
 use super::outcome::Heard;
 use super::plan::{Action, ClientPlan, Leave, Say};
+use super::tale::Voice;
 use crate::rng::Rng;
 use crate::wires::{SimStream, Wires};
 
@@ -31,6 +32,9 @@ type Socket = WebSocketStream<Remasked<SimStream>>;
 pub(super) struct Visitor<'a> {
     plan: &'a ClientPlan,
     heard: &'a mut Heard,
+    voice: Voice,
+    /// When the run began.
+    began: Instant,
     /// Steps that it took.
     acted: u64,
 }
@@ -43,25 +47,40 @@ enum Line {
 }
 
 impl<'a> Visitor<'a> {
-    pub(super) fn new(plan: &'a ClientPlan, heard: &'a mut Heard) -> Self {
-        Self { plan, heard, acted: 0 }
+    /// Somebody who is there from now on, and will connect when it is time to.
+    pub(super) fn new(plan: &'a ClientPlan, heard: &'a mut Heard, voice: Voice) -> Self {
+        Self { plan, heard, voice, began: Instant::now(), acted: 0 }
     }
 
     /// Connects, does what the plan says, and listens to the end; how many steps it took.
     pub(super) async fn visit(mut self, wires: &Wires, server: SocketAddr, rng: Rng) -> u64 {
-        self.stay(wires, server, rng).await;
+        sleep_until(self.at(self.plan.arrives_at_millis)).await;
+        self.voice().connects();
+        let socket = self.connect(wires, server, rng).await;
+        let status = self.heard.status;
+        self.voice().answered(status);
+        let Some(socket) = socket else { return self.acted };
+        socket.get_ref().stream().set_window(self.plan.window);
+        self.stay(socket).await;
+        let close = self.heard.close;
+        self.voice().ends(close);
         self.acted
     }
 
-    async fn stay(&mut self, wires: &Wires, server: SocketAddr, rng: Rng) {
-        let began = Instant::now();
-        let at = |millis| began + Duration::from_millis(millis);
-        sleep_until(at(self.plan.arrives_at_millis)).await;
-        let Some(mut socket) = self.connect(wires, server, rng).await else { return };
-        socket.get_ref().stream().set_window(self.plan.window);
+    fn at(&self, millis: u64) -> Instant {
+        self.began + Duration::from_millis(millis)
+    }
+
+    /// What it says now, it says at this time.
+    fn voice(&mut self) -> &mut Voice {
+        self.voice.set_now(self.began.elapsed().as_nanos() as u64);
+        &mut self.voice
+    }
+
+    async fn stay(&mut self, mut socket: Socket) {
         let mut stalled = false;
         for step in &self.plan.steps {
-            let until = at(step.at_millis);
+            let until = self.at(step.at_millis);
             match stalled {
                 true => sleep_until(until).await,
                 false => {
@@ -74,6 +93,7 @@ impl<'a> Visitor<'a> {
             if let Action::Leave(leave) = step.action {
                 self.heard.left = Some(leave);
             }
+            self.voice().does(&step.action);
             match &step.action {
                 Action::Say(say) => speak(&mut socket, say).await,
                 Action::Stall => stalled = true,
@@ -149,7 +169,9 @@ impl<'a> Visitor<'a> {
     }
 
     fn hear(&mut self, kind: Kind, payload: &[u8]) {
-        self.heard.messages.push(Message { kind, payload: payload.to_vec() });
+        let message = Message { kind, payload: payload.to_vec() };
+        self.voice().hears(&message);
+        self.heard.messages.push(message);
     }
 }
 

@@ -4,8 +4,10 @@ const canvas = document.querySelector("#picture");
 const stage = document.querySelector("#stage");
 const brush = canvas.getContext("2d");
 const NAMES = 190, AXIS = 30, OVERVIEW = 26, ROW = 30, HEADING = 22;
-// More arrows than this look alike: then one stands for all that would be on the same pixels.
+// No more arrows are drawn than this: then one stands for all that are on about the same pixels.
 const THIN = 3000;
+// A group of so few lanes is always there. So few arrows that are lit say what they are.
+const FEW = 8, LABELS = 14;
 
 // What is seen: virtual nanoseconds at the left and right, what it is filtered by, what is lit.
 const view = { from: begin, until: end, room: null, word: "", lines: "seen", lit: new Set() };
@@ -37,22 +39,21 @@ function sift() {
 // Which lanes have a line, and where: all, or those of what is in view.
 function arrange() {
   const busy = new Set();
-  for (const entry of shown) {
-    if (view.lines === "all" || entry.at >= view.from && entry.sent <= view.until) {
-      busy.add(entry.from).add(entry.to);
-    }
+  const about = view.lines === "about" && view.lit.size > 0;
+  for (const entry of about ? view.lit : shown) {
+    const seen = entry.at >= view.from && entry.sent <= view.until;
+    if (about || seen || view.lines === "all") busy.add(entry.from).add(entry.to);
   }
-  for (const entry of view.lit) busy.add(entry.from).add(entry.to);
   if (broken) busy.add(broken.from);
   rows = new Map();
   headings = [];
   let at = AXIS;
   for (const group of groups) {
-    const here = lanes.filter((lane) => lane.group === group
-      && (busy.has(lane.id) || view.lines === "all" && view.room === null && view.word === ""));
+    const all = lanes.filter((lane) => lane.group === group);
+    const every = all.length <= FEW || view.lines === "all" && view.room === null && view.word === "";
+    const here = all.filter((lane) => every || busy.has(lane.id));
     if (here.length === 0) continue;
-    const all = lanes.filter((lane) => lane.group === group).length;
-    headings.push({ group, at, hidden: all - here.length });
+    headings.push({ group, at, hidden: all.length - here.length });
     at += HEADING;
     for (const lane of here) {
       rows.set(lane.id, at + ROW / 2);
@@ -101,10 +102,10 @@ function drawBands() {
     const wide = Math.max(2, right - left);
     brush.fillStyle = band.calm ? colours.calm : colours.band;
     const label = (top) => {
-      if (wide < 40) return;
+      if (wide < brush.measureText(band.text).width + 8) return;
       brush.globalAlpha = 1;
       brush.fillStyle = band.calm ? colours.calm : colours.fault;
-      brush.fillText(band.text, left + 4, top, wide - 8);
+      brush.fillText(band.text, left + 4, top);
       brush.fillStyle = band.calm ? colours.calm : colours.band;
     };
     if (band.everywhere) {
@@ -171,25 +172,61 @@ function trace(path, entry, head) {
   }
 }
 
-function drawArrows() {
-  const seen = shown.filter((entry) => entry.arrow && entry.at >= view.from
-    && entry.sent <= view.until && rows.has(entry.from) && rows.has(entry.to)
-    && (row(entry.from) || row(entry.to) || y(entry.from) < AXIS !== y(entry.to) < AXIS));
-  const dense = seen.length > THIN;
-  const [paths, taken] = [new Map(), new Set()];
-  for (const entry of seen) {
-    if (dense) {
-      const places = [entry.from, entry.to, Math.round(x(entry.sent)), Math.round(x(entry.at))];
-      const key = places.join();
+// Arrows of which a part is in view, of those lanes that have a line.
+function arrowsInView() {
+  const tops = lanes.map((lane) => (rows.has(lane.id) ? y(lane.id) : NaN));
+  const seen = [];
+  for (let index = firstSince(view.from); index < shown.length; index += 1) {
+    const entry = shown[index];
+    if (!entry.arrow || entry.sent > view.until) continue;
+    const [one, other] = [tops[entry.from], tops[entry.to]];
+    if (Math.max(one, other) > AXIS - ROW && Math.min(one, other) < height + ROW) seen.push(entry);
+  }
+  return seen;
+}
+
+// The place of the first entry that is shown and was not heard before a moment.
+function firstSince(moment) {
+  let [low, high] = [0, shown.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (shown[middle].at < moment) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+// Of arrows that look alike one is enough; the more there are, the less alike they must look.
+function thinned(seen) {
+  if (seen.length <= THIN) return seen;
+  for (let grain = 1; grain < width; grain *= 2) {
+    const [taken, left] = [new Set(), []];
+    for (const entry of seen) {
+      const [start, stop] = [Math.round(x(entry.sent) / grain), Math.round(x(entry.at) / grain)];
+      const key = ((entry.from * lanes.length + entry.to) * 8192 + start % 8192) * 8192 + stop % 8192;
       if (taken.has(key)) continue;
       taken.add(key);
+      left.push(entry);
+      if (left.length > THIN) break;
     }
+    if (left.length <= THIN) return left;
+  }
+  const every = Math.ceil(seen.length / THIN);
+  return seen.filter((_, index) => index % every === 0);
+}
+
+function drawArrows() {
+  const seen = arrowsInView();
+  const drawn = thinned(seen);
+  const dense = drawn.length < seen.length;
+  const paths = new Map();
+  for (const entry of drawn) {
     if (!paths.has(entry.kind)) paths.set(entry.kind, new Path2D());
     trace(paths.get(entry.kind), entry, !dense);
     hits.push({ entry });
   }
   brush.lineWidth = 1.25;
-  brush.globalAlpha = view.lit.size > 0 ? 0.22 : dense ? 0.35 : 0.8;
+  brush.globalAlpha = view.lit.size > 0 ? 0.35 : dense ? 0.35 : 0.8;
   for (const [kind, path] of paths) {
     brush.strokeStyle = kindColour(kind);
     brush.stroke(path);
@@ -202,6 +239,31 @@ function drawArrows() {
   brush.lineWidth = 2.5;
   brush.strokeStyle = colours.lit;
   brush.stroke(lit);
+  drawLabels();
+}
+
+// What is lit says what it is, as long as there is little of it.
+function drawLabels() {
+  const seen = [...view.lit].filter((entry) => entry.arrow && rows.has(entry.from)
+    && rows.has(entry.to) && entry.at >= view.from && entry.at <= view.until);
+  if (seen.length > LABELS) return;
+  const taken = [];
+  for (const entry of seen) {
+    const [x0, , , , x1, y1] = bend(entry);
+    const text = entry.text.length > 44 ? `${entry.text.slice(0, 42)}…` : entry.text;
+    const wide = brush.measureText(text).width + 8;
+    const left = x0 < x1 - wide ? x1 - wide - 10 : Math.min(x1 + 14, width - wide - 4);
+    let top = y1 + 10;
+    while (taken.some((box) => Math.abs(box.top - top) < 16 && left < box.left + box.wide
+      && box.left < left + wide)) top += 16;
+    taken.push({ left, top, wide });
+    brush.globalAlpha = 0.85;
+    brush.fillStyle = colours.paper;
+    brush.fillRect(left, top - 8, wide, 16);
+    brush.globalAlpha = 1;
+    brush.fillStyle = colours.lit;
+    brush.fillText(text, left + 4, top);
+  }
 }
 
 function drawMarks() {
@@ -350,7 +412,7 @@ function drawOverview() {
   });
   brush.globalAlpha = 0.25;
   brush.fillStyle = colours.accent;
-  const left = across(view.from);
+  const left = Math.max(NAMES, across(view.from));
   brush.fillRect(left, top, Math.max(3, across(view.until) - left), OVERVIEW);
   brush.globalAlpha = 1;
   if (broken) {

@@ -2,6 +2,8 @@
 
 const $ = (id) => document.querySelector(`#${id}`);
 const LIST = 50;
+// The way of a message to the failure is in view if it took no longer, in nanoseconds.
+const WAY_MAX = 5e9;
 // No stretch shorter than this, in nanoseconds.
 const SPAN_MIN = 1000;
 
@@ -52,9 +54,12 @@ function showFailure() {
   $("room").value = broken.room ?? "";
   sift();
   const before = shown.filter((entry) => entry.at <= broken.at).slice(-40);
-  const from = Math.min(...before.map((entry) => entry.at), broken.at - 1e6);
-  const span = (broken.at - from) * 1.3;
-  keep(broken.messages.length > 0 ? broken : null);
+  const way = [...sameMessage(broken)].filter((entry) => entry.sent >= broken.at - WAY_MAX);
+  const about = broken.messages.length > 0;
+  const from = Math.min(...(about ? way : before).map((entry) => entry.sent), broken.at - 2e6);
+  const span = (broken.at - from) * 1.35;
+  view.lines = $("lines").value = about ? "about" : "seen";
+  keep(about ? broken : null);
   look(broken.at - span * 0.8, broken.at + span * 0.2);
   arrange();
   reveal(broken.from);
@@ -88,27 +93,43 @@ let kept = null;
 function keep(entry) {
   kept = entry;
   view.lit = entry ? sameMessage(entry) : new Set();
+  const about = document.querySelector("#lines [value=about]");
+  about.hidden = !entry || entry.messages.length === 0;
+  if (about.hidden && view.lines === "about") view.lines = $("lines").value = "seen";
   list();
 }
 
 // The words: what came before the failure or the end, or all of the message that is kept.
 function list() {
   const follows = kept && kept.messages.length > 0 && kept !== broken;
-  const last = broken ?? entries.at(-1);
-  const rest = entries.filter((entry) => entry.at <= last.at
-    && (!broken || entry === broken || broken.room === null || entry.room === broken.room
-      || entry.from === broken.from || entry.kind === "fault"));
-  const told = follows ? [...sameMessage(kept)].sort((one, other) => one.index - other.index)
-    : rest.slice(-LIST);
-  const names = follows ? kept.messages.slice(0, 3).join(", ") : "";
-  $("heading").textContent = follows ? `All of message ${names} (${told.length})`
-    : broken ? `The last ${told.length} before the failure` : `The last ${told.length}`;
   $("back").hidden = !follows;
   $("back").textContent = broken ? "back to what came before the failure" : "back to the end";
-  const same = broken ? sameMessage(broken) : new Set();
-  $("list").replaceChildren(...told.map((entry) => line(entry, !follows && same.has(entry))));
-  const anchor = follows ? $("list").children[told.indexOf(kept)] : $("list").lastElementChild;
+  const parts = follows ? [[`All of message ${kept.messages.slice(0, 3).join(", ")}`, inOrder(kept)]]
+    : before();
+  $("heading").textContent = follows || !broken ? "In words" : "What led to it, in words";
+  const same = broken && !follows ? sameMessage(broken) : new Set();
+  $("list").replaceChildren(...parts.flatMap(([heading, told]) =>
+    [element("li", heading, "parts"), ...told.map((entry) => line(entry, same.has(entry)))]));
+  const anchor = follows ? $("list").children[inOrder(kept).indexOf(kept) + 1]
+    : $("list").lastElementChild;
   anchor?.scrollIntoView({ block: "nearest" });
+}
+
+const inOrder = (entry) => [...sameMessage(entry)].sort((one, other) => one.index - other.index);
+
+// What a failure is about, if that is earlier, and what came right before it.
+function before() {
+  const last = broken ?? entries.at(-1);
+  const near = entries.filter((entry) => entry.at <= last.at && entry !== broken
+    && (!broken || broken.room === null || entry.room === broken.room
+      || entry.from === broken.from || entry.kind === "fault")).slice(-LIST);
+  if (!broken) return [[`The last ${near.length}`, near]];
+  const way = broken.messages.length === 0 ? []
+    : inOrder(broken).filter((entry) => entry.at <= last.at && !near.includes(entry));
+  const names = broken.messages.slice(0, 3).join(", ");
+  const parts = [[`The way of message ${names}`, way.slice(0, LIST)],
+    [`The last ${near.length} before the failure`, near], ["The failure", [broken]]];
+  return parts.filter(([, told]) => told.length > 0);
 }
 
 function element(name, text, kind = "") {
