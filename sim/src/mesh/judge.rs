@@ -115,7 +115,9 @@ impl Ears {
         let refuses = self.setting.faults.refuse > 0;
         let client = &self.clients[id as usize];
         if client.probes && client.unanswered > 0 {
-            return Some(format!("client {id} waits for {} answers", client.unanswered));
+            let what = format!("client {id} waits for {} answers", client.unanswered);
+            self.suspect_unanswered(id);
+            return Some(what);
         }
         let (mut missed, mut judged) = (0, client.judged);
         for &message in &self.record.rooms[usize::from(client.room)].accepted[client.judged..] {

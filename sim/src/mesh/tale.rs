@@ -13,6 +13,7 @@ use gateway_core::probe::ToClient;
 
 use super::client::Place;
 use super::ears::Ears;
+use super::record::Message;
 use crate::story::{Arrow, Lane, Mark, MarkKind, Of, Pen};
 use watch::Watched;
 
@@ -235,6 +236,19 @@ impl Ears {
         let (now, tale) = (self.now, &mut self.tale);
         let (from, to) = (tale.shard(usize::from(shard)), tale.client(id));
         tale.pen.arrow(|| Arrow { from, sent: now, to, heard: now, of, text });
+    }
+
+    /// If there is a complaint now, it is about what nobody has answered this client.
+    pub(super) fn suspect_unanswered(&mut self, id: u32) {
+        if !self.tale.pen.writes() {
+            return;
+        }
+        let waits = |message: &Message| {
+            let read = message.publisher == id && message.accepted_at.is_some();
+            read && message.place.is_none() && !message.refused
+        };
+        let message = self.record.messages.iter().position(waits);
+        self.tale.suspects(id, message.map(|message| message as u32), None);
     }
 
     /// A promise was broken to a client; by what it hears right now, if it hears anything.

@@ -111,7 +111,7 @@ impl Voice {
 
     pub(super) fn connects(&self) {
         let to = self.tale.0.shard;
-        self.arrow(self.lane, to, Vec::new(), || "asks to join the room".to_owned());
+        self.arrow(self.lane, to, None, || "asks to join the room".to_owned());
     }
 
     /// It was answered.
@@ -129,8 +129,7 @@ impl Voice {
         let (lane, now) = (self.lane, now.get());
         match action {
             Action::Say(say) => {
-                let numbers = self.numbers(&say.message);
-                self.arrow(lane, *shard, numbers, || format!("publishes {:?}", say.message));
+                self.carry(lane, *shard, &say.message, "publishes");
             }
             Action::Stall => {
                 let text = || "reads nothing".to_owned();
@@ -159,7 +158,7 @@ impl Voice {
 
     pub(super) fn hears(&self, message: &Message) {
         let from = self.tale.0.shard;
-        self.arrow(from, self.lane, self.numbers(message), || format!("hears {message:?}"));
+        self.carry(from, self.lane, message, "hears");
     }
 
     /// Its connection is over; with what close code, if it heard one.
@@ -168,14 +167,20 @@ impl Voice {
         self.mark(MarkKind::Closed, || format!("its connection ends{}", heard()));
     }
 
-    fn numbers(&self, message: &Message) -> Vec<u64> {
-        self.tale.0.messages.get(message).copied().into_iter().collect()
+    fn carry(&self, from: Lane, to: Lane, message: &Message, verb: &str) {
+        let number = self.tale.0.messages.get(message).copied();
+        let Message { kind, payload } = message;
+        let len = payload.len();
+        self.arrow(from, to, number, || match number {
+            Some(number) => format!("{verb} message {number}, {kind:?} of {len} bytes"),
+            None => format!("{verb} what nobody said, {message:?}"),
+        });
     }
 
-    fn arrow(&self, from: Lane, to: Lane, messages: Vec<u64>, text: impl FnOnce() -> String) {
+    fn arrow(&self, from: Lane, to: Lane, message: Option<u64>, text: impl FnOnce() -> String) {
         let Telling { pen, now, .. } = &*self.tale.0;
         let (sent, heard) = (now.get(), now.get());
-        let of = || Of { messages, ..self.of.clone() };
+        let of = || Of { messages: message.into_iter().collect(), ..self.of.clone() };
         pen.arrow(|| Arrow { from, sent, to, heard, of: of(), text: text() });
     }
 

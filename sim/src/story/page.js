@@ -3,7 +3,7 @@
 const $ = (id) => document.querySelector(`#${id}`);
 const LIST = 50;
 // The way of a message to the failure is in view if it took no longer, in nanoseconds.
-const WAY_MAX = 5e9;
+const WAY_MAX = 60e9;
 // No stretch shorter than this, in nanoseconds.
 const SPAN_MIN = 1000;
 
@@ -330,6 +330,7 @@ function start() {
   $("back").onclick = () => { keep(broken?.messages.length > 0 ? broken : null); redraw(); };
   new ResizeObserver(() => { draw(); arrange(); redraw(); }).observe(stage);
   matchMedia("(prefers-color-scheme: dark)").onchange = () => { dress(); redraw(); };
+  $("lines").value = view.lines;
   dress();
   sift();
   draw();
