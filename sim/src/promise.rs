@@ -56,8 +56,8 @@ impl Promise {
     pub fn sentence(self) -> &'static str {
         match self {
             Self::Linked => {
-                "A member hears its room without holes: each message follows the one before, or the \
-                 member is told first that something is missing."
+                "A member hears its room without holes: each message follows the one before, or \
+                 the member is told first that something is missing."
             }
             Self::SamePlace => {
                 "The same position is the same message for everybody, and nobody hears what nobody \

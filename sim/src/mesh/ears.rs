@@ -70,7 +70,7 @@ impl Ears {
     #[cold]
     pub(super) fn complain(&mut self, id: u32, what: &str) {
         if self.broken.is_none() {
-            self.tell_broken(id);
+            self.tell_broken(Some(id));
             let client = &self.clients[id as usize];
             let kind = if client.probes { "probe" } else { "raw" };
             let (room, place, now) = (client.room, client.place, self.now);

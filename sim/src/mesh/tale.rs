@@ -99,29 +99,6 @@ impl Tale {
         self.suspect = Some(Suspect { client, message, at });
     }
 
-    /// A promise was broken, to a client if one is named or suspected.
-    pub(super) fn broke(&mut self, now: u64, of: Of) {
-        if !self.pen.writes() {
-            return;
-        }
-        let suspect = self.suspect.take().filter(|suspect| {
-            of.connection.is_none_or(|client| client == u64::from(suspect.client))
-        });
-        let mut of = of;
-        let mut at = now;
-        if let Some(suspect) = suspect {
-            of.connection = Some(u64::from(suspect.client));
-            of.messages.extend(suspect.message.map(u64::from));
-            at = suspect.at.unwrap_or(now);
-        }
-        let lane = match of.connection {
-            Some(client) => self.client(client as u32),
-            None => self.shard(0),
-        };
-        let (kind, text) = (MarkKind::Broken, String::new());
-        self.pen.broke(|| Mark { lane, at, kind, of, text });
-    }
-
     fn shard(&mut self, index: usize) -> Lane {
         while self.shards.len() <= index {
             let number = self.shards.len();
@@ -251,15 +228,28 @@ impl Ears {
         self.tale.suspects(id, message.map(|message| message as u32), None);
     }
 
-    /// A promise was broken to a client; by what it hears right now, if it hears anything.
+    /// A promise was broken: to this client if it is known, by what it hears right now if it hears
+    /// anything; else to whom and by what was suspected.
     #[cold]
-    pub(super) fn tell_broken(&mut self, id: u32) {
-        if self.tale.pen.writes() {
-            let suspected = self.tale.suspect.is_some_and(|suspect| suspect.client == id);
-            let heard = self.tale.latest.filter(|_| !suspected);
-            let heard = heard.filter(|&(at, who, _)| at == self.now && who == id);
-            let of = self.of(id, heard.map(|(.., message)| message));
-            self.tale.broke(self.now, of);
+    pub(super) fn tell_broken(&mut self, id: Option<u32>) {
+        if !self.tale.pen.writes() {
+            return;
         }
+        let now = self.now;
+        let suspect = self.tale.suspect.take();
+        let suspect = suspect.filter(|suspect| id.is_none_or(|id| id == suspect.client));
+        let heard = self.tale.latest.filter(|&(at, who, _)| at == now && id == Some(who));
+        let (client, message, at) = match suspect {
+            Some(Suspect { client, message, at }) => (Some(client), message, at.unwrap_or(now)),
+            None => (id, heard.map(|(.., message)| message), now),
+        };
+        let of = client.map_or_else(Of::default, |client| self.of(client, message));
+        let lane = match client {
+            Some(client) => self.tale.client(client),
+            None => self.tale.shard(0),
+        };
+        // What it was says the failure.
+        let (kind, text) = (MarkKind::Broken, String::new());
+        self.tale.pen.broke(|| Mark { lane, at, kind, of, text });
     }
 }

@@ -18,7 +18,6 @@ use super::setting::{SHARDS_MAX, Setting};
 use super::shard::{Shard, Sockets, State};
 use crate::extents::Extents;
 use crate::rng::Rng;
-use crate::story::Of;
 
 pub(super) struct World {
     pub(super) setting: Setting,
@@ -108,7 +107,7 @@ impl World {
 
     pub(super) fn complain(&mut self, what: impl FnOnce() -> String) {
         self.ears.broken.get_or_insert_with(what);
-        self.ears.tale.broke(self.now.0, Of::default());
+        self.ears.tell_broken(None);
     }
 
     pub(super) fn pass(&mut self, nanos: u64) {

@@ -110,8 +110,9 @@ function list() {
   const same = broken && !follows ? sameMessage(broken) : new Set();
   $("list").replaceChildren(...parts.flatMap(([heading, told]) =>
     [element("li", heading, "parts"), ...told.map((entry) => line(entry, same.has(entry)))]));
+  $("list").scrollTop = 0;
   const anchor = follows ? $("list").children[inOrder(kept).indexOf(kept) + 1]
-    : $("list").lastElementChild;
+    : broken ? null : $("list").lastElementChild;
   anchor?.scrollIntoView({ block: "nearest" });
 }
 
@@ -127,8 +128,8 @@ function before() {
   const way = broken.messages.length === 0 ? []
     : inOrder(broken).filter((entry) => entry.at <= last.at && !near.includes(entry));
   const names = broken.messages.slice(0, 3).join(", ");
-  const parts = [[`The way of message ${names}`, way.slice(0, LIST)],
-    [`The last ${near.length} before the failure`, near], ["The failure", [broken]]];
+  const parts = [["The failure", [broken]], [`The way of message ${names}`, way.slice(0, LIST)],
+    [`The last ${near.length} before the failure`, near]];
   return parts.filter(([, told]) => told.length > 0);
 }
 

@@ -1,3 +1,5 @@
+//! A story as a page and as lines, whatever its texts hold.
+
 use serde_json::{Value, json};
 
 use super::{Arrow, Band, Lane, Mark, MarkKind, Of, Pen, Story};

@@ -29,10 +29,12 @@ impl Ears {
         if !self.tale.pen.writes() {
             return;
         }
-        let letter = match event {
-            Event::Command(command) => self.tale.command(command),
-            Event::Delivery(delivery) => self.tale.delivery(to, delivery),
-            other => unreachable!("{other:?} is no letter"),
+        let letter = if let Event::Command(command) = event {
+            self.tale.command(command)
+        } else if let Event::Delivery(delivery) = event {
+            self.tale.delivery(to, delivery)
+        } else {
+            return;
         };
         let Letter { text, batch, room } = letter;
         let messages = batch.map(numbers).unwrap_or_default();

@@ -49,6 +49,8 @@ impl World {
             return;
         }
         let mut tale = std::mem::take(&mut self.ears.tale);
+        // Whoever had not heard something may hear it yet.
+        tale.suspect = None;
         tale.watch_time(self.now.0);
         tale.watch_shards(self);
         tale.watch_clients(self);
