@@ -11,7 +11,9 @@ const SEEDS: u64 = 60;
 fn report(seed: u64) -> Report {
     World::Cluster.run(&Ask::seed(seed)).result.unwrap_or_else(|failure| {
         let lines = failure.lines.join("\n");
-        panic!("seed {seed}: {failure}\n{lines}\nreplay: cargo xtask sim --seed {seed} --world cluster")
+        panic!(
+            "seed {seed}: {failure}\n{lines}\nreplay: cargo xtask sim --seed {seed} --world cluster"
+        )
     })
 }
 

@@ -279,7 +279,10 @@ impl Truth {
             return (told != self.nicks)
                 .then(|| format!("it was told that {told:?} are there, not {:?}", self.nicks));
         }
-        let view = member.view.as_ref()?;
+        if !member.is_probe() {
+            return None;
+        }
+        let Some(view) = &member.view else { return Some("it was not told".to_owned()) };
         let (named, others): (Vec<u64>, Vec<u64>) =
             view.iter().partition(|&&bits| Author::from_bits(bits).is_named());
         (named != self.named || others.len() != self.others).then(|| {

@@ -131,8 +131,9 @@ impl Ledger {
             return;
         }
         let (lane, now) = (at.unwrap_or(self.lanes.nodes[0]), self.now);
-        let text = format!("promise {promise}: {what}");
-        self.pen.mark(|| Mark { lane, at: now, kind: MarkKind::Broken, of: Of::default(), text });
+        let text = || format!("promise {promise}: {what}");
+        let kind = MarkKind::Broken;
+        self.pen.broke(|| Mark { lane, at: now, kind, of: Of::default(), text: text() });
         self.broken = Some(Violation { promise, what });
     }
 
@@ -218,7 +219,10 @@ impl Ledger {
 
     fn of(&self, id: u32) -> Of {
         let Place { node, room, .. } = self.connections[id as usize].place;
-        let room = Some(format!("node {node}, room {room}"));
-        Of { room, connection: Some(u64::from(id)), messages: Vec::new() }
+        Of {
+            room: Some(format!("node {node}, room {room}")),
+            connection: Some(u64::from(id)),
+            ..Of::default()
+        }
     }
 }

@@ -44,10 +44,10 @@ use crate::rng::Rng;
 use crate::story::Pen;
 use crate::worlds::{Ask, Failure, Report};
 
-/// Runs a seed, and writes what happens.
+/// Runs a seed, and writes its story.
 ///
 /// # Errors
-/// The first promise that was broken, or that the run came to no end.
+/// The first promise that was broken, or what broke the run itself. The same seed breaks it again.
 pub fn run(ask: &Ask, pen: &Pen) -> Result<Report, Failure> {
     let mut rng = Rng::new(ask.seed);
     let clients = CLIENTS.0 + rng.below(CLIENTS.1 - CLIENTS.0);
@@ -74,15 +74,14 @@ fn conclude(
             ledger.fold(trace.hash(), trace.events());
         }
     }
-    let (hash, lines) = (ledger.hash(), ledger.lines());
-    let promise_and_what = match (went, ledger.broken.clone()) {
+    let (hash, events, lines) = (ledger.hash(), ledger.events(), ledger.lines());
+    let (promise, what) = match (went, ledger.broken.take()) {
         (Err(what), _) => (None, what),
         (Ok(()), Some(Violation { promise, what })) => (Some(promise), what),
         (Ok(()), None) => {
-            let (events, counts) = (ledger.events(), ledger.counts.clone());
+            let counts = std::mem::take(&mut ledger.counts);
             return Ok(Report { hash, events, actions, nanos, counts });
         }
     };
-    let (promise, what) = promise_and_what;
     Err(Failure { promise, what, hash, lines })
 }
