@@ -179,6 +179,16 @@ impl World {
         marks.for_each(|(mark, times)| counts.add(Group::Sometimes, mark.name(), times));
     }
 
+    /// Single faults of a run that is planned before it is made, by the names that
+    /// [`Less::without`] knows them by; none in worlds whose faults come as they go.
+    #[must_use]
+    pub fn planned(self, ask: &Ask) -> Vec<String> {
+        match self {
+            Self::Model | Self::Turmoil | Self::Mesh => Vec::new(),
+            Self::Cluster => cluster::planned(ask),
+        }
+    }
+
     /// Writes the story, if it is asked for.
     fn pen(self, ask: &Ask) -> Pen {
         if !ask.story {

@@ -74,7 +74,8 @@ pub(crate) fn fresh_seeds() -> [Invocation; 2] {
     let (first, runs, minutes) =
         (first.to_string(), FRESH_SEEDS.to_string(), FRESH_MINUTES.to_string());
     let mesh = ["--world", "mesh", "--twice", "--quiet", "--seed", &first, "--runs", &runs];
-    let others = ["--world", "model,turmoil", "--quiet", "--seed", &first, "--minutes", &minutes];
+    let others =
+        ["--world", "model,turmoil,cluster", "--quiet", "--seed", &first, "--minutes", &minutes];
     [simulator().args(mesh), simulator().args(others)]
 }
 

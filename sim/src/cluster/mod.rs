@@ -49,10 +49,7 @@ use crate::worlds::{Ask, Failure, Report};
 /// # Errors
 /// The first promise that was broken, or what broke the run itself. The same seed breaks it again.
 pub fn run(ask: &Ask, pen: &Pen) -> Result<Report, Failure> {
-    let mut rng = Rng::new(ask.seed);
-    let clients = CLIENTS.0 + rng.below(CLIENTS.1 - CLIENTS.0);
-    let setting = Setting::new(ask.seed, &mut rng, clients);
-    let plan = Plan::new(&setting, &mut rng, clients).cut(&ask.less);
+    let (setting, plan, mut rng) = drawn(ask);
     let ledger = Ledger::new(setting.clone(), pen.clone(), plan.clients.len());
     let world = World::new(setting, ledger, plan.clients.len());
     let mut run = Run::new(&world, &plan, rng.fork());
@@ -60,6 +57,22 @@ pub fn run(ask: &Ask, pen: &Pen) -> Result<Report, Failure> {
     let nanos = run.nanos();
     drop(run);
     conclude(&world, went, plan.actions(), nanos)
+}
+
+/// The faults of a seed's plan, by the names that [`Less::without`](crate::worlds::Less::without)
+/// knows them by.
+#[must_use]
+pub fn planned(ask: &Ask) -> Vec<String> {
+    let (_, plan, _) = drawn(ask);
+    plan.faults.iter().map(fault::Fault::name).collect()
+}
+
+fn drawn(ask: &Ask) -> (Setting, Plan, Rng) {
+    let mut rng = Rng::new(ask.seed);
+    let clients = CLIENTS.0 + rng.below(CLIENTS.1 - CLIENTS.0);
+    let setting = Setting::new(ask.seed, &mut rng, clients);
+    let plan = Plan::new(&setting, &mut rng, clients).cut(&ask.less);
+    (setting, plan, rng)
 }
 
 fn conclude(

@@ -68,6 +68,10 @@ impl Trial for Again<'_> {
         let told = self.pairs.told().await.ok()?;
         told.answer.err().filter(|broken| broken.how == self.how)
     }
+
+    fn planned(&self, less: &Less) -> Vec<String> {
+        self.job.world.planned(&self.job.with(less.clone()).ask(false))
+    }
 }
 
 impl Again<'_> {

@@ -16,6 +16,9 @@ const AMOUNT_MAX: u64 = 1 << 24;
 pub(crate) trait Trial {
     /// What breaks with this left out, if it is what broke in the beginning.
     async fn breaks(&mut self, less: &Less) -> Option<Broken>;
+
+    /// Single faults that are planned with this left out, by their names.
+    fn planned(&self, less: &Less) -> Vec<String>;
 }
 
 /// The smallest run that was found.
@@ -37,6 +40,8 @@ pub(crate) async fn shrink(trial: &mut impl Trial, from: Less, kinds: &[String])
         search.fewer(|less| &mut less.actions_max).await;
         search.fewer(|less| &mut less.clients_max).await;
         search.calmer(kinds).await;
+        let planned = search.trial.planned(&search.best.less);
+        search.calmer(&planned).await;
         // With fewer clients other actions may do, and the other way round.
         if search.best.less == before || search.best.tries == TRIES_MAX {
             return search.best;
@@ -89,15 +94,15 @@ impl<T: Trial> Search<'_, T> {
         }
     }
 
-    /// Leaves out all kinds of faults, or else as many as may be, in ever smaller parts.
-    async fn calmer(&mut self, kinds: &[String]) {
-        let mut part = kinds.len();
+    /// Leaves out all of these, or else as many as may be, in ever smaller parts.
+    async fn calmer(&mut self, faults: &[String]) {
+        let mut part = faults.len();
         while part > 0 {
-            let happen = |kind: &&String| self.best.less.has(kind);
-            let left: Vec<_> = kinds.iter().filter(happen).cloned().collect();
-            for kinds in left.chunks(part) {
+            let happen = |fault: &&String| self.best.less.has(fault);
+            let left: Vec<_> = faults.iter().filter(happen).cloned().collect();
+            for faults in left.chunks(part) {
                 let mut less = self.best.less.clone();
-                less.without.extend(kinds.iter().cloned());
+                less.without.extend(faults.iter().cloned());
                 self.accepts(less).await;
             }
             part /= 2;
@@ -116,11 +121,11 @@ mod tests {
     use super::super::answer::How;
     use super::*;
 
-    /// A world whose runs break with enough clients, actions and two kinds of faults.
+    /// A world whose runs break with enough clients and actions, and with some faults.
     struct Fake {
         clients: u64,
         actions: u64,
-        needs: [&'static str; 2],
+        needs: &'static [&'static str],
         tries: u32,
     }
 
@@ -134,6 +139,13 @@ mod tests {
             let what = format!("with {less:?}");
             breaks.then(|| Broken { how: How::Itself, what, hash: 0, lines: Vec::new() })
         }
+
+        /// Two storms and a crash; without their kind they are not planned.
+        fn planned(&self, less: &Less) -> Vec<String> {
+            let all = [("f0", "storms"), ("f1", "crashes"), ("f2", "storms")];
+            let planned = all.into_iter().filter(|(name, kind)| less.has(kind) && less.has(name));
+            planned.map(|(name, _)| name.to_owned()).collect()
+        }
     }
 
     fn shrunk(fake: &mut Fake, from: Less) -> Smallest {
@@ -144,7 +156,7 @@ mod tests {
     }
 
     fn fake() -> Fake {
-        Fake { clients: 3, actions: 417, needs: ["storms", "holds"], tries: 0 }
+        Fake { clients: 3, actions: 417, needs: &["storms", "holds", "f2"], tries: 0 }
     }
 
     #[test]
@@ -153,7 +165,7 @@ mod tests {
         let Smallest { less, broken, tries } = shrunk(&mut fake, Less::default());
         assert_eq!((less.clients_max, less.actions_max), (Some(3), Some(417)));
         let without: Vec<_> = less.without.iter().map(String::as_str).collect();
-        assert_eq!(without, ["crashes", "cuts", "garbage"]);
+        assert_eq!(without, ["crashes", "cuts", "f0", "garbage"]);
         assert_eq!(broken.expect("it breaks").what, format!("with {less:?}"));
         assert_eq!(tries, fake.tries);
         assert!(tries <= TRIES_MAX, "{tries}");
@@ -173,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_run_that_breaks_whatever_is_left_out_needs_one_client_and_one_action() {
-        let mut always = Fake { clients: 1, actions: 1, needs: ["-", "-"], tries: 0 };
+        let mut always = Fake { clients: 1, actions: 1, needs: &[], tries: 0 };
         let Smallest { less, tries, .. } = shrunk(&mut always, Less::default());
         assert_eq!((less.clients_max, less.actions_max), (Some(1), Some(1)));
         assert_eq!(less.without.len(), 5);
@@ -182,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_run_that_never_breaks_again_stays_as_it_was_within_the_bound() {
-        let mut never = Fake { clients: u64::MAX, actions: 1, needs: ["-", "-"], tries: 0 };
+        let mut never = Fake { clients: u64::MAX, actions: 1, needs: &[], tries: 0 };
         let from = Less { clients_max: Some(1_000_000), ..Less::default() };
         let smallest = shrunk(&mut never, from.clone());
         assert_eq!((smallest.less, smallest.broken), (from, None));
