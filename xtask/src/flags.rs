@@ -87,6 +87,13 @@ pub(crate) enum Step {
     Portable,
     /// What shards share, under every interleaving of their threads
     Loom,
+    /// The same in random schedules of more threads than that can hold
+    Shuttle,
+    /// The same between real threads, watched by ThreadSanitizer; gateways of several shards with
+    /// --full
+    Tsan,
+    /// The same, read by Miri instruction by instruction
+    Miri,
     /// The instructions that the core spends, beside their budget
     Instructions,
     /// The committed object for the kernel: its checksum, its age, and its bytes once more

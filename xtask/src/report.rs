@@ -19,6 +19,10 @@ pub(crate) enum Outcome {
 pub(crate) enum Reason {
     /// The toolchain was installed without this component.
     ComponentAbsent(&'static str),
+    /// There is no nightly compiler.
+    NightlyAbsent,
+    /// The nightly compiler was installed without this component.
+    NightlyLacks(&'static str),
     /// The step `packages` failed.
     PackagesMissing,
     /// A program that only this step needs is not installed.
@@ -38,6 +42,10 @@ impl fmt::Display for Reason {
         match self {
             Self::ComponentAbsent(name) => {
                 write!(f, "{name} is not installed: rustup component add {name}")
+            }
+            Self::NightlyAbsent => f.write_str("there is no nightly toolchain"),
+            Self::NightlyLacks(name) => {
+                write!(f, "the nightly toolchain has no {name} component")
             }
             Self::PackagesMissing => f.write_str("system packages are missing"),
             Self::ProgramAbsent(name) => write!(f, "{name} is not installed"),

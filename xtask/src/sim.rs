@@ -42,7 +42,7 @@ fn twins() -> Result<PathBuf> {
     fs::create_dir_all(&target).with_context(|| format!("cannot make {}", target.display()))?;
     let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
     // Whether all were found is said with all others.
-    steps::loom(&target).args(["--", "twin_"]).status_into(file)?;
+    threads::loom(&target).args(["--", "twin_"]).status_into(file)?;
     Ok(path)
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::flags::Step;
 use crate::invocation::Invocation;
 use crate::packages::Build;
-use crate::sim;
+use crate::{sim, threads};
 
 /// What the commands of a step depend on.
 pub(crate) struct Plan<'a> {
@@ -17,6 +17,10 @@ pub(crate) struct Plan<'a> {
     pub(crate) target: &'a Path,
     /// The files of the checkout, relative to its top.
     pub(crate) files: &'a [String],
+    /// Whether steps that have a longer form run that.
+    pub(crate) full: bool,
+    /// The system that the nightly compiler builds for, where a step needs that compiler.
+    pub(crate) host: &'a str,
 }
 
 impl Plan<'_> {
@@ -42,7 +46,10 @@ impl Plan<'_> {
                 Invocation::cargo(["check", "-p", "gateway", "--no-default-features"]),
                 self.portable(),
             ],
-            Step::Loom => vec![loom(self.target)],
+            Step::Loom => vec![threads::loom(self.target)],
+            Step::Shuttle => vec![threads::shuttle(self.target)],
+            Step::Tsan => threads::tsan(self.target, self.host, self.full),
+            Step::Miri => vec![threads::miri(self.target)],
             Step::Instructions => vec![
                 Invocation::cargo(["bench", "-p", "benches", "--bench", "instructions"])
                     .args(["--", "--check", "--rounds", "300"]),
@@ -83,16 +90,6 @@ impl Plan<'_> {
     }
 }
 
-/// The tests of what shards share, built with loom's atomics.
-pub(crate) fn loom(target: &Path) -> Invocation {
-    // `RUSTFLAGS` replaces what .cargo/config.toml sets, so that is repeated; other flags
-    // mean other artifacts, so they live in a folder of their own.
-    Invocation::cargo(["test", "-p", "gateway-registry", "--release", "--lib"])
-        .arg("--target-dir")
-        .arg(target.join("loom"))
-        .env("RUSTFLAGS", "--cfg tokio_unstable --cfg weir_loom")
-}
-
 /// Folder of the package and name of each integration test that cargo discovers.
 fn integration_tests(files: &[String]) -> impl Iterator<Item = (&str, &str)> {
     files.iter().filter_map(|path| {
@@ -110,7 +107,8 @@ mod tests {
 
     fn lines(build: Build, files: &[&str], step: Step) -> Vec<String> {
         let files: Vec<_> = files.iter().map(|path| (*path).to_owned()).collect();
-        let plan = Plan { build, full: false, target: Path::new("target"), files: &files };
+        let target = Path::new("target");
+        let plan = Plan { build, target, files: &files, full: false, host: "a-b-c" };
         plan.commands(step).iter().map(ToString::to_string).collect()
     }
 
@@ -146,15 +144,6 @@ mod tests {
     }
 
     #[test]
-    fn loom_has_its_own_flags_and_its_own_folder() {
-        assert_eq!(
-            lines(Build::Whole, &[], Step::Loom),
-            ["RUSTFLAGS='--cfg tokio_unstable --cfg weir_loom' cargo test -p gateway-registry \
-              --release --lib --target-dir target/loom"]
-        );
-    }
-
-    #[test]
     fn seeds_are_run_by_the_simulator_that_the_tests_were_built_with() {
         let lines = lines(Build::Whole, &FILES, Step::Seeds);
         assert_eq!(lines.len(), 2);
@@ -165,7 +154,8 @@ mod tests {
     #[test]
     fn with_full_more_seeds_are_run_optimised() {
         let target = Path::new("target");
-        let plan = Plan { build: Build::Whole, full: true, target, files: &[] };
+        let (build, files) = (Build::Whole, &[]);
+        let plan = Plan { build, full: true, target, files, host: "a-b-c" };
         let lines: Vec<_> = plan.commands(Step::Seeds).iter().map(ToString::to_string).collect();
         assert_eq!(lines.len(), 4, "{lines:?}");
         assert!(lines[2..].iter().all(|line| line.contains(" --profile campaign ")), "{lines:?}");

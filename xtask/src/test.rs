@@ -14,7 +14,7 @@ use crate::packages::{self, Build};
 use crate::report::{Outcome, Reason, Report};
 use crate::skips::Skips;
 use crate::steps::Plan;
-use crate::{bench, steer, tidy, workspace};
+use crate::{bench, nightly, steer, tidy, workspace};
 
 /// The most that one command of a step may take. All of them together take some ten minutes on
 /// two cores; a test that hangs must not keep the others from being heard.
@@ -112,7 +112,9 @@ impl Run {
     }
 
     fn cargo(&self, step: Step, build: Build) -> Outcome {
-        let plan = Plan { build, full: self.full, target: &self.target, files: &self.files };
+        let host = is_nightly(step).then(nightly::host).flatten().unwrap_or_default();
+        let (target, files) = (self.target.as_path(), self.files.as_slice());
+        let plan = Plan { build, target, files, full: self.full, host: &host };
         let commands = plan.commands(step);
         if commands.is_empty() {
             return Outcome::Skipped(Reason::NothingToRun);
@@ -162,7 +164,24 @@ fn lacking(step: Step) -> Option<Reason> {
         let is_there = Invocation::new("valgrind", ["--version"]).succeeds();
         return (!is_there).then_some(Reason::ProgramAbsent("valgrind"));
     }
+    if is_nightly(step) {
+        return absent_of_nightly(step);
+    }
     absent_component(step).map(Reason::ComponentAbsent)
+}
+
+/// Whether a step needs what only a nightly compiler can do.
+fn is_nightly(step: Step) -> bool {
+    matches!(step, Step::Tsan | Step::Miri)
+}
+
+fn absent_of_nightly(step: Step) -> Option<Reason> {
+    let Some(host) = nightly::host() else { return Some(Reason::NightlyAbsent) };
+    if step == Step::Miri {
+        return (!nightly::has_miri()).then_some(Reason::NightlyLacks("miri"));
+    }
+    let watched = ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"];
+    (!watched.contains(&host.as_str())).then_some(Reason::OtherProcessor("64-bit Linux"))
 }
 
 /// The part of the toolchain that a step needs and that is not there.

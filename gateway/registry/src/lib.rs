@@ -40,3 +40,11 @@ mod sync;
 #[cfg(test)]
 #[cfg(weir_loom)]
 mod explored;
+
+#[cfg(test)]
+#[cfg(weir_shuttle)]
+mod shuffled;
+
+#[cfg(test)]
+#[cfg(weir_tsan)]
+mod raced;

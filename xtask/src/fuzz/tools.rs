@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::flags::FuzzTarget;
 use crate::invocation::Invocation;
+use crate::nightly::{self, nightly};
 use crate::workspace;
 
 /// The version of cargo-fuzz that is installed where another one is found, or none.
@@ -42,13 +43,9 @@ impl Tools {
     /// Finds a nightly compiler, and cargo-fuzz, which is installed below the target folder if it
     /// is not there. `None` without the compiler.
     pub(super) fn ensure() -> Result<Option<Self>> {
-        let Some(version) = nightly(Invocation::new("rustc", ["-vV"])).output() else {
+        let Some(triple) = nightly::host() else {
             return Ok(None);
         };
-        if !version.lines().next().is_some_and(|line| line.contains("nightly")) {
-            return Ok(None);
-        }
-        let triple = host(&version).context("`rustc -vV` names no host")?.to_owned();
         let target = workspace::target_dir()?;
         let cargo_fuzz = cargo_fuzz(&target)?;
         Ok(Some(Self { cargo_fuzz, target, triple }))
@@ -75,16 +72,6 @@ impl Tools {
     }
 }
 
-/// The command with the nightly compiler of rustup; without rustup, with whichever there is.
-fn nightly(command: Invocation) -> Invocation {
-    command.env("RUSTUP_TOOLCHAIN", "nightly")
-}
-
-/// What `rustc -vV` says of the system that it builds for.
-fn host(version: &str) -> Option<&str> {
-    version.lines().find_map(|line| line.strip_prefix("host: "))
-}
-
 /// The one that is on the path, if its version is right; else the one below the target folder.
 fn cargo_fuzz(target: &Path) -> Result<PathBuf> {
     let root = target.join("tools");
@@ -104,13 +91,6 @@ fn cargo_fuzz(target: &Path) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_host_is_a_line_of_its_own() {
-        let version = "rustc 1.97.0-nightly (0 2026-05-19)\nbinary: rustc\nhost: a-b-c\n";
-        assert_eq!(host(version), Some("a-b-c"));
-        assert_eq!(host("rustc 1.95.0\n"), None);
-    }
 
     #[test]
     fn flags_of_the_workspace_are_repeated() {

@@ -4,26 +4,21 @@
 //! could go on. Two were seen to miss a lost wake-up; without a bound everything is explored.
 //! Beside each promise stands a twin that breaks one rule, and that must be found out.
 //!
-//! What threads share, and how it is known to be right:
+//! What threads share is explored here, each in the file of its name: rings, doorbells, mailboxes,
+//! the mesh (rings, marks, refusals and doorbells together), the census and its mirror, rooms and
+//! their homes, standings, the ending of a node, what is shown to shards (the guard's table), and
+//! the load of orders. The rest need not be:
 //!
-//! | what | here | why not |
-//! | --- | --- | --- |
-//! | rings | `ring` | |
-//! | doorbells | `doorbell` | |
-//! | mailboxes | `mailbox` | |
-//! | rings, marks, refusals and doorbells together | `mesh` | |
-//! | places and limits, and their mirror | `census` | |
-//! | rooms, homes and terms | `rooms` | |
-//! | shards that come and go, who is on the way | `standings` | |
-//! | the end of a node that drains | `ending` | |
-//! | the guard's table and what shards see of it | `shown` | |
-//! | orders that wait, and their copies | `load` | |
-//! | sources, the memfd's extents, routes' counts, shards' counts, probes | | one lock; whose owner is the last of an `Arc`, std's matter |
-//! | records of who serves | | hints: who chooses by them asks `standings` and the census again |
-//! | readiness, draining, gauges of cells, bytes between NUMA nodes | | one atomic, one writer or one read-modify-write |
-//! | depths of rings | | read for show, from both ends of a ring, which only move on |
-//! | generations of slots | | compared by the one thread that gives them out; what brings them is a mailbox or a ring |
-//! | steering's parts, listeners, wakes of tokio's net | | one lock each |
+//! | what | why not |
+//! | --- | --- |
+//! | sources, routes' counts, shards' tallies, probes | a lock around all of it |
+//! | the memfd's extents | a lock; the last `Body` frees one, which std's `Arc` knows |
+//! | steering's parts, listeners, wakes of the portable net | a lock each |
+//! | records of who serves | hints: who chooses by them asks standings and census again |
+//! | readiness, draining, changes, how a shard is removed | a flag or a count each, on its own |
+//! | gauges, routes' cells, bytes between NUMA nodes | one writer each; nobody decides by them |
+//! | depths of rings | shown to people; both ends of a ring only move on |
+//! | generations of slots | compared by the thread that gives them out; rings bring them |
 
 mod census;
 mod doorbell;
