@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use crate::flags::Sim;
 use crate::invocation::Invocation;
 use crate::packages::{self, Build};
-use crate::{steps, workspace};
+use crate::{threads, workspace};
 
 /// Seeds of the mesh that `cargo xtask test --full` runs.
 const FRESH_SEEDS: u64 = 10_000;

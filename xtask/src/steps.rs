@@ -17,8 +17,6 @@ pub(crate) struct Plan<'a> {
     pub(crate) target: &'a Path,
     /// The files of the checkout, relative to its top.
     pub(crate) files: &'a [String],
-    /// Whether steps that have a longer form run that.
-    pub(crate) full: bool,
     /// The system that the nightly compiler builds for, where a step needs that compiler.
     pub(crate) host: &'a str,
 }
