@@ -249,13 +249,10 @@ fn scenario(world: scenario::World, ask: &Ask, pen: &Pen) -> Result<Report, Fail
 }
 
 fn mesh(ask: &Ask, pen: &Pen) -> Result<Report, Failure> {
-    match mesh::run_told(ask.seed, pen) {
-        Ok(mesh::Report { hash, events, actions, coverage }) => {
-            let counts = counts(coverage.rows());
-            Ok(Report { hash, events, actions, nanos: 0, counts })
-        }
-        Err(what) => Err(Failure { promise: None, what, hash: 0, lines: Vec::new() }),
-    }
+    let mesh::Report { hash, events, actions, nanos, coverage } = mesh::run_told(ask, pen)?;
+    let mut counts = Counts::default();
+    coverage.rows().for_each(|(group, name, count)| counts.add(group, name, count));
+    Ok(Report { hash, events, actions, nanos, counts })
 }
 
 fn counts(rows: impl IntoIterator<Item = (&'static str, u64)>) -> Counts {

@@ -7,10 +7,10 @@ use gateway_core::id::ShardId;
 use gateway_core::position::{Offset, Position};
 use gateway_core::probe::ToServer;
 
-use super::client::{Client, OPEN_WINDOW, Place, Reads};
+use super::client::{Client, Place};
 use super::ears::{Ears, ID_BYTES, write_payload};
 use super::record::Message;
-use super::setting::{SHARDS_MAX, pick};
+use super::setting::{ROOMY, SHARDS_MAX, Setting, pick};
 use super::shard::State;
 use super::wire::{self, Asking};
 use super::world::World;
@@ -23,10 +23,9 @@ pub(super) struct Wish {
     pub(super) probes: Option<bool>,
     /// From where on it asks for its room's past.
     pub(super) since: Option<Position>,
+    pub(super) name: Option<u32>,
 }
 
-/// Connections of a shard that all clients of a world find a place on.
-const ROOMY: u32 = 1_000;
 /// Names that clients share.
 const NAMES: usize = 3;
 
@@ -39,17 +38,14 @@ impl World {
             self.connect(Wish::default());
             return 1;
         }
-        if self.happens(self.setting.faults.pause) {
-            let millis = *pick(&mut self.rng, &[50, 300, 1_000, 2_500]);
-            self.pass(millis * 1_000_000);
-        }
+        self.disturb_time();
         if self.operate() || self.disturb() {
             return 1;
         }
         match self.rng.below(40) {
             0 => self.leave(),
-            1 => self.look_around(),
-            2 if self.rng.one_in(4) => self.relay(),
+            1 | 2 => self.look_around(),
+            3 if self.rng.one_in(4) => self.relay(),
             _ => {
                 let Some(id) = self.speaker() else { return 0 };
                 let messages = if self.rng.one_in(8) { 2 + self.rng.below(6) } else { 1 };
@@ -60,7 +56,7 @@ impl World {
         1
     }
 
-    fn happens(&mut self, times: usize) -> bool {
+    pub(super) fn happens(&mut self, times: usize) -> bool {
         times > 0 && self.rng.one_in(times)
     }
 
@@ -82,54 +78,51 @@ impl World {
         }
     }
 
-    /// What befalls clients.
-    fn disturb(&mut self) -> bool {
-        let faults = self.setting.faults;
-        let Some(&id) = (!self.open.is_empty()).then(|| pick(&mut self.rng, &self.open)) else {
-            return false;
-        };
-        if self.happens(faults.stick) {
-            let client = &mut self.ears.clients[id as usize];
-            (client.reads, client.window) = match self.rng.below(4) {
-                0 => (Reads::Slowly(1 + self.rng.below(40)), 0),
-                1 => (Reads::Not, self.rng.below(200)),
-                _ => (Reads::Not, 0),
-            };
-            true
-        } else if faults.stick > 0 && self.rng.one_in(faults.stick) {
-            self.read_again(id);
-            true
-        } else if self.happens(faults.sever) {
-            self.ears.clients[id as usize].severed = true;
-            self.ears.wake(id);
-            true
-        } else {
-            false
-        }
-    }
-
-    /// A client that was stuck reads all there is.
-    pub(super) fn read_again(&mut self, id: u32) {
-        let client = &mut self.ears.clients[id as usize];
-        (client.reads, client.window) = (Reads::Freely, OPEN_WINDOW);
-        client.ends |= client.shut;
-        self.ears.wake(id);
-    }
-
     fn serving_shard(&mut self) -> Option<usize> {
         let count = self.serving().count();
         (count > 0).then(|| self.rng.below(count)).and_then(|nth| self.serving().nth(nth))
     }
 
+    /// A client connects, if there may be one more.
     pub(super) fn connect(&mut self, wish: Wish) -> Option<u32> {
+        if self.open.len() >= self.setting.clients_max {
+            return None;
+        }
         let shard = wish.shard.or_else(|| self.serving_shard())?;
         let id = self.ears.clients.len() as u32;
-        let any_room = if self.rng.one_in(3) { 0 } else { self.rng.below(self.setting.rooms) };
-        let mut room = wish.room.unwrap_or(any_room as u16);
+        let room = wish.room.unwrap_or_else(|| self.any_room());
+        let client = match self.setting.is_chat(room) {
+            true => self.chatter(id, room),
+            false => self.listener(id, room, wish),
+        };
+        self.ears.clients.push(client);
+        self.open.push(id);
+        self.shards[shard].knocks.push(id);
+        if self.rng.one_in(12) {
+            self.ears.publish(id, 20, false);
+        }
+        Some(id)
+    }
+
+    fn any_room(&mut self) -> u16 {
+        let Setting { rooms, chats, .. } = self.setting;
+        let room = if chats > 0 && self.rng.one_in(4) {
+            rooms + self.rng.below(chats)
+        } else if self.rng.one_in(3) {
+            0
+        } else {
+            self.rng.below(rooms)
+        };
+        room as u16
+    }
+
+    /// Somebody who reads raw, or a probe, that wants to go on where it was, or someone else.
+    fn listener(&mut self, id: u32, any: u16, wish: Wish) -> Client {
+        let mut room = any;
         let probes = wish.probes.unwrap_or_else(|| !self.rng.one_in(4));
-        let mut name = self.rng.one_in(4).then(|| 1 + self.rng.below(NAMES) as u32);
+        let mut name = wish.name.or(self.rng.one_in(4).then(|| 1 + self.rng.below(NAMES) as u32));
         let mut since = wish.since;
-        if probes && wish.room.is_none() && self.rng.one_in(3) {
+        if probes && wish.room.is_none() && self.rng.one_in(2) {
             if self.rng.one_in(3) {
                 since = self.furthest(room);
             } else if !self.seen.is_empty() {
@@ -142,14 +135,10 @@ impl World {
         let mut client = Client::new(id, room, probes, name);
         client.since = since;
         let path = &self.paths[usize::from(room)];
-        wire::request(&mut client.up, &Asking { path, probes, since, name });
-        self.ears.clients.push(client);
-        self.open.push(id);
-        self.shards[shard].knocks.push(id);
-        if self.rng.one_in(12) {
-            self.ears.publish(id, 20, false);
-        }
-        Some(id)
+        let subprotocol = probes.then_some(gateway_core::probe::SUBPROTOCOL);
+        let asking = Asking { path, subprotocol, since, name, ..Asking::default() };
+        wire::request(&mut client.up, &asking);
+        client
     }
 
     /// The furthest that anyone has seen of a room. An engine serves other nodes too: their clients
@@ -185,6 +174,9 @@ impl World {
             2..8 => ID_BYTES + self.rng.below(300),
             _ => ID_BYTES + self.rng.below(52),
         };
+        if self.ears.clients[id as usize].chat.is_some() && self.rng.one_in(8) {
+            return self.ears.rename(id);
+        }
         self.ears.coverage.large += u64::from(len >= self.setting.limits.share_bytes_min);
         self.ears.publish(id, len, true);
     }
@@ -203,6 +195,8 @@ impl World {
         let Some(id) = self.speaker() else { return };
         if self.ears.clients[id as usize].probes {
             self.ears.ask_members(id);
+        } else if self.ears.clients[id as usize].chat.is_some() {
+            self.ears.ask_who(id);
         }
     }
 
@@ -274,7 +268,7 @@ impl Ears {
         let message = self.record.messages.len() as u32;
         let client = &mut self.clients[id as usize];
         let (room, author, probed) = (client.room, client.author, client.probes);
-        let text = !message.is_multiple_of(3);
+        let text = client.chat.is_some() || !message.is_multiple_of(3);
         client.unanswered += u32::from(probed);
         self.tale.says(self.now, message);
         self.record.messages.push(Message {
@@ -283,6 +277,7 @@ impl Ears {
             author,
             len: len as u32,
             text,
+            rename: false,
             accepted_at: (!open).then_some(self.now),
             required: false,
             refused: false,

@@ -2,6 +2,7 @@
 
 use super::actions::Wish;
 use super::world::World;
+use crate::promise::Promise;
 
 /// What a message is heard by on average, at least, when a run is over.
 pub const FANOUT_MIN: u64 = 5;
@@ -22,12 +23,12 @@ impl World {
                 self.ears.say_close(id);
             }
         }
-        self.settle_within(self.setting.calm_secs());
+        self.settle_within(Promise::Alive, self.setting.calm_secs());
         let wish = Wish { room: Some(0), probes: Some(true), ..Wish::default() };
         for _ in self.open.len()..MEMBERS {
             self.connect(wish);
         }
-        self.settle_within(self.setting.calm_secs());
+        self.settle_within(Promise::Alive, self.setting.calm_secs());
         for _ in 0..MESSAGES_MAX {
             if self.is_heard() || self.ears.broken.is_some() {
                 return;
@@ -40,7 +41,7 @@ impl World {
             self.ears.publish(id, MESSAGE_BYTES, true);
             self.settle();
         }
-        self.complain(|| "too few hear what is said in a full room".to_owned());
+        self.complain(Promise::Alive, || "too few hear what is said in a full room".to_owned());
     }
 
     fn is_heard(&self) -> bool {

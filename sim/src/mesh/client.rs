@@ -6,6 +6,10 @@ use gateway_core::event::CloseReason;
 use gateway_core::position::Position;
 use gateway_core::slot::Slot;
 
+use super::chat::Chatter;
+use super::door::Token;
+use super::garbage::Spoiled;
+
 /// How far a client has come.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Stage {
@@ -78,6 +82,10 @@ pub(super) struct Client {
     /// It is in the list of those its shard has to look at.
     pub(super) ready: bool,
     pub(super) reason: Option<CloseReason>,
+    /// It has read that it is a member.
+    pub(super) was_open: bool,
+    /// With what it was refused.
+    pub(super) status: u16,
     /// Messages of its room that were accepted when it read its response.
     pub(super) start: usize,
     pub(super) judged: usize,
@@ -91,7 +99,27 @@ pub(super) struct Client {
     pub(super) ends: bool,
     pub(super) ended: bool,
     pub(super) severed: bool,
+    /// It is cut as soon as its shard has read all that it sent.
+    pub(super) breaks: bool,
     pub(super) said_close: bool,
+    /// Since when no word of it comes any more, and no end.
+    pub(super) mute: Option<u64>,
+    /// It comes back when it is cut.
+    pub(super) returns: bool,
+    /// It said what no client may say.
+    pub(super) spoiled: Option<Spoiled>,
+    /// The clock went on while it was amid something.
+    pub(super) amid: bool,
+    /// It did not take all that it was sent at some time.
+    pub(super) lagged: bool,
+
+    /// Who it is where a token is asked for, and what becomes of that.
+    pub(super) user: Option<u32>,
+    pub(super) token: Token,
+    /// Its user was let in no more since it came.
+    pub(super) told_off: bool,
+    /// What it knows where people chat.
+    pub(super) chat: Option<Box<Chatter>>,
 
     pub(super) window: usize,
     pub(super) reads: Reads,
@@ -107,6 +135,8 @@ pub(super) struct Client {
     /// Where it joined, and where it is.
     pub(super) first: u64,
     pub(super) offset: u64,
+    /// The furthest message that was known when it came back with a position.
+    pub(super) due: u64,
     /// What it was told it has lost, and what it passed over without a word.
     pub(super) lost: Vec<Span>,
     pub(super) silent: Vec<Span>,
@@ -118,7 +148,7 @@ pub(super) struct Client {
     pub(super) asked: u32,
     pub(super) stale: u32,
 
-    /// What a raw member heard, in order, and by bits.
+    /// What a member without numbers heard, in order, and by bits.
     pub(super) heard: Vec<u32>,
     pub(super) bits: Vec<u64>,
 }
@@ -143,6 +173,8 @@ impl Client {
             reserved: false,
             ready: false,
             reason: None,
+            was_open: false,
+            status: 0,
             start: 0,
             judged: 0,
             up: Vec::new(),
@@ -152,7 +184,17 @@ impl Client {
             ends: false,
             ended: false,
             severed: false,
+            breaks: false,
             said_close: false,
+            mute: None,
+            returns: false,
+            spoiled: None,
+            amid: false,
+            lagged: false,
+            user: None,
+            token: Token::Good,
+            told_off: false,
+            chat: None,
             window: OPEN_WINDOW,
             reads: Reads::Freely,
             partial: Vec::new(),
@@ -163,6 +205,7 @@ impl Client {
             epoch: 0,
             first: 0,
             offset: 0,
+            due: 0,
             lost: Vec::new(),
             silent: Vec::new(),
             unanswered: 0,
@@ -176,7 +219,13 @@ impl Client {
 
     /// Whether it may publish.
     pub(super) fn can_speak(&self) -> bool {
-        self.stage == Stage::Open && !self.said_close && !self.ends && !self.severed
+        let goes = self.said_close || self.ends || self.severed || self.breaks;
+        self.stage == Stage::Open && !goes && self.mute.is_none() && self.spoiled.is_none()
+    }
+
+    /// Whether it does not take all that it is sent.
+    pub(super) fn is_slow(&self) -> bool {
+        self.reads != Reads::Freely
     }
 
     /// Whether it is a member that has nothing against it and reads all it is sent.

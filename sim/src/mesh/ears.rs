@@ -7,11 +7,13 @@ use gateway_core::transmit::Sent;
 
 use super::client::{Client, OPEN_WINDOW, Place, Reads, Said, Span, Stage};
 use super::coverage::Coverage;
+use super::door::Token;
 use super::record::{Message, Record};
 use super::setting::Setting;
 use super::tale::Tale;
 use super::trace::Trace;
 use super::wire::{self, Parsed};
+use crate::promise::{Promise, Violation};
 use crate::rng::Rng;
 
 /// Bytes that name a message at the front of its payload.
@@ -40,12 +42,14 @@ pub(super) struct Ears {
     pub(super) setting: Setting,
     /// Clients that a shard has to look at.
     pub(super) ready: Vec<Vec<u32>>,
-    pub(super) broken: Option<String>,
+    pub(super) broken: Option<Violation>,
     pub(super) now: u64,
     /// Frames that lossy members may have missed, known or not.
     pub(super) missed: u64,
     /// Says all of it in words, if somebody asked for them.
     pub(super) tale: Tale,
+    /// Messages and questions that clients have sent.
+    pub(super) uttered: u64,
     rng: Rng,
 }
 
@@ -53,7 +57,7 @@ impl Ears {
     pub(super) fn new(setting: Setting, rng: Rng) -> Self {
         Self {
             clients: Vec::new(),
-            record: Record::new(setting.rooms),
+            record: Record::new(setting.rooms + setting.chats),
             trace: Trace::default(),
             coverage: Coverage::default(),
             ready: Vec::new(),
@@ -61,6 +65,7 @@ impl Ears {
             now: 0,
             missed: 0,
             tale: Tale::default(),
+            uttered: 0,
             setting,
             rng,
         }
@@ -68,14 +73,14 @@ impl Ears {
 
     /// A promise is broken; the first one counts.
     #[cold]
-    pub(super) fn complain(&mut self, id: u32, what: &str) {
+    pub(super) fn complain(&mut self, promise: Promise, id: u32, what: &str) {
         if self.broken.is_none() {
             self.tell_broken(Some(id));
             let client = &self.clients[id as usize];
             let kind = if client.probes { "probe" } else { "raw" };
             let (room, place, now) = (client.room, client.place, self.now);
-            self.broken =
-                Some(format!("{what} (client {id}, {kind}, room {room}, {place:?}, at {now} ns)"));
+            let what = format!("{what} (client {id}, {kind}, room {room}, {place:?}, at {now} ns)");
+            self.broken = Some(Violation { promise, what });
         }
     }
 
@@ -98,7 +103,11 @@ impl Ears {
             return Sent::Broken;
         }
         if client.shut || bytes.is_empty() {
-            self.complain(id, "something is sent behind the end, or nothing is sent");
+            self.complain(
+                Promise::Accounted,
+                id,
+                "something is sent behind the end, or nothing is sent",
+            );
             return Sent::Broken;
         }
         let mut fits = bytes.len().min(client.window);
@@ -155,7 +164,7 @@ impl Ears {
                 }
                 Parsed::Incomplete => return bytes.len() - rest.len(),
                 Parsed::Wrong(what) => {
-                    self.complain(id, what);
+                    self.complain(Promise::SamePlace, id, what);
                     return bytes.len();
                 }
             }
@@ -166,17 +175,34 @@ impl Ears {
         let client = &mut self.clients[id as usize];
         if status != 101 {
             client.stage = Stage::Refused;
+            client.status = status;
+            if client.spoiled.is_some_and(|it| it.statuses.contains(&status)) {
+                self.coverage.rejected += 1;
+                return;
+            }
+            if status == 401 && client.token == Token::Wrong {
+                self.coverage.unauthorized += 1;
+                return;
+            }
             if status != 503 {
-                return self.complain(id, &format!("a good request was answered with {status}"));
+                let what = format!("a good request was answered with {status}");
+                return self.complain(Promise::Alive, id, &what);
             }
             self.coverage.refused += 1;
             return;
         }
+        if client.spoiled.is_some_and(|it| it.code.is_none()) {
+            return self.complain(Promise::Apart, id, "what is no request was answered with 101");
+        }
+        if matches!(client.token, Token::Wrong | Token::Unanswered) {
+            return self.complain(Promise::Apart, id, "it was let in without a good token");
+        }
         if !client.reserved {
-            self.complain(id, "capacity exceeded: a client beyond connections_max was let in");
+            let what = "capacity exceeded: a client beyond connections_max was let in";
+            self.complain(Promise::Bounded, id, what);
             return;
         }
-        client.stage = Stage::Open;
+        client.open();
         client.start = self.record.rooms[usize::from(client.room)].accepted.len();
         client.judged = client.start;
         let read = client.read_bytes();
@@ -189,13 +215,17 @@ impl Ears {
     fn frame(&mut self, id: u32, opcode: u8, payload: &[u8]) {
         let client = &self.clients[id as usize];
         if client.heard_close.is_some() {
-            return self.complain(id, "a frame was sent after the close frame");
+            return self.complain(Promise::Farewell, id, "a frame was sent after the close frame");
         }
         match (opcode, client.probes) {
+            (wire::TEXT, false) if client.chat.is_some() => self.chat_frame(id, payload),
             (wire::TEXT | wire::BINARY, false) => self.raw_message(id, opcode, payload),
             (wire::BINARY, true) => match ToClient::decode(payload) {
                 Ok(told) => self.told(id, told),
-                Err(_) => self.complain(id, "a probe was sent what is none of its protocol"),
+                Err(_) => {
+                    let what = "a probe was sent what is none of its protocol";
+                    self.complain(Promise::SamePlace, id, what);
+                }
             },
             (wire::PING, _) => self.say_frame(id, wire::PONG, payload),
             (wire::PONG, _) => {}
@@ -204,20 +234,23 @@ impl Ears {
                 self.clients[id as usize].heard_close = Some(code);
                 self.say_close(id);
             }
-            _ => self.complain(id, "a frame of this kind is not for this client"),
+            _ => {
+                let what = "a frame of this kind is not for this client";
+                self.complain(Promise::SamePlace, id, what);
+            }
         }
     }
 
     /// Which message a payload is, and whether all of it is there.
     #[inline]
-    fn identify(&mut self, id: u32, text: bool, payload: &[u8]) -> Option<u32> {
+    pub(super) fn identify(&mut self, id: u32, text: bool, payload: &[u8]) -> Option<u32> {
         let known = number(payload).filter(|&message| self.is_whole(message, text, payload));
         if known.is_none() {
             let begin = String::from_utf8_lossy(&payload[..payload.len().min(12)]);
             let said = number(payload).and_then(|id| self.record.messages.get(id as usize));
             let len = payload.len();
             let what = format!("it heard {len} bytes that nobody said: {begin:?}, not {said:?}");
-            self.complain(id, &what);
+            self.complain(Promise::SamePlace, id, &what);
         }
         known
     }
@@ -228,6 +261,7 @@ impl Ears {
         let filler = &payload[ID_BYTES..];
         message.len as usize == payload.len()
             && message.text == text
+            && !message.rename
             && filler == tail(id, filler.len())
     }
 
@@ -236,11 +270,15 @@ impl Ears {
     fn may_hear(&mut self, id: u32, message: u32) -> bool {
         let Message { room, author, .. } = self.record.messages[message as usize];
         let client = &self.clients[id as usize];
-        let (isolated, excluded) = (client.room == room, client.author != author);
+        let isolated = client.room == room;
+        // People who chat hear themselves.
+        let excluded = client.author != author || client.chat.is_some();
         if !isolated {
-            self.complain(id, &format!("it heard message {message} of another room"));
+            let what = format!("it heard message {message} of another room");
+            self.complain(Promise::Apart, id, &what);
         } else if !excluded {
-            self.complain(id, &format!("it heard its own message {message}"));
+            let what = format!("it heard its own message {message}");
+            self.complain(Promise::Apart, id, &what);
         }
         self.coverage.deliveries += 1;
         self.record.messages[message as usize].heard += 1;
@@ -253,14 +291,21 @@ impl Ears {
             self.coverage.deliveries += 1;
             return;
         }
-        let Some(message) = self.identify(id, opcode == wire::TEXT, payload) else { return };
+        if let Some(message) = self.identify(id, opcode == wire::TEXT, payload) {
+            self.hear_once(id, message);
+        }
+    }
+
+    /// A member whose messages have no numbers hears one.
+    pub(super) fn hear_once(&mut self, id: u32, message: u32) {
         self.tell_heard(id, message, None);
         if !self.may_hear(id, message) {
             return;
         }
         let client = &mut self.clients[id as usize];
         if !client.hears(message) {
-            return self.complain(id, &format!("it heard message {message} twice"));
+            let what = format!("it heard message {message} twice");
+            return self.complain(Promise::Once, id, &what);
         }
         client.heard.push(message);
     }
@@ -268,7 +313,11 @@ impl Ears {
     fn told(&mut self, id: u32, told: ToClient<'_>) {
         let subscribed = self.clients[id as usize].subscribed;
         if subscribed == matches!(told, ToClient::Subscribed { .. }) {
-            return self.complain(id, "a probe is told where it is first, and once");
+            return self.complain(
+                Promise::Linked,
+                id,
+                "a probe is told where it is first, and once",
+            );
         }
         self.tell_told(id, &told);
         match told {
@@ -300,7 +349,7 @@ impl Ears {
             }
             let room = self.clients[id as usize].room;
             if let Err(what) = self.record.place(room, at, message) {
-                return self.complain(id, &what);
+                return self.complain(Promise::SamePlace, id, &what);
             }
         }
         let client = &mut self.clients[id as usize];
@@ -309,11 +358,16 @@ impl Ears {
         let (from, right) = (client.offset, name == at.epoch.0);
         client.offset = offset;
         if !right {
-            self.complain(id, "the epoch changed without a word");
+            self.complain(Promise::Linked, id, "the epoch changed without a word");
         } else if offset <= from {
-            self.complain(id, &format!("it heard offset {offset} when it was at {from}"));
+            // What it had been told it lost comes late; anything else comes twice.
+            let late = self.clients[id as usize].lost_at(epoch, offset);
+            let promise = if late { Promise::Linked } else { Promise::Once };
+            let what = format!("it heard offset {offset} when it was at {from}");
+            self.complain(promise, id, &what);
         } else if prev < from || prev >= offset {
-            self.complain(id, &format!("offset {offset} follows {prev}, not {from}"));
+            let what = format!("offset {offset} follows {prev}, not {from}");
+            self.complain(Promise::Linked, id, &what);
         } else if prev > from {
             self.clients[id as usize].silent.push(Span { epoch, after: from, upto: prev });
             self.tale.skips(self.now, id, prev);
@@ -331,8 +385,12 @@ impl Ears {
         match (since, recovered) {
             (Some(since), true) => {
                 self.coverage.complete += 1;
+                // All that anyone has heard of, or was told of, by now.
+                let due = self.record.rooms[usize::from(room)].epochs[usize::from(epoch)].log.len();
+                self.clients[id as usize].due = due.saturating_sub(1) as u64;
                 if since != position {
-                    return self.complain(id, "it was put elsewhere than where it was");
+                    let what = "it was put elsewhere than where it was";
+                    return self.complain(Promise::Kept, id, what);
                 }
                 self.coverage.ahead += u64::from(self.is_ahead(id));
             }
@@ -343,17 +401,19 @@ impl Ears {
                 if asked || self.record.recoverable(room, since, &history, self.now) {
                     let since = since.offset;
                     let what = format!("what came since {since} is within history, and is lost");
-                    self.complain(id, &what);
+                    self.complain(Promise::Kept, id, &what);
                 }
             }
-            (None, true) => self.complain(id, "nothing was asked for, and it was recovered"),
+            (None, true) => {
+                self.complain(Promise::Kept, id, "nothing was asked for, and it was recovered");
+            }
             (None, false) => {}
         }
     }
 
     /// What anyone may ask for of a room's past.
     pub(super) fn history(&self, room: u16) -> Retention {
-        let mut history = self.setting.policies[usize::from(room != 0)].history.clone();
+        let mut history = self.setting.policy(room).history.clone();
         // Nobody is told more at once than it may owe.
         let at_once = self.setting.limits.outbox_bytes_max;
         history.bytes_max = history.bytes_max.min(at_once);
@@ -386,7 +446,7 @@ impl Ears {
         }
         let room = self.clients[id as usize].room;
         if let Err(what) = self.record.place(room, position, message as u32) {
-            self.complain(id, &what);
+            self.complain(Promise::SamePlace, id, &what);
         }
     }
 
@@ -394,11 +454,12 @@ impl Ears {
         if !self.is_own(id, message) {
             return;
         }
+        self.coverage.refused_messages += 1;
         let refuses = self.setting.faults.refuse > 0;
         let message = &mut self.record.messages[message as usize];
         message.refused = true;
         if message.place.is_some() || message.heard > 0 || !refuses {
-            self.complain(id, "a message that is in its room was refused");
+            self.complain(Promise::Kept, id, "a message that is in its room was refused");
         }
     }
 
@@ -408,10 +469,8 @@ impl Ears {
         let known = self.record.messages.get(message as usize);
         let own = known.is_some_and(|known| known.publisher == id && !known.refused);
         if !own || client.unanswered == 0 {
-            self.complain(
-                id,
-                &format!("it was answered for message {message}, which it awaits not"),
-            );
+            let what = format!("it was answered for message {message}, which it awaits not");
+            self.complain(Promise::Kept, id, &what);
             return false;
         }
         client.unanswered -= 1;
@@ -424,14 +483,16 @@ impl Ears {
         let (epoch, after, upto) = (client.epoch, client.offset, position.offset.0);
         let name = self.record.rooms[usize::from(client.room)].epochs[usize::from(epoch)].name;
         if name != position.epoch.0 {
-            return self.complain(id, "a gap leads into another epoch");
+            return self.complain(Promise::Linked, id, "a gap leads into another epoch");
         }
         if self.keeps_all() && !self.clients[id as usize].moved {
-            return self.complain(id, "it was told of a gap although its home keeps enough");
+            let what = "it was told of a gap although its home keeps enough";
+            return self.complain(Promise::Kept, id, what);
         }
         let client = &mut self.clients[id as usize];
         if upto < after {
-            return self.complain(id, &format!("a gap leads back from {after} to {upto}"));
+            let what = format!("a gap leads back from {after} to {upto}");
+            return self.complain(Promise::Linked, id, &what);
         }
         client.lost.push(Span { epoch, after, upto });
         client.offset = upto;
@@ -441,7 +502,8 @@ impl Ears {
     fn keeps_all(&self) -> bool {
         let transit = &self.setting.limits.transit;
         let roomy = transit.messages_max > 1_000 && transit.bytes_max > 1 << 20;
-        roomy && transit.age_secs > 10 && self.setting.faults.pause == 0
+        let faults = &self.setting.faults;
+        roomy && transit.age_secs > 10 && faults.pause == 0 && faults.jump == 0
     }
 
     fn reset(&mut self, id: u32, position: Position) {
@@ -456,20 +518,22 @@ impl Ears {
         (client.epoch, client.offset) = (epoch, position.offset.0);
         client.first = client.offset;
         if old == epoch {
-            return self.complain(id, "a reset leads into the same epoch");
+            return self.complain(Promise::Linked, id, "a reset leads into the same epoch");
         }
         // A room that has a member goes on, unless that was its only one, between two shards.
         if !self.clients[id as usize].moved {
-            self.complain(id, "the room began anew although it had a member");
+            let what = "the room began anew although it had a member";
+            self.complain(Promise::Kept, id, what);
         }
     }
 
     fn came(&mut self, id: u32, who: u64, joined: bool) {
         self.coverage.presence += 1;
         let client = &mut self.clients[id as usize];
-        let shows = self.setting.policies[usize::from(client.room != 0)].presence;
+        let shows = self.setting.policy(client.room).presence;
         if !shows {
-            return self.complain(id, "presence was told in a room that shows none");
+            let what = "presence was told in a room that shows none";
+            return self.complain(Promise::Apart, id, what);
         }
         let Some(view) = &mut client.view else { return };
         match view.binary_search(&who) {
@@ -485,7 +549,8 @@ impl Ears {
         self.coverage.rosters += 1;
         let client = &mut self.clients[id as usize];
         let Some(asked) = client.asked.checked_sub(1) else {
-            return self.complain(id, "it was told who is there, and has not asked");
+            let what = "it was told who is there, and has not asked";
+            return self.complain(Promise::Once, id, what);
         };
         client.asked = asked;
         if client.stale > 0 {
@@ -502,7 +567,8 @@ impl Ears {
     /// Appends a frame to what a client sends.
     pub(super) fn say_frame(&mut self, id: u32, opcode: u8, payload: &[u8]) {
         let client = &mut self.clients[id as usize];
-        if client.said_close || client.ends {
+        let silent = client.breaks || client.mute.is_some() || client.spoiled.is_some();
+        if client.said_close || client.ends || silent {
             return;
         }
         wire::frame(&mut client.up, opcode, true, payload, &mut self.rng);
@@ -531,6 +597,7 @@ impl Ears {
         }
         let end = client.before + client.up.len();
         client.said.push_back(Said { message, end });
+        self.uttered += 1;
         self.wake(id);
     }
 

@@ -1,11 +1,9 @@
 //! What must be true whenever the world is calm, and once it is over.
 
-use gateway_core::counters::Counters;
-use gateway_core::event::CloseReason;
-
 use super::client::{Client, Span};
 use super::ears::Ears;
 use super::world::World;
+use crate::promise::Promise;
 
 impl World {
     /// Whether every member that reads has heard all that it has to hear; if not, what is missing.
@@ -18,44 +16,13 @@ impl World {
                 return Some(what);
             }
         }
-        None
-    }
-
-    /// Each connection ends once, over all shards.
-    pub(super) fn check_counters(&mut self) {
-        let mut sum = Counters::default();
-        self.shards.iter().for_each(|shard| sum.merge(shard.hub.counters()));
-        let live: u64 = self.shards.iter().map(|shard| u64::from(shard.hub.live())).sum();
-        let came = sum.accepted + sum.moved_in;
-        let went = sum.closed_total() + live + sum.moved_out;
-        let between = sum.moved_out - sum.moved_in;
-        if came != went || between > 0 && !self.has_travellers() {
-            self.complain(|| format!("{came} came, {went} are here or went, {between} between"));
-        }
-        let over = |client: &&Client| client.reason.is_some();
-        let over = self.ears.clients.iter().filter(over).count() as u64;
-        if over != sum.closed_total() {
-            self.complain(|| format!("{over} are over, {} were counted", sum.closed_total()));
-        }
-        let counted = sum.closed[CloseReason::Slow.index()];
-        let slow = |client: &&Client| client.reason == Some(CloseReason::Slow);
-        let slow = self.ears.clients.iter().filter(slow).count() as u64;
-        if counted != slow {
-            self.complain(|| format!("{slow} were slow, {counted} were counted"));
-        }
-        if self.ears.setting.is_lossy() && sum.gaps == 0 && self.ears.missed > sum.dropped {
-            let missed = self.ears.missed;
-            self.complain(|| format!("lossy members missed {missed}, dropped {}", sum.dropped));
-        }
-        self.ears.coverage.lossy = sum.dropped;
-        self.ears.coverage.moves = sum.moved_in;
-        self.ears.coverage.coalesced = sum.coalesced;
+        if self.calm { self.misinformed() } else { None }
     }
 
     /// Whether presence is what it is: what members were told, and what they were not told since.
     pub(super) fn check_presence(&mut self) {
         for room in 0..self.setting.rooms as u16 {
-            if !self.setting.policies[usize::from(room != 0)].presence {
+            if !self.setting.policy(room).presence {
                 continue;
             }
             let members: Vec<u32> = self
@@ -82,7 +49,7 @@ impl World {
                 let what = format!(
                     "it was told of {all} members, {are} are there; {more:?} are not, {less:?} are"
                 );
-                self.ears.complain(id, &what);
+                self.ears.complain(Promise::Alive, id, &what);
             }
         }
     }
@@ -119,12 +86,16 @@ impl Ears {
             self.suspect_unanswered(id);
             return Some(what);
         }
+        if let Some(what) = self.misses_past(id) {
+            return Some(what);
+        }
         let (mut missed, mut judged) = (0, client.judged);
         for &message in &self.record.rooms[usize::from(client.room)].accepted[client.judged..] {
             judged += 1;
             let known = &self.record.messages[message as usize];
             let empty = known.len == 0 && !client.probes;
-            if known.author == client.author || !known.required || known.refused || empty {
+            let own = known.author == client.author && client.chat.is_none();
+            if own || !known.required || known.refused || empty {
                 continue;
             }
             if self.has_it(client, message) {
@@ -150,6 +121,28 @@ impl Ears {
         self.missed += missed;
         self.clients[id as usize].judged = judged;
         None
+    }
+
+    /// What a member has not heard that came back, of all that was known when it did: what it was
+    /// told it has got completely.
+    fn misses_past(&self, id: u32) -> Option<String> {
+        let client = &self.clients[id as usize];
+        if client.due <= client.offset || self.setting.is_lossy() {
+            return None;
+        }
+        let past = self.record.between(client.room, client.epoch, client.offset, client.due);
+        let strangers = |&message: &u32| {
+            let known = &self.record.messages[message as usize];
+            let (epoch, offset) = known.place.unwrap_or_default();
+            known.author != client.author && !client.lost_at(epoch, offset)
+        };
+        let message = past.filter(strangers).next()?;
+        let (at, due) = (client.offset, client.due);
+        Some(format!(
+            "client {id} came back to room {} and is at {at}: it has not heard message {message}, \
+             which was known before, up to {due}",
+            client.room
+        ))
     }
 
     /// Whether a member has heard a message, or was told that it has lost it.
@@ -199,7 +192,8 @@ impl Ears {
             }
         }
         if let Some((publisher, late, early)) = wrong {
-            self.complain(publisher, &format!("its message {late} comes after its {early}"));
+            let what = format!("its message {late} comes after its {early}");
+            self.complain(Promise::Linked, publisher, &what);
         }
     }
 
@@ -217,7 +211,7 @@ impl Ears {
                 let what = format!("it passed over message {message} between {after} and {upto}");
                 let at = self.tale.skipped_at(id, upto);
                 self.tale.suspects(id, Some(message), at);
-                return self.complain(id, &what);
+                return self.complain(Promise::Linked, id, &what);
             }
         }
     }
@@ -233,7 +227,7 @@ impl Ears {
             if let Some((before, last)) = at.filter(|&(before, _)| before == epoch) {
                 if offset <= last {
                     let what = format!("it heard offset {offset} after {last}");
-                    return self.complain(id, &what);
+                    return self.complain(Promise::Linked, id, &what);
                 }
                 let hole = self.record.between(client.room, before, last, offset - 1).find(|&m| {
                     let known = &self.record.messages[m as usize];
@@ -244,7 +238,7 @@ impl Ears {
                         format!("it did not hear message {hole}, between {last} and {offset}");
                     let heard_at = self.tale.heard_at(id, message);
                     self.tale.suspects(id, Some(hole), heard_at);
-                    return self.complain(id, &what);
+                    return self.complain(Promise::Linked, id, &what);
                 }
             }
             at = Some((epoch, offset));

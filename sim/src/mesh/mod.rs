@@ -6,12 +6,18 @@
 //! calm moments with what each had to hear.
 
 mod actions;
+mod bounds;
+mod chat;
 mod chorus;
 mod clerk;
 mod client;
 mod coverage;
+mod door;
 mod ears;
+mod faults;
+mod garbage;
 mod judge;
+mod mishaps;
 mod passing;
 mod recall;
 mod record;
@@ -20,6 +26,7 @@ mod run;
 mod setting;
 mod shard;
 mod tale;
+mod tally;
 mod trace;
 mod wire;
 mod world;
@@ -31,7 +38,9 @@ pub use coverage::Coverage;
 use tale::Tale;
 use world::World;
 
+use crate::promise::Violation;
 use crate::story::Pen;
+use crate::worlds::{Ask, Failure};
 
 /// A run in which every promise was kept.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -42,6 +51,8 @@ pub struct Report {
     pub events: u64,
     /// What clients and operators did.
     pub actions: u64,
+    /// Virtual nanoseconds that passed.
+    pub nanos: u64,
     /// What really happened.
     pub coverage: Coverage,
 }
@@ -49,30 +60,40 @@ pub struct Report {
 /// Runs a seed, with what the thread's [`Scope`](gateway_faults::Scope) does to Weir's own code.
 ///
 /// # Errors
-/// The first promise that was broken, as a sentence. The same seed breaks it again.
-pub fn run(seed: u64) -> Result<Report, String> {
-    run_told(seed, &Pen::dry())
+/// The first promise that was broken. The same seed breaks it again.
+pub fn run(seed: u64) -> Result<Report, Failure> {
+    run_told(&Ask::seed(seed), &Pen::dry())
 }
 
 /// Runs a seed and writes its story, which changes nothing in it.
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_told(seed: u64, pen: &Pen) -> Result<Report, String> {
-    // A hub that finds an invariant broken panics: that is a finding like any other.
+pub fn run_told(ask: &Ask, pen: &Pen) -> Result<Report, Failure> {
+    // A hub that finds an invariant broken panics: that is a finding like any other, before any
+    // client could have heard which promise it would have broken.
     let ran = catch_unwind(AssertUnwindSafe(|| {
-        let mut world = World::new(seed);
+        let mut world = World::new(ask);
         world.ears.tale = Tale::new(pen.clone(), world.shards.len());
         let actions = world.run();
         (world.ears, actions)
     }));
-    let (ears, actions) = ran.map_err(|panic| format!("a panic: {}", message(&*panic)))?;
+    let (ears, actions) = ran.map_err(|panic| Failure {
+        promise: None,
+        what: format!("a panic: {}", message(&*panic)),
+        hash: 0,
+        lines: Vec::new(),
+    })?;
+    let hash = ears.trace.hash();
     match ears.broken {
-        Some(what) => Err(what),
+        Some(Violation { promise, what }) => {
+            Err(Failure { promise: Some(promise), what, hash, lines: Vec::new() })
+        }
         None => Ok(Report {
-            hash: ears.trace.hash(),
+            hash,
             events: ears.trace.events,
             actions,
+            nanos: ears.now - world::BEGIN.0,
             coverage: ears.coverage,
         }),
     }

@@ -40,6 +40,7 @@ impl World {
         let one = &mut self.ears.clients[client as usize];
         one.place = Place::At { shard: index as u16, slot };
         one.born = (index as u16, slot.0);
+        self.done.accepted += 1;
         shard.hub.handle(self.now, Event::Accepted { slot });
         self.ears.wake(client);
     }

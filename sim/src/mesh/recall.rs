@@ -6,7 +6,9 @@ use gateway_core::position::{Epoch, Offset, Position};
 use super::actions::Wish;
 use super::ears::ID_BYTES;
 use super::record::{HEADER_BYTES, TICKS_NANOS};
+use super::run::ROOMS_TRIED;
 use super::world::World;
+use crate::promise::Promise;
 
 /// Messages that are worth saying for it.
 const MESSAGES_MAX: u32 = 100;
@@ -16,7 +18,7 @@ const ANSWER_NANOS: u64 = 500_000_000;
 impl World {
     /// Does so in each room that keeps so few messages that they can be said.
     pub(super) fn recall(&mut self) {
-        for room in 0..self.setting.rooms as u16 {
+        for room in 0..self.setting.rooms.min(ROOMS_TRIED) as u16 {
             if self.ears.broken.is_none() {
                 self.recall_room(room);
             }
@@ -37,15 +39,16 @@ impl World {
         let Some(speaker) = self.open.iter().copied().find(speaks) else { return };
         let (first, began) = (self.ears.record.messages.len(), self.now.0);
         (0..=kept).for_each(|_| self.ears.publish(speaker, ID_BYTES, true));
-        self.settle_within(self.setting.calm_secs());
+        self.settle_within(Promise::Alive, self.setting.calm_secs());
         let Some(since) = self.place_of(room, first) else { return };
-        let wish = Wish { room: Some(room), probes: Some(true), since: Some(since), shard: None };
+        let (room, since) = (Some(room), Some(since));
+        let wish = Wish { room, since, probes: Some(true), ..Wish::default() };
         if let Some(id) = self.connect(wish) {
             let age_max = u64::from(history.age_secs) * 1_000_000_000;
             let age = self.now.0 - began + ANSWER_NANOS + TICKS_NANOS;
             self.ears.clients[id as usize].recalls = age < age_max;
         }
-        self.settle_within(self.setting.calm_secs());
+        self.settle_within(Promise::Alive, self.setting.calm_secs());
     }
 
     /// Where a message is, if those behind it are in the room too, in one epoch.

@@ -13,6 +13,8 @@ pub(super) struct Message {
     /// Bytes of payload.
     pub(super) len: u32,
     pub(super) text: bool,
+    /// Its publisher is called by its number from then on.
+    pub(super) rename: bool,
     /// The hub has read it, at this time.
     pub(super) accepted_at: Option<u64>,
     /// Whoever was a member when it was accepted has to hear it.

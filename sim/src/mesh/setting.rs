@@ -5,10 +5,17 @@ use gateway_core::hub::{MemberPolicy, Sequencing};
 use gateway_core::limits::Limits;
 use gateway_core::log::Retention;
 
+use super::faults::Faults;
 use crate::rng::Rng;
+use crate::worlds::Less;
 
 /// Shards that a world may have, those that were added included.
 pub(super) const SHARDS_MAX: usize = 8;
+
+/// Connections of a shard that all clients of a world find a place on.
+pub(super) const ROOMY: u32 = 1_000;
+/// Letters that no ring of a world ever holds.
+const RING_AMPLE: usize = 4_096;
 
 /// One world.
 #[derive(Clone, Debug)]
@@ -18,14 +25,18 @@ pub(super) struct Setting {
     pub(super) sequencing: Sequencing,
     /// How long what is said to rooms may wait for more; a step takes a millisecond.
     pub(super) coalesce_micros: u32,
-    /// Of the room at `/`, and of those below `/ws/`.
+    /// Of the room at `/`, of those below `/ws/`, and of those where people chat.
     pub(super) policies: Vec<RoomPolicy>,
     /// Whether large payloads are kept in a store that all shards share.
     pub(super) stores: bool,
     pub(super) shards: usize,
     pub(super) rooms: usize,
+    /// Rooms where people chat, behind those.
+    pub(super) chats: usize,
     /// Clients there are about, and how many actions they take.
     pub(super) clients: usize,
+    /// Clients there are at most.
+    pub(super) clients_max: usize,
     pub(super) actions: u64,
     pub(super) rings: Rings,
     pub(super) pace: Pace,
@@ -59,22 +70,6 @@ pub(super) struct Pace {
     pub(super) delay: usize,
 }
 
-/// Once in how many actions something happens; 0 for never.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Faults {
-    pub(super) stick: usize,
-    pub(super) sever: usize,
-    pub(super) moves: usize,
-    pub(super) migrate: usize,
-    pub(super) add: usize,
-    pub(super) remove: usize,
-    pub(super) pause: usize,
-    /// Sends of which only a part is taken.
-    pub(super) choppy: usize,
-    /// Messages that the engine refuses.
-    pub(super) refuse: usize,
-}
-
 impl Setting {
     /// What balance does is drawn from `balance`, so that the rest of a seed's world stays what it
     /// was without it.
@@ -86,11 +81,13 @@ impl Setting {
             limits: limits(rng, shards, clients),
             member_policy: if rng.one_in(6) { MemberPolicy::Lossy } else { MemberPolicy::Close },
             sequencing: if engine { Sequencing::Engine } else { Sequencing::Local },
-            policies: vec![policy(rng), policy(rng)],
+            policies: vec![policy(rng), policy(rng), RoomPolicy { presence: true, ..policy(rng) }],
             stores: rng.one_in(2),
             shards,
-            rooms: 2 + rng.below(4),
+            rooms: *pick(rng, &[1, 2, 3, 4, 5, 24]),
+            chats: *pick(rng, &[0, 1, 1, 2]),
             clients,
+            clients_max: usize::MAX,
             actions: 2_000 + rng.below(1_000) as u64,
             rings: Rings { commands: ring(rng), deliveries: ring(rng) },
             pace: Pace {
@@ -100,21 +97,44 @@ impl Setting {
                 rest: *pick(rng, &[0, 0, 10, 60]),
                 delay: *pick(rng, &[0, 0, 4, 40]),
             },
-            faults: Faults {
-                stick: *pick(rng, &[0, 60, 300]),
-                sever: *pick(rng, &[0, 60, 300]),
-                moves: *pick(rng, &[0, 20, 100]),
-                migrate: *pick(rng, &[0, 20, 100]),
-                add: *pick(rng, &[0, 0, 900]),
-                remove: *pick(rng, &[0, 600, 1200]),
-                pause: *pick(rng, &[0, 100, 500]),
-                choppy: *pick(rng, &[0, 0, 0, 5, 40]),
-                refuse: if engine { *pick(rng, &[0, 10, 50]) } else { 0 },
-            },
+            faults: Faults::new(rng, engine),
             coalesce_micros: *pick(rng, &[0, 0, 1_500, 10_000]),
             passes: *pick(balance, &[0, 0, 2, 6]),
             dismisses: *pick(balance, &[0, 0, 1, 2]),
         }
+    }
+
+    /// The same with less in it.
+    pub(super) fn with(mut self, less: &Less) -> Self {
+        self.faults.leave_out(less);
+        if !less.has("full-rings") {
+            self.rings = Rings { commands: RING_AMPLE, deliveries: RING_AMPLE };
+        }
+        if !less.has("full-shards") {
+            self.limits.connections_max = ROOMY;
+        }
+        if !less.has("late-turns") {
+            self.pace.rest = 0;
+        }
+        if !less.has("dismissed-shards") {
+            self.dismisses = 0;
+        }
+        let limit = |max: Option<u64>| max.map_or(usize::MAX, |max| max as usize);
+        self.clients_max = limit(less.clients_max);
+        self.clients = self.clients.min(self.clients_max);
+        self.actions = self.actions.min(less.actions_max.unwrap_or(u64::MAX));
+        self
+    }
+
+    /// Whether people chat in a room.
+    pub(super) fn is_chat(&self, room: u16) -> bool {
+        usize::from(room) >= self.rooms
+    }
+
+    /// What is kept of a room.
+    pub(super) fn policy(&self, room: u16) -> &RoomPolicy {
+        let chat = usize::from(self.is_chat(room));
+        &self.policies[usize::from(room != 0) + chat]
     }
 
     pub(super) fn is_lossy(&self) -> bool {
@@ -143,6 +163,7 @@ fn limits(rng: &mut Rng, shards: usize, clients: usize) -> Limits {
     limits.cork_bytes_max = *pick(rng, &[64, 16 << 10]);
     limits.ping_secs = *pick(rng, &[0, 3, 25]);
     limits.pong_secs = 4;
+    limits.empty_fragments_max = *pick(rng, &[4, 1_000]);
     limits.close_secs = *pick(rng, &[1, 3]);
     limits.unanswered_max = *pick(rng, &[1, 4, 1024, 1024]);
     limits.underway_bytes_max = *pick(rng, &[2_000, 64 << 20, 64 << 20]);

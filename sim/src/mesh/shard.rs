@@ -12,6 +12,7 @@ use gateway_core::transmit::{Part, Sent, Transmit};
 use super::ears::Ears;
 use super::setting::Setting;
 use crate::extents::Extents;
+use crate::promise::{Promise, Violation};
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum State {
@@ -115,7 +116,9 @@ impl Transmit for Sockets<'_> {
         match self.seats.get(slot.index()).and_then(|seat| seat.client) {
             Some(client) => self.ears.take(client, bytes),
             None => {
-                self.ears.broken.get_or_insert_with(|| format!("a free slot {slot:?} is sent to"));
+                let promise = Promise::Accounted;
+                let what = || format!("a free slot {slot:?} is sent to");
+                self.ears.broken.get_or_insert_with(|| Violation { promise, what: what() });
                 Sent::Broken
             }
         }

@@ -38,11 +38,16 @@ pub(super) fn frame(out: &mut Vec<u8>, opcode: u8, last: bool, payload: &[u8], r
 }
 
 /// How a client asks to join a room.
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Asking<'a> {
     pub(super) path: &'a str,
-    pub(super) probes: bool,
+    pub(super) subprotocol: Option<&'a str>,
     pub(super) since: Option<Position>,
+    /// A probe's name.
     pub(super) name: Option<u32>,
+    /// How it is called, and what it shows, where people chat.
+    pub(super) nick: Option<&'a str>,
+    pub(super) token: Option<&'a str>,
 }
 
 /// Appends an upgrade request.
@@ -60,12 +65,18 @@ pub(super) fn request(out: &mut Vec<u8>, asking: &Asking<'_>) {
     if let Some(name) = asking.name {
         say(format_args!("{sign}as={name}"));
     }
+    if let Some(nick) = asking.nick {
+        say(format_args!("{sign}name={nick}"));
+    }
     say(format_args!(
         " HTTP/1.1\r\nHost: weir.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
     ));
-    if asking.probes {
-        say(format_args!("Sec-WebSocket-Protocol: weir.probe.v1\r\n"));
+    if let Some(subprotocol) = asking.subprotocol {
+        say(format_args!("Sec-WebSocket-Protocol: {subprotocol}\r\n"));
+    }
+    if let Some(token) = asking.token {
+        say(format_args!("Authorization: Bearer {token}\r\n"));
     }
     say(format_args!("\r\n"));
 }

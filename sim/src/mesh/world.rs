@@ -12,12 +12,17 @@ use gateway_registry::census::{Capacity, Census};
 
 use super::clerk::{Clerk, registered};
 use super::client::{OPEN_WINDOW, Place, Reads, Stage};
+use super::door::Door;
 use super::ears::Ears;
+use super::mishaps::Return;
 use super::rings::Mesh;
 use super::setting::{SHARDS_MAX, Setting};
 use super::shard::{Shard, Sockets, State};
+use super::tally::Done;
 use crate::extents::Extents;
+use crate::promise::{Promise, Violation};
 use crate::rng::Rng;
+use crate::worlds::Ask;
 
 pub(super) struct World {
     pub(super) setting: Setting,
@@ -37,6 +42,12 @@ pub(super) struct World {
     /// Positions that clients have seen, and who saw them.
     pub(super) seen: Vec<(u16, Position, Option<u32>)>,
     pub(super) paths: Vec<String>,
+    /// Those who come back soon, behind a storm.
+    pub(super) returns: Vec<Return>,
+    pub(super) door: Door,
+    pub(super) done: Done,
+    /// Faults have stopped, and who was hurt by them is gone.
+    pub(super) calm: bool,
     /// Something came or went in the round of turns.
     pub(super) stirred: Option<&'static str>,
     pub(super) seed: u64,
@@ -53,20 +64,29 @@ pub(super) struct Traveller {
     pub(super) frozen: Option<Box<Frozen>>,
 }
 
+/// What RFC 6455 §7.4.1 has for whoever does not keep to the rules of the house.
+const POLICY: u16 = 1008;
 const SEEN_MAX: usize = 64;
+/// When every run begins.
+pub(super) const BEGIN: Now = Now::from_secs(100);
 const NANOS_PER_STEP: u64 = 1_000_000;
 
 impl World {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(super) fn new(ask: &Ask) -> Self {
+        let seed = ask.seed;
         let mut rng = Rng::new(seed ^ 0x6d65_7368);
         let mut balance = Rng::new(seed ^ 0x6261_6c61);
-        let setting = Setting::new(&mut rng, &mut balance);
+        let setting = Setting::new(&mut rng, &mut balance).with(&ask.less);
         let mesh = Mesh::new(setting.rings, &setting.limits, &mut rng);
         let clerk = Clerk::new(&setting, seed, rng.fork());
         let capacity = Capacity { total_max: 1 << 20, shard_max: setting.limits.connections_max };
         let ears = Ears::new(setting.clone(), rng.fork());
-        let rooms = 0..setting.rooms;
-        let path = |room| if room == 0 { "/".into() } else { format!("/ws/room-{room}") };
+        let path = |room| match room {
+            0 => "/".into(),
+            room if setting.is_chat(room) => format!("/ws/chat/room-{room}"),
+            room => format!("/ws/room-{room}"),
+        };
+        let paths = (0..(setting.rooms + setting.chats) as u16).map(path).collect();
         let mut world = Self {
             rng,
             balance,
@@ -75,12 +95,16 @@ impl World {
             mesh,
             clerk,
             census: Census::new(capacity, SHARDS_MAX),
-            now: Now::from_secs(100),
+            now: BEGIN,
             step: 0,
             open: Vec::new(),
             travellers: Vec::new(),
             seen: Vec::new(),
-            paths: rooms.map(path).collect(),
+            paths,
+            returns: Vec::new(),
+            door: Door::default(),
+            done: Done::default(),
+            calm: false,
             stirred: None,
             seed,
             extents: Extents::default(),
@@ -105,8 +129,8 @@ impl World {
         (0..self.shards.len()).filter(serves)
     }
 
-    pub(super) fn complain(&mut self, what: impl FnOnce() -> String) {
-        self.ears.broken.get_or_insert_with(what);
+    pub(super) fn complain(&mut self, promise: Promise, what: impl FnOnce() -> String) {
+        self.ears.broken.get_or_insert_with(|| Violation { promise, what: what() });
         self.ears.tell_broken(None);
     }
 
@@ -127,6 +151,7 @@ impl World {
         }
         self.take_letters(index, calm);
         self.take_answers(index, calm);
+        self.open_door(index, calm);
         self.receive(index);
         self.exchange(index);
         self.flush(index, calm);
@@ -170,6 +195,7 @@ impl World {
             // Nobody knows it yet: it is as if it had come here at first.
             one.born = (index as u16, slot.0);
         }
+        self.done.adopted += 1;
         shard.hub.handle(self.now, Event::Thawed { slot, frozen });
         self.ears.wake(client);
     }
@@ -181,6 +207,7 @@ impl World {
         one.place = Place::At { shard: index as u16, slot };
         one.born = (index as u16, slot.0);
         one.reserved = self.census.reserve(registered(index)).is_ok();
+        self.ears.coverage.full_shards += u64::from(!one.reserved);
         // The hub keeps its bound by itself too, when it knows as much as the census: of nobody on
         // the way here, and of nobody who made place for those that just came.
         let agree = shard.inbound == 0 && !moved_in;
@@ -189,6 +216,7 @@ impl World {
         } else {
             Event::Refused { slot, full: Full::Node }
         };
+        self.done.accepted += 1;
         shard.hub.handle(self.now, event);
         self.ears.wake(client);
     }
@@ -250,6 +278,7 @@ impl World {
         let shard = &mut self.shards[index];
         self.ears.sip(id);
         let client = &mut self.ears.clients[id as usize];
+        client.severed |= client.breaks && client.unread().is_empty();
         if client.severed {
             shard.hub.handle(self.now, Event::Broken { slot });
             self.stirred = Some("a broken connection");
@@ -277,7 +306,8 @@ impl World {
         }
         let client = &self.ears.clients[id as usize];
         let takes = seat.writes && (client.window > 0 || matches!(client.reads, Reads::Slowly(_)));
-        !client.unread().is_empty() || client.ends && !client.ended || takes
+        let goes = client.ends && !client.ended || client.breaks;
+        !client.unread().is_empty() || goes || takes
     }
 
     fn read_from(&mut self, index: usize, id: u32, slot: Slot, budget: &mut usize) {
@@ -301,7 +331,10 @@ impl World {
                         self.ears.accepted(message);
                     }
                 }
-                None => return self.ears.complain(id, "a message was read that was not sent"),
+                None => {
+                    let what = "a message was read that was not sent";
+                    return self.ears.complain(Promise::Accounted, id, what);
+                }
             }
         }
     }
@@ -353,9 +386,7 @@ impl World {
                 }
                 Effect::Release { slot, reason } => self.release(index, slot, reason),
                 Effect::Ship { slot, to, frozen } => self.ship(index, slot, to.index(), frozen),
-                Effect::Authenticate { .. } => {
-                    unreachable!("nobody goes where a token is asked for")
-                }
+                effect @ Effect::Authenticate { .. } => self.ask_door(index, effect),
                 Effect::Inquire(inquiry) => self.inquire(index, inquiry),
             }
         }
@@ -364,13 +395,16 @@ impl World {
     fn release(&mut self, index: usize, slot: Slot, reason: CloseReason) {
         self.stirred = Some("a release");
         let Some(client) = self.shards[index].vacate(slot) else {
-            return self.complain(|| format!("slot {slot:?} was released twice"));
+            let what = || format!("slot {slot:?} was released twice");
+            return self.complain(Promise::Accounted, what);
         };
         if self.ears.clients[client as usize].reserved {
             self.census.release(registered(index));
         }
-        if let Some(seen) = self.ears.over(client, reason) {
-            self.remember(seen);
+        let seen = self.ears.over(client, reason);
+        seen.into_iter().for_each(|seen| self.remember(seen));
+        if self.ears.clients[client as usize].returns {
+            self.come_back(client, seen.map(|(_, position, _)| position));
         }
         self.open.retain(|&open| open != client);
     }
@@ -385,8 +419,10 @@ impl World {
 
     fn ship(&mut self, index: usize, slot: Slot, to: usize, mut frozen: Box<Frozen>) {
         self.stirred = Some("a departure");
+        self.done.shipped += 1;
         let Some(client) = self.shards[index].vacate(slot) else {
-            return self.complain(|| format!("slot {slot:?} moved, and nobody is there"));
+            let what = || format!("slot {slot:?} moved, and nobody is there");
+            return self.complain(Promise::Accounted, what);
         };
         let mut to = to;
         let one = &mut self.ears.clients[client as usize];
@@ -410,34 +446,6 @@ impl World {
         if let Some(answer) = self.clerk.ask(index, self.step, inquiry) {
             self.shards[index].hub.handle(self.now, Event::Answer(answer));
         }
-    }
-
-    /// Every bound, at every step.
-    fn check_bounds(&mut self, index: usize) {
-        // What waited with its request is published only when its room is heard.
-        self.shards[index].note_burst();
-        let (limits, shard) = (&self.setting.limits, &self.shards[index]);
-        let hub = &shard.hub;
-        let served = self.census.live_on(registered(index));
-        let rooms = self.setting.rooms;
-        let broken = if hub.outbox_bytes() > limits.shard_outbox_bytes_max {
-            "shard_outbox_bytes_max"
-        } else if hub.live() > limits.connections_max.saturating_add(limits.refusals_max) {
-            "connections_max and refusals_max"
-        } else if served > limits.connections_max {
-            "connections_max in the census"
-        } else if hub.inbound_bytes() > limits.inbound_bytes_max {
-            "inbound_bytes_max"
-        } else if hub.commands_waiting() > 2 * rooms * (shard.burst + 1) {
-            "what waits for a ring while nobody is read from"
-        } else if self.mesh.overlong {
-            "delivery_messages_max"
-        } else if self.clerk.unknown {
-            "one home for each room, which the registry knows"
-        } else {
-            return;
-        };
-        self.complain(|| format!("shard {index} keeps not: {broken}"));
     }
 
     pub(super) fn is_quiet(&self, index: usize) -> bool {
@@ -465,7 +473,11 @@ impl Ears {
         if message.accepted_at.is_none() {
             message.accepted_at = Some(now);
             message.required = true;
+            let (rename, publisher) = (message.rename, message.publisher);
             self.record.rooms[usize::from(message.room)].accepted.push(id);
+            if rename {
+                self.renamed(publisher, id);
+            }
         }
     }
 
@@ -473,7 +485,7 @@ impl Ears {
     fn end_of_stream(&mut self, id: u32) {
         let client = &mut self.clients[id as usize];
         client.shut = true;
-        client.ends |= client.reads == Reads::Freely;
+        client.ends |= client.reads == Reads::Freely && client.mute.is_none();
         self.wake(id);
     }
 
@@ -489,24 +501,58 @@ impl Ears {
                 Some(1013)
             }
             CloseReason::Drained => Some(1001),
-            CloseReason::NoPong => Some(1008),
+            CloseReason::NoPong => {
+                self.coverage.no_pongs += 1;
+                self.check_silent(id);
+                Some(1008)
+            }
             CloseReason::Overloaded => {
                 self.coverage.overloaded += 1;
+                None
+            }
+            CloseReason::Protocol(code) => {
+                self.coverage.broken_rules += 1;
+                self.check_spoiled(id, code.to_u16());
+                Some(code.to_u16())
+            }
+            CloseReason::Told(code) => {
+                self.coverage.told_off += 1;
+                if !self.clients[id as usize].told_off {
+                    self.complain(Promise::Accounted, id, "nobody told it to go");
+                }
+                Some(code.to_u16())
+            }
+            CloseReason::HandshakeTimeout => {
+                self.coverage.timeouts += 1;
                 None
             }
             CloseReason::Peer(_)
             | CloseReason::Ended
             | CloseReason::Reset
-            | CloseReason::Answered(_)
-            | CloseReason::HandshakeTimeout => None,
-            CloseReason::Protocol(_)
-            | CloseReason::Inbound
-            | CloseReason::Panic
-            | CloseReason::Flood
-            | CloseReason::Told(_) => {
-                self.complain(id, &format!("it did nothing wrong and was closed for {reason:?}"));
+            | CloseReason::Answered(_) => None,
+            CloseReason::Inbound | CloseReason::Panic | CloseReason::Flood => {
+                let what = format!("it did nothing wrong and was closed for {reason:?}");
+                self.complain(Promise::Accounted, id, &what);
                 None
             }
+        }
+    }
+
+    /// Who is closed for its silence did not answer a ping.
+    fn check_silent(&mut self, id: u32) {
+        if !self.clients[id as usize].lagged {
+            let what = "it answered every ping and was closed for none";
+            self.complain(Promise::Accounted, id, what);
+        }
+    }
+
+    /// Who is closed for what it said has said what is closed for so.
+    fn check_spoiled(&mut self, id: u32, code: u16) {
+        let client = &self.clients[id as usize];
+        let late = code == POLICY && (client.mute.is_some() || client.amid);
+        if !late && client.spoiled.is_none_or(|it| it.code != Some(code)) {
+            let what = format!("it was closed with {code} for what it did not say");
+            self.complain(Promise::Accounted, id, &what);
         }
     }
 
@@ -527,10 +573,14 @@ impl Ears {
         let blocked = self.clients[id as usize].blocked;
         let cut = blocked && close.is_none();
         if attentive && expected.is_some() && close != expected && !cut {
-            self.complain(id, &format!("it was closed for {reason:?} and heard {close:?}"));
+            let drained = reason == CloseReason::Drained;
+            let promise = if drained { Promise::Farewell } else { Promise::Accounted };
+            let what = format!("it was closed for {reason:?} and heard {close:?}");
+            self.complain(promise, id, &what);
         }
         if reason == CloseReason::Slow && !blocked {
-            self.complain(id, "it took all it was sent and was closed as slow");
+            let what = "it took all it was sent and was closed as slow";
+            self.complain(Promise::Accounted, id, what);
         }
         let client = &self.clients[id as usize];
         if !client.subscribed || client.window == OPEN_WINDOW && !client.partial.is_empty() {

@@ -16,6 +16,8 @@ use crate::limits::Limits;
 use crate::slot::Slot;
 use crate::time::{Now, TICKS_PER_SEC, Tick};
 
+/// A shard that looks at a deadline so long after it was itself late, not its peers.
+const LATE_NANOS: u64 = 2_000_000_000;
 /// Connections told within a tick that the node goes, at least.
 const DRAINED_MIN: usize = 256;
 /// What everyone hears when the node goes.
@@ -229,6 +231,7 @@ impl Hub {
 
     pub(super) fn handle_tick(&mut self, now: Now) {
         self.give_back(now.tick());
+        self.note_lateness(now);
         self.close_overdue(now);
         let close_secs = self.config.limits.close_secs.max(1);
         let mut due = std::mem::take(&mut self.scratch.due);
@@ -241,6 +244,9 @@ impl Hub {
             let conn = &self.conns[slot.index()];
             match conn.stage {
                 Stage::Free => {}
+                Stage::Upgrading | Stage::Joining | Stage::Open if self.is_late(now) => {
+                    self.deadlines.set(slot, self.late_until);
+                }
                 Stage::Upgrading => self.give_up_request(slot),
                 // The room's home did not answer in time.
                 Stage::Joining => {
@@ -259,6 +265,20 @@ impl Hub {
             }
         }
         self.scratch.due = due;
+    }
+
+    /// A deadline that is met much too late says that this shard did not turn: its machine was
+    /// suspended, or its core was taken away. What came meanwhile is read before anyone is judged.
+    fn note_lateness(&mut self, now: Now) {
+        let due = self.deadlines.next().min(self.messages_due.next());
+        if due.0 + LATE_NANOS < now.0 {
+            self.late_until = Tick(now.tick().0 + TICKS_PER_SEC);
+        }
+    }
+
+    /// Whether this shard was late a moment ago, and its peers have not been heard since.
+    pub(super) fn is_late(&self, now: Now) -> bool {
+        now.tick() < self.late_until
     }
 
     /// No complete request came in time.

@@ -227,6 +227,8 @@ pub struct Hub {
     /// Bytes of messages that are unfinished, or being inflated.
     inbound: usize,
     drain: Option<Drain>,
+    /// Until when peers have time, since this shard was late itself.
+    late_until: Tick,
     scratch: Scratch,
 }
 
@@ -346,6 +348,7 @@ impl Hub {
             refused: 0,
             inbound: 0,
             drain: None,
+            late_until: Tick(0),
             scratch: Scratch::default(),
             config,
         }

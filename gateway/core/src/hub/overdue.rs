@@ -34,6 +34,10 @@ impl Hub {
                 continue;
             }
             let until = since.after_secs(self.config.limits.message_secs);
+            if self.is_late(now) {
+                self.messages_due.set(slot, self.late_until);
+                continue;
+            }
             if until > now.tick() {
                 // Another message than the one that was looked for.
                 self.messages_due.set(slot, until);

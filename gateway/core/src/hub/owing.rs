@@ -82,6 +82,15 @@ impl Hub {
         }
     }
 
+    /// Bytes that an open connection owes beside the message that is being sent, each range with 32
+    /// more: what `outbox_bytes_max` bounds. 0 for one that is closing.
+    #[must_use]
+    pub fn owed_by(&self, slot: Slot) -> usize {
+        let open = self.conn(slot).filter(|conn| conn.stage == Stage::Open);
+        let outbox = open.and_then(|conn| conn.outbox.as_ref());
+        outbox.map_or(0, |outbox| outbox.owed_beyond_first(&self.chunks))
+    }
+
     /// What becomes of the member if it does not read.
     pub(super) fn member_policy(&self, slot: Slot) -> MemberPolicy {
         let policy = self.route(slot).member_policy.unwrap_or(self.config.member_policy);
