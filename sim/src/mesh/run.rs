@@ -307,6 +307,8 @@ impl World {
     }
 
     fn drain(&mut self) {
+        // A node that goes neither grows nor shrinks.
+        (self.setting.faults.add, self.setting.faults.remove) = (0, 0);
         for shard in &mut self.shards {
             shard.hub.handle(self.now, Event::Drain);
         }
