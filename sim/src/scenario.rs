@@ -26,6 +26,7 @@ use self::plan::{Action, KINDS, Leave, Plan};
 use self::reference::Reference;
 use self::tale::Tale;
 use crate::counts::{Counts, Group};
+use crate::promise::Promise;
 use crate::story::Pen;
 use crate::traced::{Trace, TraceOptions};
 use crate::worlds::Less;
@@ -148,6 +149,8 @@ impl AddAssign for Coverage {
 /// A run that broke a promise, or came to no end.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Failure {
+    /// Which promise; none if the run came to no end, or what was read made no sense.
+    pub promise: Option<Promise>,
     /// What broke.
     pub what: String,
     /// The last events that passed the seam.
@@ -177,22 +180,22 @@ pub fn run_told(seed: u64, world: World, less: &Less, pen: &Pen) -> Result<Repor
         }
         World::Turmoil => turmoil_world::run(&plan, OPTIONS, &tale),
     };
-    let outcome = ran.map_err(|(what, trace)| failure(what, trace.as_ref()))?;
+    let outcome = ran.map_err(|(what, trace)| failure(None, what, trace.as_ref()))?;
     let judged = judge(&plan, &outcome);
-    judged.map_err(|what| {
+    judged.map_err(|(promise, what)| {
         tale.fail(&what, &outcome.heard);
-        failure(what, Some(&outcome.trace))
+        failure(promise, what, Some(&outcome.trace))
     })
 }
 
-fn failure(what: String, trace: Option<&Trace>) -> Failure {
-    Failure { what, lines: trace.map(Trace::lines).unwrap_or_default() }
+fn failure(promise: Option<Promise>, what: String, trace: Option<&Trace>) -> Failure {
+    Failure { promise, what, lines: trace.map(Trace::lines).unwrap_or_default() }
 }
 
-fn judge(plan: &Plan, outcome: &Outcome) -> Result<Report, String> {
-    let reference = Reference::of(&outcome.trace.facts())?;
+fn judge(plan: &Plan, outcome: &Outcome) -> Result<Report, (Option<Promise>, String)> {
+    let reference = Reference::of(&outcome.trace.facts()).map_err(|what| (None, what))?;
     let sums = check(plan, &reference, &outcome.heard, &outcome.rest);
-    let sums = sums.map_err(|violation| violation.to_string())?;
+    let sums = sums.map_err(|broken| (Some(broken.rule.promise()), broken.to_string()))?;
     Ok(Report {
         hash: outcome.trace.hash(),
         events: outcome.trace.events(),

@@ -242,8 +242,8 @@ fn scenario(world: scenario::World, ask: &Ask, pen: &Pen) -> Result<Report, Fail
         Ok(scenario::Report { hash, events, actions, nanos, coverage }) => {
             Ok(Report { hash, events, actions, nanos, counts: coverage.counts() })
         }
-        Err(scenario::Failure { what, lines }) => {
-            Err(Failure { promise: None, what, hash: 0, lines })
+        Err(scenario::Failure { promise, what, lines }) => {
+            Err(Failure { promise, what, hash: 0, lines })
         }
     }
 }
@@ -253,10 +253,4 @@ fn mesh(ask: &Ask, pen: &Pen) -> Result<Report, Failure> {
     let mut counts = Counts::default();
     coverage.rows().for_each(|(group, name, count)| counts.add(group, name, count));
     Ok(Report { hash, events, actions, nanos, counts })
-}
-
-fn counts(rows: impl IntoIterator<Item = (&'static str, u64)>) -> Counts {
-    let mut counts = Counts::default();
-    rows.into_iter().for_each(|(name, count)| counts.add(Group::Work, name, count));
-    counts
 }

@@ -7,8 +7,8 @@ use sim::mesh::{Coverage, FANOUT_MIN, Report, run};
 const SEEDS: u64 = 200;
 
 fn report(seed: u64) -> Report {
-    run(seed).unwrap_or_else(|what| {
-        panic!("seed {seed}: {what}\nreplay: cargo xtask sim --seed {seed} --world mesh")
+    run(seed).unwrap_or_else(|failure| {
+        panic!("seed {seed}: {failure}\nreplay: cargo xtask sim --seed {seed} --world mesh")
     })
 }
 
@@ -24,7 +24,8 @@ fn mesh_200_seeds_keep_every_promise() {
     }
     let hashes: BTreeSet<_> = reports.iter().map(|report| report.hash).collect();
     assert_eq!(hashes.len() as u64, SEEDS, "a schedule came twice");
-    for (what, count) in coverage.rows().filter(|(what, _)| !Coverage::EXCEPTIONAL.contains(what)) {
+    let rows = coverage.rows().filter(|(_, what, _)| !Coverage::EXCEPTIONAL.contains(what));
+    for (_, what, count) in rows {
         assert!(count > 0, "{SEEDS} seeds saw no {what}: {coverage:?}");
     }
 }

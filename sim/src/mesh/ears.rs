@@ -150,7 +150,11 @@ impl Ears {
         let mut rest = bytes;
         if self.clients[id as usize].stage == Stage::Asking {
             let Some((end, status)) = wire::response(rest) else { return 0 };
+            let head = &rest[..end];
             rest = &rest[end..];
+            if status == 503 {
+                self.check_return(id, wire::retry_secs(head).map(|secs| secs * 1_000));
+            }
             self.answered(id, status);
         }
         if self.clients[id as usize].stage == Stage::Refused {
@@ -232,12 +236,24 @@ impl Ears {
             (wire::CLOSE, _) => {
                 let code = payload.first_chunk().map_or(1005, |code| u16::from_be_bytes(*code));
                 self.clients[id as usize].heard_close = Some(code);
+                if matches!(code, 1001 | 1013) {
+                    self.check_return(id, wire::retry_millis(payload));
+                }
                 self.say_close(id);
             }
             _ => {
                 let what = "a frame of this kind is not for this client";
                 self.complain(Promise::SamePlace, id, what);
             }
+        }
+    }
+
+    /// Whoever is sent away hears when to come back: not at once, and not too late.
+    fn check_return(&mut self, id: u32, millis: Option<u64>) {
+        let most = u64::from(self.setting.limits.retry_secs_max) * 1_000;
+        if !millis.is_some_and(|millis| (1..=most).contains(&millis)) {
+            let what = format!("it is to come back after {millis:?} ms, of at most {most}");
+            self.complain(Promise::Bounded, id, &what);
         }
     }
 

@@ -16,6 +16,7 @@ pub(super) struct Mesh {
     commands: Vec<Ring<Command>>,
     deliveries: Vec<Ring<Delivery>>,
     delivery_messages_max: usize,
+    delivery_bytes_max: usize,
     /// Letters that were given back, and that were taken.
     pub(super) refused: u64,
     pub(super) posted: u64,
@@ -52,6 +53,7 @@ impl Mesh {
             commands: draw(rings.commands, rng),
             deliveries: draw(rings.deliveries, rng),
             delivery_messages_max: limits.delivery_messages_max,
+            delivery_bytes_max: limits.delivery_bytes_max,
             refused: 0,
             posted: 0,
             not_home: 0,
@@ -111,7 +113,9 @@ impl Post for Outgoing<'_> {
         match &delivery {
             Delivery::NotHome { .. } => self.mesh.not_home += 1,
             Delivery::Said { batch, .. } => {
+                let bytes = batch.iter().skip(1).map(|(_, words)| words.len()).sum::<usize>();
                 self.mesh.overlong |= batch.len() > self.mesh.delivery_messages_max;
+                self.mesh.overlong |= bytes > self.mesh.delivery_bytes_max;
             }
             Delivery::Attached { .. }
             | Delivery::Gap { .. }

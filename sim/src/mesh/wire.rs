@@ -89,6 +89,20 @@ pub(super) fn response(bytes: &[u8]) -> Option<(usize, u16)> {
     Some((end, status))
 }
 
+/// The seconds of a response's `Retry-After`.
+pub(super) fn retry_secs(head: &[u8]) -> Option<u64> {
+    let head = std::str::from_utf8(head).ok()?.to_ascii_lowercase();
+    let (_, behind) = head.split_once("\r\nretry-after: ")?;
+    behind.split_once("\r\n")?.0.parse().ok()
+}
+
+/// The milliseconds after which a close frame's reason asks to come back.
+pub(super) fn retry_millis(payload: &[u8]) -> Option<u64> {
+    let reason = std::str::from_utf8(payload.get(2..)?).ok()?;
+    let (_, behind) = reason.rsplit_once("reconnect after ")?;
+    behind.strip_suffix(" ms")?.parse().ok()
+}
+
 /// The first frame of what a server sent.
 pub(super) enum Parsed<'a> {
     Frame { opcode: u8, payload: &'a [u8], rest: &'a [u8] },

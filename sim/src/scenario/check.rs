@@ -11,6 +11,7 @@ use super::message::Message;
 use super::outcome::{Heard, Rest};
 use super::plan::{Action, Leave, Plan};
 use super::reference::{Entry, Membership, Reference};
+use crate::promise::Promise;
 
 /// A promise that a run can break.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -39,6 +40,24 @@ pub enum Rule {
     Counters,
     /// A drained shard is empty.
     Empty,
+}
+
+impl Rule {
+    /// Which of the promises it is about.
+    #[must_use]
+    pub fn promise(self) -> Promise {
+        match self {
+            // What was heard was said, whole and of its kind.
+            Self::Invented | Self::Frames => Promise::SamePlace,
+            Self::ForeignRoom | Self::OwnMessage | Self::NotThere => Promise::Apart,
+            Self::Duplicate => Promise::Once,
+            Self::Order | Self::Missing => Promise::Linked,
+            // A request is answered as its moment asks for: joins succeed, but where all is full.
+            Self::Answer => Promise::Alive,
+            Self::LastWord | Self::Empty => Promise::Farewell,
+            Self::Counters => Promise::Accounted,
+        }
+    }
 }
 
 /// A broken promise.
