@@ -105,7 +105,8 @@ pub struct Limits {
     pub handler_bytes_max: usize,
     /// Seconds of silence after which a client is sent a ping; 0 turns pings off.
     pub ping_secs: u32,
-    /// Seconds a client has for any answer to a ping before it is closed.
+    /// Seconds a client has for any answer to a ping before it is closed; one more if the shard did
+    /// not turn meanwhile, in which what had come is read. So it is for requests and messages.
     pub pong_secs: u32,
     /// Seconds from a close frame until the socket is cut. While a peer takes what it is still
     /// owed they begin anew, but not for a slow member nor in a drain.

@@ -2,6 +2,7 @@
 
 mod world;
 
+use gateway_core::event::Event;
 use gateway_core::hub::MemberPolicy;
 use world::{World, close_code, masked, request, small_outbox};
 
@@ -115,6 +116,36 @@ fn an_answer_counts_however_long_pong_secs_is() {
         }
     }
     assert!(pings >= 5, "{pings}");
+}
+
+/// Whoever had answered while the shard did not turn was closed before its answer was read.
+#[test]
+fn a_shard_that_was_late_reads_before_it_judges() {
+    let mut world = World::with_limits(|limits| {
+        limits.ping_secs = 5;
+        limits.pong_secs = 4;
+    });
+    let [ann, gone] = world.connect_all("/ws/lobby");
+    let asking = world.accept();
+    world.raw(asking, b"GET /ws/lobby HTTP/1.1\r\n");
+    world.pass_secs(5);
+    world.settle();
+    assert_eq!(world.heard(ann).last().map(|frame| frame.opcode), Some(PING));
+
+    // The machine is suspended for an hour. What came meanwhile is read behind the tick.
+    world.now.0 += 3_600_000_000_000;
+    let now = world.now;
+    world.hub.handle(now, Event::Tick);
+    world.raw(ann, &masked(0x8a, b""));
+    let request = request("/ws/lobby");
+    let behind = request.windows(2).position(|two| two == b"\r\n").unwrap() + 2;
+    world.raw(asking, &request[behind..]);
+    world.settle();
+    assert!(world.wire(asking).got.starts_with(b"HTTP/1.1 101 "));
+    world.pass_secs(3);
+    assert_eq!(world.heard(ann).iter().filter_map(close_code).next(), None);
+    let closed: Vec<_> = world.heard(gone).iter().filter_map(close_code).collect();
+    assert_eq!(closed, [1008], "who has said nothing has a second more, and no other");
 }
 
 #[test]
