@@ -3,7 +3,7 @@
 const canvas = document.querySelector("#picture");
 const stage = document.querySelector("#stage");
 const brush = canvas.getContext("2d");
-const NAMES = 190, AXIS = 30, OVERVIEW = 26, ROW = 30, HEADING = 22;
+const NAMES = 190, AXIS = 30, OVERVIEW = 26, ROW = 26, HEADING = 22;
 // No more arrows are drawn than this: then one stands for all that are on about the same pixels.
 const THIN = 3000;
 // A group of so few lanes is always there. So few arrows that are lit say what they are.
@@ -36,6 +36,10 @@ function sift() {
     || (view.room === null || entry.room === view.room) && (word === "" || says(entry)));
 }
 
+// Whom a promise was broken to stands first, then who said what it is about.
+const speaker = carriers.get(broken?.messages[0])?.find((entry) => entry.arrow)?.from;
+const rank = (lane) => (lane.id === broken?.from ? 0 : lane.id === speaker ? 1 : 2);
+
 // Which lanes have a line, and where: all, or those of what is in view.
 function arrange() {
   const busy = new Set();
@@ -53,6 +57,7 @@ function arrange() {
     const every = all.length <= FEW || view.lines === "all" && view.room === null && view.word === "";
     const here = all.filter((lane) => every || busy.has(lane.id));
     if (here.length === 0) continue;
+    here.sort((one, other) => rank(one) - rank(other));
     headings.push({ group, at, hidden: all.length - here.length });
     at += HEADING;
     for (const lane of here) {
