@@ -6,7 +6,7 @@
 mod letters;
 mod watch;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gateway_core::envelope::Link;
 use gateway_core::probe::ToClient;
@@ -26,6 +26,8 @@ pub(super) struct Tale {
     clients: Vec<Option<Lane>>,
     /// When each message was said.
     said: Vec<u64>,
+    /// Messages of which it was told that a shard has read them.
+    read: BTreeSet<u32>,
     /// When each client heard each message.
     heard: BTreeMap<(u32, u32), u64>,
     /// When each client passed over what it was not sent, by the offset up to which.
@@ -129,20 +131,34 @@ impl Ears {
         Of { room, connection: Some(u64::from(id)), messages }
     }
 
-    /// A shard has read a message of a client's.
+    /// A shard has read a message of a client's. One that came with the request to join is told of
+    /// when it is seen further on.
     pub(super) fn tell_read(&mut self, message: u32) {
-        if !self.tale.pen.writes() {
+        if !self.tale.pen.writes() || !self.tale.read.insert(message) {
             return;
         }
         let known = &self.record.messages[message as usize];
         let (id, len) = (known.publisher, known.len);
         let of = self.of(id, Some(message));
-        let Place::At { shard, .. } = self.clients[id as usize].place else { return };
+        let client = &self.clients[id as usize];
+        let shard = match client.place {
+            Place::At { shard, .. } => shard,
+            Place::Nowhere | Place::Between => client.born.0,
+        };
         let (now, tale) = (self.now, &mut self.tale);
         let sent = tale.said.get(message as usize).copied().unwrap_or(now);
         let (from, to) = (tale.client(id), tale.shard(usize::from(shard)));
         let text = format!("publishes message {message} ({len} bytes)");
         tale.pen.arrow(|| Arrow { from, sent, to, heard: now, of, text });
+    }
+
+    /// Messages are seen: a shard must have read them.
+    fn tell_known(&mut self, messages: impl IntoIterator<Item = u32>) {
+        for message in messages {
+            if (message as usize) < self.record.messages.len() {
+                self.tell_read(message);
+            }
+        }
     }
 
     /// A client hears a message; which it follows and where it is, if it is told.
@@ -208,6 +224,7 @@ impl Ears {
 
     /// A client's shard sends to it.
     fn tell_sent(&mut self, id: u32, message: Option<u32>, text: String) {
+        self.tell_known(message);
         let of = self.of(id, message);
         let Place::At { shard, .. } = self.clients[id as usize].place else { return };
         let (now, tale) = (self.now, &mut self.tale);

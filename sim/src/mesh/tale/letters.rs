@@ -38,6 +38,7 @@ impl Ears {
         };
         let Letter { text, batch, room } = letter;
         let messages = batch.map(numbers).unwrap_or_default();
+        self.tell_known(messages.iter().map(|&message| message as u32));
         let first = messages.first().and_then(|&first| self.record.messages.get(first as usize));
         let room = room.or_else(|| first.map(|message| super::room(message.room)));
         let text = text + &named(&messages);
