@@ -1,4 +1,5 @@
-//! Mailboxes lose no item and no wake-up, though their consumer never waits for a lock.
+//! Mailboxes lose no item and no wake-up, though their consumer never waits for a lock. More than
+//! two posters are a matter of `shuffled`: three have millions of interleavings.
 
 use loom::thread;
 
@@ -59,11 +60,6 @@ fn one_item_arrives() {
 #[test]
 fn items_of_two_posters_arrive() {
     holds("mailbox, 2 posters", Some(3), 10_000, || post_and_take::<Sound>(2, 2, 2));
-}
-
-#[test]
-fn items_of_three_posters_arrive() {
-    holds("mailbox, 3 posters", Some(3), 20_000, || post_and_take::<Sound>(3, 3, 3));
 }
 
 #[test]
