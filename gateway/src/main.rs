@@ -23,6 +23,13 @@ use gateway_core::route::{Auth, Routes};
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
+// Who serves anybody cannot fail on purpose: no release build can, but the profile `campaign`, which
+// simulations are built with.
+const _: () = assert!(
+    !gateway_faults::ENABLED || cfg!(debug_assertions),
+    "build weir with `--release`: the profile `campaign` is for sim"
+);
+
 /// What a shell reports for a program ended by SIGINT.
 const EXIT_SECOND_SIGNAL: i32 = 130;
 

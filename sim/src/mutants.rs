@@ -8,7 +8,7 @@ pub use self::twins::{TWINS, Twin};
 use crate::promise::Promise::{
     self, Accounted, Alive, Apart, Bounded, Farewell, Kept, Linked, Once, SamePlace, Unhindered,
 };
-use crate::worlds::World::{self, Mesh, Model, Turmoil};
+use crate::worlds::World::{self, Cluster, Mesh, Model, Turmoil};
 use crate::worlds::{Ask, Failure};
 
 /// Seeds within which each fault is to be found.
@@ -68,6 +68,8 @@ fn found_in(mutant: Mutant) -> (World, Promise) {
         Mutant::CommandLost => (Mesh, Alive),
         Mutant::DeliveryLost => (Mesh, Linked),
         Mutant::StallForgotten => (Mesh, Unhindered),
+        Mutant::DoorbellUnrung => (Cluster, Alive),
+        Mutant::TravellerLost => (Cluster, Alive),
         Mutant::OwedLeftBehind => (Mesh, Linked),
         Mutant::HalfSaidLeftBehind => (Mesh, Accounted),
         Mutant::PresenceLeaked => (Mesh, Alive),

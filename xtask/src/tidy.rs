@@ -5,6 +5,7 @@
 mod calls;
 mod code;
 mod dependencies;
+mod faults;
 mod files;
 mod layout;
 mod links;
@@ -85,6 +86,7 @@ fn findings(files: &[(String, Option<String>)]) -> Vec<Finding> {
     let mut findings: Vec<_> =
         sources.iter().flat_map(|source| RULES.iter().flat_map(|rule| rule(source))).collect();
     findings.extend(dependencies::direction(&sources));
+    findings.extend(faults::turned_on(&sources));
     findings.extend(unsafety::missing(&paths));
     findings.extend(links::dead(&sources, &paths));
     findings.sort();

@@ -59,12 +59,16 @@ listed! {
         CommandLost = "command-lost",
         /// A delivery that its ring refuses is taken for told.
         DeliveryLost = "delivery-lost",
+        /// Nobody rings for the worker that something was sent to.
+        DoorbellUnrung = "doorbell-unrung",
         /// Who was not read from because a ring was full never is again.
         StallForgotten = "stall-forgotten",
 
         // Connections that move.
         /// What a connection still owes stays behind when it moves.
         OwedLeftBehind = "owed-left-behind",
+        /// A connection that goes to another worker never arrives.
+        TravellerLost = "traveller-lost",
         /// What a connection has half said stays behind when it moves.
         HalfSaidLeftBehind = "half-said-left-behind",
 

@@ -8,7 +8,7 @@ mod tests;
 
 use std::mem;
 
-use gateway_faults::sometimes;
+use gateway_faults::{self as faults, Mutant, sometimes};
 
 #[cfg(not(weir_loom))]
 pub use self::depths::Depths;
@@ -218,7 +218,9 @@ impl<C, D, R: Rules> Port<C, D, R> {
                 if R::MARK_BEFORE_RING {
                     inbox.dirty[mine].fetch_or(bit, Ordering::Release);
                 }
-                inbox.doorbell.ring();
+                if !faults::is(Mutant::DoorbellUnrung) {
+                    inbox.doorbell.ring();
+                }
                 if !R::MARK_BEFORE_RING {
                     inbox.dirty[mine].fetch_or(bit, Ordering::Release);
                 }
