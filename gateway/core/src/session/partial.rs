@@ -59,7 +59,7 @@ impl Partial {
             let received = input.len().min(frame.left);
             let payload = take(input, received);
             frame.left -= received;
-            let begun = frame.mask.clone();
+            let begun = frame.mask;
             frame.mask.apply(payload);
             if faults::is(Mutant::MaskNotTurned) {
                 frame.mask = begun;
