@@ -68,7 +68,6 @@ fn found_in(mutant: Mutant) -> (World, Promise) {
         Mutant::CommandLost => (Mesh, Alive),
         Mutant::DeliveryLost => (Mesh, Linked),
         Mutant::StallForgotten => (Mesh, Unhindered),
-        Mutant::DoorbellUnrung => (Cluster, Alive),
         Mutant::TravellerLost => (Cluster, Alive),
         Mutant::OwedLeftBehind => (Mesh, Linked),
         Mutant::HalfSaidLeftBehind => (Mesh, Accounted),

@@ -59,8 +59,6 @@ listed! {
         CommandLost = "command-lost",
         /// A delivery that its ring refuses is taken for told.
         DeliveryLost = "delivery-lost",
-        /// Nobody rings for the worker that something was sent to.
-        DoorbellUnrung = "doorbell-unrung",
         /// Who was not read from because a ring was full never is again.
         StallForgotten = "stall-forgotten",
 

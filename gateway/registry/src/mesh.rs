@@ -8,7 +8,7 @@ mod tests;
 
 use std::mem;
 
-use gateway_faults::{self as faults, Mutant, sometimes};
+use gateway_faults::sometimes;
 
 #[cfg(not(weir_loom))]
 pub use self::depths::Depths;
@@ -218,9 +218,7 @@ impl<C, D, R: Rules> Port<C, D, R> {
                 if R::MARK_BEFORE_RING {
                     inbox.dirty[mine].fetch_or(bit, Ordering::Release);
                 }
-                if !faults::is(Mutant::DoorbellUnrung) {
-                    inbox.doorbell.ring();
-                }
+                inbox.doorbell.ring();
                 if !R::MARK_BEFORE_RING {
                     inbox.dirty[mine].fetch_or(bit, Ordering::Release);
                 }
