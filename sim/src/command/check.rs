@@ -8,13 +8,14 @@ use super::job::Job;
 use super::seeds::kept;
 use super::source::Source;
 
-/// Fresh seeds of each world: in a debug build on two cores all of them take about a minute.
+/// Fresh seeds of each world: enough for its coverage to be judged, and for more than a minute of
+/// two cores in a debug build.
 fn budget(world: World) -> u64 {
     match world {
         World::Model => 150,
-        World::Turmoil => 150,
-        World::Mesh => 150,
-        World::Cluster => 100,
+        World::Turmoil => 100,
+        World::Mesh => 300,
+        World::Cluster => 60,
     }
 }
 
@@ -33,7 +34,7 @@ pub(crate) fn source(worlds: &[World], first: u64) -> Result<Source, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::coverage::RUNS_JUDGED_MIN;
+    use super::super::coverage::runs_judged_min;
     use super::super::sums::Sums;
     use super::*;
 
@@ -45,7 +46,7 @@ mod tests {
             let jobs: Vec<_> = std::iter::from_fn(next).collect();
             assert!(jobs.iter().all(|job| job.world == world));
             let fresh = jobs.iter().filter(|job| job.seed >= 1_000 && job.seed < 1_000 + 1_000);
-            assert!(fresh.count() as u64 >= RUNS_JUDGED_MIN, "{world}");
+            assert!(fresh.count() as u64 >= runs_judged_min(world), "{world}");
         }
     }
 }
