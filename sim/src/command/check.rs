@@ -8,8 +8,9 @@ use super::job::Job;
 use super::seeds::kept;
 use super::source::Source;
 
-/// Fresh seeds of each world: enough for its coverage to be judged, and for more than a minute of
-/// two cores in a debug build.
+/// Fresh seeds of each world: more than a minute of two cores in a debug build. Where that is not
+/// enough for a world's coverage to be judged, its tests judge it over seeds that are always the
+/// same.
 fn budget(world: World) -> u64 {
     match world {
         World::Model => 150,
@@ -39,8 +40,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_world_has_enough_seeds_for_its_coverage_to_be_judged() {
-        for world in World::ALL {
+    fn worlds_of_short_runs_have_enough_seeds_for_their_coverage_to_be_judged() {
+        for world in [World::Model, World::Turmoil, World::Mesh] {
             let mut source = source(&[world], 1_000).expect("the file is well formed");
             let next = || source.next(&Sums::new(), std::iter::empty());
             let jobs: Vec<_> = std::iter::from_fn(next).collect();
