@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gateway::auth::{Ask, Auth, Decision, Grant};
+use gateway::config::Strategy;
 use gateway::local::LocalConfig;
 use gateway_core::envelope::RoomPolicy;
 use gateway_core::hub::{self, MemberPolicy};
 use gateway_core::limits::Limits;
 use gateway_core::log::Retention;
-use gateway::config::Strategy;
 use gateway_registry::census::Capacity;
 
 use crate::pipe::Windows;

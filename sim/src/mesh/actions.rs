@@ -120,7 +120,8 @@ impl World {
     fn listener(&mut self, id: u32, any: u16, wish: Wish) -> Client {
         let mut room = any;
         let probes = wish.probes.unwrap_or_else(|| !self.rng.one_in(4));
-        let mut name = wish.name.or(self.rng.one_in(4).then(|| 1 + self.rng.below(NAMES) as u32));
+        let any = self.rng.one_in(4).then(|| 1 + self.rng.below(NAMES) as u32);
+        let mut name = wish.name.or(any);
         let mut since = wish.since;
         if probes && wish.room.is_none() && self.rng.one_in(2) {
             if self.rng.one_in(3) {

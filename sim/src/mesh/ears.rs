@@ -405,8 +405,10 @@ impl Ears {
                 let due = self.record.rooms[usize::from(room)].epochs[usize::from(epoch)].log.len();
                 self.clients[id as usize].due = due.saturating_sub(1) as u64;
                 if since != position {
-                    let what = "it was put elsewhere than where it was";
-                    return self.complain(Promise::Kept, id, what);
+                    // Further back it would hear again what it has heard.
+                    let back = since.epoch == position.epoch && position.offset < since.offset;
+                    let promise = if back { Promise::Once } else { Promise::Kept };
+                    return self.complain(promise, id, "it was put elsewhere than where it was");
                 }
                 self.coverage.ahead += u64::from(self.is_ahead(id));
             }

@@ -130,13 +130,13 @@ impl Ears {
         if client.due <= client.offset || self.setting.is_lossy() {
             return None;
         }
-        let past = self.record.between(client.room, client.epoch, client.offset, client.due);
+        let mut past = self.record.between(client.room, client.epoch, client.offset, client.due);
         let strangers = |&message: &u32| {
             let known = &self.record.messages[message as usize];
             let (epoch, offset) = known.place.unwrap_or_default();
             known.author != client.author && !client.lost_at(epoch, offset)
         };
-        let message = past.filter(strangers).next()?;
+        let message = past.find(strangers)?;
         let (at, due) = (client.offset, client.due);
         Some(format!(
             "client {id} came back to room {} and is at {at}: it has not heard message {message}, \

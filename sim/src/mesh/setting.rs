@@ -119,8 +119,7 @@ impl Setting {
         if !less.has("dismissed-shards") {
             self.dismisses = 0;
         }
-        let limit = |max: Option<u64>| max.map_or(usize::MAX, |max| max as usize);
-        self.clients_max = limit(less.clients_max);
+        self.clients_max = less.clients_max.map_or(usize::MAX, |max| max as usize);
         self.clients = self.clients.min(self.clients_max);
         self.actions = self.actions.min(less.actions_max.unwrap_or(u64::MAX));
         self
