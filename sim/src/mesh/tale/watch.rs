@@ -35,11 +35,23 @@ struct Seen {
     stage: Stage,
     place: Place,
     reads: Reads,
-    severed: bool,
+    /// Which of the [faults](faults) had befallen it.
+    faults: [bool; 5],
     /// Where its connection set out for another shard, and when.
     left: (Lane, u64),
     /// The stretch in which it does not read freely.
     slow: Option<usize>,
+}
+
+/// What befell a client, in words.
+fn faults(client: &Client) -> [(bool, &'static str); 5] {
+    [
+        (client.severed, "its connection is cut"),
+        (client.breaks, "it is gone amid a frame"),
+        (client.mute.is_some(), "half-open: no word of it comes any more, and no end"),
+        (client.spoiled.is_some(), "says what no client may say"),
+        (client.told_off, "its user is let in no more"),
+    ]
 }
 
 impl World {
@@ -101,7 +113,7 @@ impl Tale {
                 stage: Stage::Asking,
                 place: Place::Nowhere,
                 reads: Reads::Freely,
-                severed: false,
+                faults: [false; 5],
                 left,
                 slow: None,
             };
@@ -120,24 +132,29 @@ impl Tale {
         let of = Of { room, connection: Some(u64::from(id)), messages: Vec::new() };
         self.watch_place(now, (id, lane), seen, client, &of);
         if seen.stage != client.stage {
-            let kind = if client.probes { "a probe" } else { "a raw client" };
+            let kind = match (client.probes, &client.chat) {
+                (true, _) => "a probe",
+                (false, Some(_)) => "somebody who chats",
+                (false, None) => "a raw client",
+            };
             match client.stage {
                 Stage::Open => {
                     let text = format!("is let in to room {} as {kind}", client.room);
                     self.note(lane, now, MarkKind::Opened, of.clone(), text);
                 }
                 Stage::Refused => {
-                    let text = "is refused: 503".to_owned();
+                    let text = format!("is refused: {}", client.status);
                     self.note(lane, now, MarkKind::Closed, of.clone(), text);
                 }
                 Stage::Asking | Stage::Over => {}
             }
             seen.stage = client.stage;
         }
-        if client.severed && !seen.severed {
-            seen.severed = true;
-            let text = "its connection is cut".to_owned();
-            self.note(lane, now, MarkKind::Fault, of.clone(), text);
+        for (seen, (has, text)) in seen.faults.iter_mut().zip(faults(client)) {
+            if has && !*seen {
+                *seen = true;
+                self.note(lane, now, MarkKind::Fault, of.clone(), text.to_owned());
+            }
         }
         self.watch_reads(now, lane, seen, client);
         let Some(reason) = client.reason else { return true };
