@@ -11,8 +11,7 @@ use crate::workspace;
 const TSAN_FLAGS: &str = "--cfg tokio_unstable --cfg weir_tsan -Zsanitizer=thread \
      -Cunsafe-allow-abi-mismatch=sanitizer";
 
-/// Gateways of several shards on two workers. Their clients share a thread: tokio's own threads wait
-/// for locks inside of the standard library, which look like races.
+/// Gateways of several shards on several workers, with clients that need no other ones.
 const GATEWAYS: [&str; 7] =
     ["--no-default-features", "--test", "balance", "--test", "orders", "--test", "rooms"];
 
