@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     fn found(text: &str) -> Vec<usize> {
-        turned_on(&[Source::new("a/Cargo.toml", text)]).iter().map(|found| found.line).collect()
+        turned_on(&[Source::new("a/Cargo.toml", text)]).iter().map(|found| found.line()).collect()
     }
 
     #[test]
