@@ -6,7 +6,7 @@ use gateway_faults::Mutant;
 
 pub use self::twins::{TWINS, Twin};
 use crate::promise::Promise::{
-    self, Accounted, Alive, Apart, Bounded, Farewell, Kept, Linked, Once, SamePlace, Unhindered,
+    self, Accounted, Alive, Apart, Bounded, Farewell, Kept, Linked, Once, SamePlace,
 };
 use crate::worlds::World::{self, Cluster, Mesh, Model, Turmoil};
 use crate::worlds::{Ask, Failure};
@@ -56,7 +56,7 @@ fn found_in(mutant: Mutant) -> (World, Promise) {
         Mutant::SilentGap => (Mesh, Linked),
         Mutant::MovedBack => (Mesh, Once),
         Mutant::FloorForgotten => (Mesh, Once),
-        Mutant::EarlyAck => (Mesh, Kept),
+        Mutant::EarlyAck => (Mesh, SamePlace),
         Mutant::AckUnsaid => (Mesh, Alive),
         Mutant::HistoryShort => (Mesh, Kept),
         Mutant::RecoveryHole => (Mesh, Linked),
@@ -67,7 +67,7 @@ fn found_in(mutant: Mutant) -> (World, Promise) {
         Mutant::FenceUnsaid => (Mesh, Alive),
         Mutant::CommandLost => (Mesh, Alive),
         Mutant::DeliveryLost => (Mesh, Linked),
-        Mutant::StallForgotten => (Mesh, Unhindered),
+        Mutant::StallForgotten => (Mesh, Alive),
         Mutant::TravellerLost => (Cluster, Alive),
         Mutant::OwedLeftBehind => (Mesh, Linked),
         Mutant::HalfSaidLeftBehind => (Mesh, Accounted),
@@ -76,12 +76,12 @@ fn found_in(mutant: Mutant) -> (World, Promise) {
         Mutant::OverCapacity => (Mesh, Bounded),
         Mutant::MoveUnchecked => (Mesh, Bounded),
         Mutant::PlaceGivenTwice => (Mesh, Bounded),
-        Mutant::PlaceKept => (Mesh, Accounted),
+        Mutant::PlaceKept => (Mesh, Farewell),
         Mutant::BudgetIgnored => (Mesh, Bounded),
         Mutant::TailLost => (Model, SamePlace),
         Mutant::PastOutbox => (Model, Linked),
         Mutant::ChunkReused => (Model, SamePlace),
-        Mutant::FlightStopped => (Model, Unhindered),
+        Mutant::FlightStopped => (Model, Linked),
         Mutant::InterestForgotten => (Turmoil, Alive),
         Mutant::FullReadCut => (Turmoil, SamePlace),
         Mutant::MaskNotTurned => (Model, SamePlace),
