@@ -102,7 +102,7 @@ impl Coverage {
             format!("never the {what} `{name}`, in any world")
         });
         let had_its_chance =
-            |world: World| sums.get(&world).is_some_and(|sum| sum.runs >= runs_judged_min(world));
+            |world| sums.get(&world).is_some_and(|sum| sum.runs >= runs_of_places_min(world));
         if World::ALL.into_iter().all(had_its_chance) {
             self.missing.extend(never);
         } else {
