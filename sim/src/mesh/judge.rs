@@ -86,6 +86,9 @@ impl Ears {
             self.suspect_unanswered(id);
             return Some(what);
         }
+        if !client.unread().is_empty() {
+            return Some(format!("client {id} is not read from, at {:?}", client.place));
+        }
         if let Some(what) = self.misses_past(id) {
             return Some(what);
         }

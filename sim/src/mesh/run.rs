@@ -357,8 +357,10 @@ impl World {
         }
         let (rooms, live) = (self.clerk.registry.rooms(), self.census.live());
         if rooms > 0 || live > 0 || !self.mesh.is_empty() {
+            // A place that nobody has is a count that is wrong.
+            let promise = if live > 0 { Promise::Accounted } else { Promise::Farewell };
             let what = || format!("{rooms} rooms and {live} connections are registered");
-            self.complain(Promise::Farewell, what);
+            self.complain(promise, what);
         }
     }
 
