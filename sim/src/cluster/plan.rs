@@ -42,6 +42,8 @@ pub(super) enum Leave {
 pub(super) enum Action {
     /// It says something of so many bytes, in one frame or several.
     Say { bytes: usize, text: bool, frames: usize },
+    /// It says so many short messages at once.
+    Burst { messages: usize },
     /// It asks who is there.
     Ask,
     /// It wants another name where people chat; elsewhere it says something.
@@ -178,6 +180,10 @@ fn action(setting: &Setting, rng: &mut Rng, chats: bool) -> Action {
         }
         2 | 3 => Action::Ask,
         4 => Action::Rename,
+        5 | 6 => {
+            let most = *pick(rng, &[4, 40]);
+            Action::Burst { messages: 2 + rng.below(most) }
+        }
         _ => {
             let bytes = match rng.below(40) {
                 0 => rng.below(6_000),

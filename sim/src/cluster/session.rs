@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use gateway_core::probe::{ToClient, ToServer};
-use tokio::io::AsyncWriteExt;
+use tokio::io::AsyncWrite;
 use tokio::time::{Instant, sleep};
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
@@ -55,6 +56,8 @@ pub(super) struct Session<'a> {
     pinged_at: Instant,
     /// Until when it reads slowly, if it does.
     slow_until: Option<Instant>,
+    /// It ends its stream behind what it has written.
+    shuts: bool,
     /// When it stops waiting for the node's goodbye.
     leaves_at: Option<Instant>,
 }
@@ -72,6 +75,7 @@ impl<'a> Session<'a> {
             heard_at: now,
             pinged_at: now,
             slow_until: None,
+            shuts: false,
             leaves_at: None,
         }
     }
@@ -100,6 +104,10 @@ impl<'a> Session<'a> {
             }
         }
         let _ = self.socket.poll_flush_unpin(cx);
+        if self.shuts {
+            let shut = Pin::new(self.socket.get_mut()).poll_shutdown(cx);
+            self.shuts = shut.is_pending();
+        }
         self.socket.poll_next_unpin(cx)
     }
 
@@ -233,12 +241,12 @@ impl<'a> Session<'a> {
     }
 
     /// Begins to leave.
-    pub(super) async fn leave(&mut self, how: Leave) -> Line {
+    pub(super) fn leave(&mut self, how: Leave) -> Line {
         self.world.tell(|ledger| ledger.connections[self.id as usize].leaves = true);
         match how {
             Leave::Goodbye => self.queue.push_back(Heeded::Close(Some(goodbye(1000)))),
             // Whether it still can shows in what it hears.
-            Leave::HalfClose => _ = self.socket.get_mut().shutdown().await,
+            Leave::HalfClose => self.shuts = true,
             Leave::Reset => return Line::Over("it is gone"),
         }
         self.leaves_at = Some(Instant::now() + GOODBYE);

@@ -81,7 +81,7 @@ impl Setting {
         let hosts = (0..nodes).map(Role::Node).chain((0..client_hosts).map(Role::Clients));
         let shards = 2 + rng.below(3) as u16;
         let share = (clients / nodes) as u64;
-        let total_max = *pick(rng, &[1_000, 1_000, 1_000, 2 * share + 4]);
+        let total_max = *pick(rng, &[1_000, 1_000, share + 2]);
         let shard_max = *pick(rng, &[1_000, 1_000, total_max as u32 / u32::from(shards) + 2]);
         Self {
             seed,
@@ -92,7 +92,7 @@ impl Setting {
             workers: 1 + rng.below(2) as u16,
             rooms: rooms(rng),
             limits: limits(rng),
-            member_policy: if rng.one_in(6) { MemberPolicy::Lossy } else { MemberPolicy::Close },
+            member_policy: if rng.one_in(4) { MemberPolicy::Lossy } else { MemberPolicy::Close },
             policies: (0..3).map(|_| policy(rng)).collect(),
             capacity: Capacity { total_max, shard_max },
             ring: *pick(rng, &[2, 2, 3, 8, 64]),
@@ -213,7 +213,7 @@ fn limits(rng: &mut Rng) -> Limits {
     limits.underway_bytes_max = *pick(rng, &[4_000, 64 << 20]);
     limits.delivery_messages_max = *pick(rng, &[1, 3, 1024]);
     limits.delivery_bytes_max = *pick(rng, &[100, 1 << 20]);
-    limits.transit.messages_max = *pick(rng, &[4, 64, 1 << 16]);
+    limits.transit.messages_max = *pick(rng, &[2, 16, 1 << 16]);
     limits.transit.bytes_max = *pick(rng, &[2_000, 4 << 20]);
     limits.pin_secs = *pick(rng, &[1, 10]);
     limits.small_room_members_max = *pick(rng, &[0, 2, 8]);

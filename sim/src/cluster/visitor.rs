@@ -20,6 +20,9 @@ use crate::rng::Rng;
 /// How long who was lost waits at first and at most, each time twice as long.
 const BACK_OFF: (u64, u64) = (60, 1_500);
 
+/// Bytes of each of many messages that are said at once.
+const BURST_BYTES: usize = 24;
+
 /// What makes a client leave the connection that it has.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Next {
@@ -138,7 +141,7 @@ impl Visitor {
                     self.obey(&mut session, order, &mut next).await
                 }
                 () = sleep_until(self.next_step(&session)) => {
-                    self.act(&mut session, &mut next).await
+                    self.act(&mut session, &mut next)
                 }
                 () = sleep_until(session.deadline()) => session.tick(),
                 line = session.go_on() => line,
@@ -212,11 +215,14 @@ impl Visitor {
         step.map_or(self.at(10_000_000), |step| self.at(step.at_millis))
     }
 
-    async fn act(&mut self, session: &mut Session<'_>, next: &mut Next) -> Line {
+    fn act(&mut self, session: &mut Session<'_>, next: &mut Next) -> Line {
         let action = self.plan.steps[self.step].action.clone();
         self.step += 1;
         match action {
             Action::Say { bytes, text, frames } => session.say(bytes, text, frames),
+            Action::Burst { messages } => {
+                (0..messages).for_each(|_| session.say(BURST_BYTES, self.speaks_text(), 1));
+            }
             Action::Ask => session.ask(),
             Action::Rename if matches!(self.plan.speech, Speech::Line | Speech::Chat) => {
                 self.renames += 1;
@@ -228,12 +234,12 @@ impl Visitor {
             Action::Away { how, millis, good_token } => {
                 self.good_token = good_token;
                 *next = Next::After(Duration::from_millis(millis));
-                return session.leave(how).await;
+                return session.leave(how);
             }
             Action::Visit { node, room } => {
                 (self.node, self.room) = (node, room);
                 *next = Next::After(Duration::ZERO);
-                return session.leave(Leave::Goodbye).await;
+                return session.leave(Leave::Goodbye);
             }
         }
         Line::Open
