@@ -213,11 +213,13 @@ impl<N: Net> Turn<N> {
         if let Poll::Ready(result) = polled {
             result?;
         }
+        self.receive(now, others);
+        // What had come in time is read by now, however late this turn is: nobody is judged by what
+        // still lies in its socket.
         if due {
             self.hub.handle(now, Event::Tick);
             self.give_back_memory();
         }
-        self.receive(now, others);
         let busy = self.finish(now, others);
         // What the last flush began may be all that is left, such as a connection's leaving: a
         // turn that finds nothing to do says that there is nothing.

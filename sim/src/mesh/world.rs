@@ -144,15 +144,14 @@ impl World {
         self.step += 1;
         self.pass(NANOS_PER_STEP);
         self.arrive(index, calm);
-        let shard = &mut self.shards[index];
-        let due = shard.hub.poll_timeout().is_some_and(|due| due <= self.now);
-        if due || buggify!(TickEarly) {
-            shard.hub.handle(self.now, Event::Tick);
-        }
+        let due = self.shards[index].hub.poll_timeout().is_some_and(|due| due <= self.now);
         self.take_letters(index, calm);
         self.take_answers(index, calm);
         self.open_door(index, calm);
         self.receive(index);
+        if due || buggify!(TickEarly) {
+            self.shards[index].hub.handle(self.now, Event::Tick);
+        }
         self.exchange(index);
         self.flush(index, calm);
         self.effects(index);
