@@ -60,6 +60,8 @@ pub(crate) struct State {
     pub(crate) to_client: Queue,
     pub(crate) reset: bool,
     pub(crate) server_gone: bool,
+    /// What the server sends is taken whole if it is no longer than this and fits.
+    whole_bytes_max: usize,
     /// Wakes the shard that has the server's end.
     bell: Arc<AtomicWaker>,
     /// Tasks at the far end, waiting for the server to do something.
@@ -106,6 +108,7 @@ impl Pipe {
             to_client: Queue::new(windows.to_client),
             reset: false,
             server_gone: false,
+            whole_bytes_max: 0,
             bell,
             waiting: Vec::new(),
         })))
@@ -157,7 +160,8 @@ impl Pipe {
         if room == 0 {
             return Sent::Blocked;
         }
-        let count = rng.portion(offered.min(room));
+        let whole = offered <= state.whole_bytes_max.min(room);
+        let count = if whole { offered } else { rng.portion(offered.min(room)) };
         append(&mut state.to_client.bytes, parts, count, extents);
         state.wake_far_end();
         Sent::Wrote(count)
@@ -250,6 +254,11 @@ impl Pipe {
         let mut state = self.lock();
         state.to_server.counted = true;
         state.to_client.counted = true;
+    }
+
+    /// From now on what is no longer than this is taken whole if it fits.
+    pub(crate) fn take_whole(&self, bytes_max: usize) {
+        self.lock().whole_bytes_max = bytes_max;
     }
 
     /// The client put `count` bytes onto the wire.

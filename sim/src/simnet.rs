@@ -130,6 +130,7 @@ async fn accept(listener: TcpListener, wires: Wires, backlog: Arc<Backlog>) {
         };
         let pipe = Pipe::new(wires.options().windows, Arc::clone(&nobody));
         let server = stream.local_addr().expect("an accepted stream knows its address");
+        pipe.take_whole(wires.options().whole_bytes_max);
         wires.announce(peer, server, &pipe);
         pump::start(&pipe, stream, wires.fork(), wires.options());
         backlog.push(ServerEnd(pipe), peer);

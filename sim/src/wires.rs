@@ -31,6 +31,10 @@ pub struct WireOptions {
     /// Now and then a segment waits up to this long beside its server, in whole milliseconds;
     /// zero turns that off.
     pub delay_max: Duration,
+    /// What a server sends is taken whole if it is no longer than this and fits; of the rest the
+    /// seed decides. A kernel takes less than all only when its buffer is full, so that whoever
+    /// takes more later has lived in between: where that matters, pings are to be taken whole.
+    pub whole_bytes_max: usize,
 }
 
 impl WireOptions {
@@ -43,6 +47,7 @@ impl WireOptions {
             backlog_max: 128,
             segment_bytes_max: 1460,
             delay_max: Duration::from_millis(3),
+            whole_bytes_max: 0,
         }
     }
 

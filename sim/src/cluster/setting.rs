@@ -18,6 +18,8 @@ use crate::wires::WireOptions;
 
 /// Shards that a node may have in its life, those that were added included.
 const SHARDS_MAX: u16 = 24;
+/// An empty ping: were it taken in two pieces, the second would pass for a sign of life.
+const PING_BYTES: usize = 2;
 /// What a token begins with that opens something; the user's name follows.
 const TOKEN: &str = "token-";
 
@@ -113,6 +115,7 @@ impl Setting {
             windows: self.windows,
             segment_bytes_max: self.segment_bytes_max,
             delay_max: self.delay_max,
+            whole_bytes_max: PING_BYTES,
             ..WireOptions::new(self.seed)
         }
     }
