@@ -55,12 +55,10 @@ impl Wish {
         let stream = self.connect(world).await?;
         let id = self.note(world);
         let stream = Remasked::new(stream, rng.fork());
-        let answer = match timeout(ANSWER, client_async(self.request(world), stream)).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                world.tell(|ledger| ledger.over(id, "no answer came"));
-                return None;
-            }
+        let request = client_async(self.request(world), stream);
+        let Ok(answer) = timeout(ANSWER, request).await else {
+            world.tell(|ledger| ledger.over(id, "no answer came"));
+            return None;
         };
         match answer {
             Ok((socket, _)) => {

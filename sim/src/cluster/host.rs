@@ -75,7 +75,19 @@ async fn obey(world: &World, number: usize, node: &Node) -> Option<Duration> {
                 world.struck(&fault);
                 return Some(Duration::from_millis(50 * (1 + fault.amount)));
             }
-            _ => false,
+            Kind::Partition
+            | Kind::OneWay
+            | Kind::Hold
+            | Kind::Reorder
+            | Kind::Latency
+            | Kind::Loss
+            | Kind::HalfOpen
+            | Kind::Crash
+            | Kind::PowerLoss
+            | Kind::SlowReader
+            | Kind::StuckReader
+            | Kind::Garbage
+            | Kind::Storm => false,
         };
         if struck {
             world.struck(&fault);

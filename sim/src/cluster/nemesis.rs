@@ -1,6 +1,7 @@
 //! Carries out what a plan has go wrong, from outside of all hosts, and ends it again.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use turmoil::Sim;
 
@@ -11,8 +12,6 @@ use super::setting::Role;
 use super::world::{ClientOrder, NodeOrder, World};
 use crate::rng::Rng;
 use crate::story::{Band, Mark, MarkKind, Of};
-
-use std::time::Duration;
 
 /// What an undisturbed link takes at most; see [`Wires`](crate::wires::Wires).
 const LATENCY_MAX: Duration = Duration::from_millis(10);
@@ -64,7 +63,13 @@ impl Nemesis {
 
     fn begin(&mut self, sim: &mut Sim<'_>, world: &World, fault: Fault) {
         match fault.kind {
-            kind if kind.is_of_link() => {
+            Kind::Partition
+            | Kind::OneWay
+            | Kind::Hold
+            | Kind::Reorder
+            | Kind::Latency
+            | Kind::Loss
+            | Kind::HalfOpen => {
                 if world.fault_of_link(fault.host, fault.node).is_some() {
                     return;
                 }
@@ -87,7 +92,11 @@ impl Nemesis {
                 }
             }
             Kind::Storm => storm(world, &fault),
-            _ => world.nodes[fault.node].orders.post(NodeOrder::Fault(fault)),
+            Kind::Drain
+            | Kind::ShardAdded
+            | Kind::ShardMoved
+            | Kind::ShardDismissed
+            | Kind::ClockJump => world.nodes[fault.node].orders.post(NodeOrder::Fault(fault)),
         }
     }
 
@@ -119,10 +128,12 @@ impl Nemesis {
     }
 
     fn end(&mut self, sim: &mut Sim<'_>, world: &World, fault: &Fault, band: usize) {
-        let hosts = match fault.kind {
-            Kind::PowerLoss => 0..world.setting.client_hosts,
-            Kind::Crash => 0..0,
-            _ => fault.host..fault.host + 1,
+        let hosts = if fault.kind == Kind::PowerLoss {
+            0..world.setting.client_hosts
+        } else if fault.kind.is_of_link() {
+            fault.host..fault.host + 1
+        } else {
+            0..0
         };
         for host in hosts {
             mend(sim, &Fault { host, ..fault.clone() });
@@ -156,7 +167,19 @@ fn cut(sim: &mut Sim<'_>, world: &World, fault: &Fault) {
             sim.set_link_max_message_latency(host, node, latency);
         }
         Kind::Loss => sim.set_link_fail_rate(host, node, fault.amount as f64 / 100.0),
-        _ => sim.partition(host, node),
+        Kind::Partition
+        | Kind::HalfOpen
+        | Kind::Crash
+        | Kind::PowerLoss
+        | Kind::Drain
+        | Kind::ShardAdded
+        | Kind::ShardMoved
+        | Kind::ShardDismissed
+        | Kind::ClockJump
+        | Kind::SlowReader
+        | Kind::StuckReader
+        | Kind::Garbage
+        | Kind::Storm => sim.partition(host, node),
     }
     world.set_link(fault.host, fault.node, Some(fault.kind));
     let touched = world.tell(|ledger| {
@@ -182,7 +205,19 @@ fn mend(sim: &mut Sim<'_>, fault: &Fault) {
             sim.set_link_fail_rate(host, node, 0.0);
             sim.repair(host, node);
         }
-        _ => sim.repair(host, node),
+        Kind::Partition
+        | Kind::HalfOpen
+        | Kind::Crash
+        | Kind::PowerLoss
+        | Kind::Drain
+        | Kind::ShardAdded
+        | Kind::ShardMoved
+        | Kind::ShardDismissed
+        | Kind::ClockJump
+        | Kind::SlowReader
+        | Kind::StuckReader
+        | Kind::Garbage
+        | Kind::Storm => sim.repair(host, node),
     }
 }
 

@@ -221,14 +221,37 @@ fn fault(kind: Kind, setting: &Setting, rng: &mut Rng, clients: usize, until: u6
         Kind::HalfOpen => window,
         Kind::StuckReader | Kind::SlowReader => 200 + rng.below(8_000),
         Kind::Reorder => 50 + rng.below(400),
-        _ => 100 + rng.below(5_000),
+        Kind::Partition
+        | Kind::OneWay
+        | Kind::Hold
+        | Kind::Latency
+        | Kind::Loss
+        | Kind::Drain
+        | Kind::ShardAdded
+        | Kind::ShardMoved
+        | Kind::ShardDismissed
+        | Kind::ClockJump
+        | Kind::Garbage
+        | Kind::Storm => 100 + rng.below(5_000),
     };
     let amount = match kind {
         Kind::Latency => 30 + rng.below(170),
         Kind::ClockJump => 1 + rng.below(40),
         Kind::StuckReader | Kind::SlowReader => 1 + rng.below(400),
         Kind::Loss => 1 + rng.below(10),
-        _ => rng.below(4),
+        Kind::Partition
+        | Kind::OneWay
+        | Kind::Hold
+        | Kind::Reorder
+        | Kind::HalfOpen
+        | Kind::Crash
+        | Kind::PowerLoss
+        | Kind::Drain
+        | Kind::ShardAdded
+        | Kind::ShardMoved
+        | Kind::ShardDismissed
+        | Kind::Garbage
+        | Kind::Storm => rng.below(4),
     };
     Fault {
         number: 0,

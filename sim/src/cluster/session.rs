@@ -280,7 +280,20 @@ impl<'a> Session<'a> {
                 self.queue.push_back(nonsense(fault.amount));
             }
             Kind::Storm => return Line::Over("it is gone with all others"),
-            _ => {}
+            Kind::Partition
+            | Kind::OneWay
+            | Kind::Hold
+            | Kind::Reorder
+            | Kind::Latency
+            | Kind::Loss
+            | Kind::HalfOpen
+            | Kind::Crash
+            | Kind::PowerLoss
+            | Kind::Drain
+            | Kind::ShardAdded
+            | Kind::ShardMoved
+            | Kind::ShardDismissed
+            | Kind::ClockJump => {}
         }
         Line::Open
     }

@@ -20,6 +20,8 @@ use crate::rng::Rng;
 /// How long who was lost waits at first and at most, each time twice as long.
 const BACK_OFF: (u64, u64) = (60, 1_500);
 
+/// Later than any run ends.
+const LATER_MILLIS: u64 = 10_000_000;
 /// Bytes of each of many messages that are said at once.
 const BURST_BYTES: usize = 24;
 
@@ -193,7 +195,7 @@ impl Visitor {
     }
 
     fn speaks_text(&self) -> bool {
-        matches!(self.plan.speech, Speech::Line | Speech::Chat) || self.index % 2 == 0
+        matches!(self.plan.speech, Speech::Line | Speech::Chat) || self.index.is_multiple_of(2)
     }
 
     fn at(&self, millis: u64) -> Instant {
@@ -212,7 +214,7 @@ impl Visitor {
 
     fn next_step(&self, session: &Session<'_>) -> Instant {
         let step = self.plan.steps.get(self.step).filter(|_| !session.is_leaving());
-        step.map_or(self.at(10_000_000), |step| self.at(step.at_millis))
+        self.at(step.map_or(LATER_MILLIS, |step| step.at_millis))
     }
 
     fn act(&mut self, session: &mut Session<'_>, next: &mut Next) -> Line {
