@@ -37,7 +37,7 @@ pub(crate) struct Constants {
 pub(crate) enum Kernel {}
 
 impl Kernel {
-    pub(crate) fn load(_: &Constants) -> Result<(Self, Memory), KernelError> {
+    pub(crate) fn load(_: &Constants, _: Option<&Pins>) -> Result<(Self, Memory), KernelError> {
         Err(KernelError::Absent)
     }
 
@@ -83,7 +83,7 @@ impl Kernel {
     }
 }
 
-/// A folder for links, of which there are none.
+/// A folder for links and maps, of which there are none.
 pub(crate) enum Pins {}
 
 impl Pins {

@@ -51,16 +51,26 @@ struct Parts {
 }
 
 impl Kernel {
-    /// Has the kernel make the maps.
+    /// Has the kernel make the maps, and keeps with the pins those that the next process is to go
+    /// on with; those of the process before are taken from there.
     ///
     /// # Errors
     /// What it refused.
-    pub(crate) fn load(constants: &Constants) -> Result<(Self, Memory), KernelError> {
-        let mut object = object::load(constants)?;
+    pub(crate) fn load(
+        constants: &Constants,
+        pins: Option<&Pins>,
+    ) -> Result<(Self, Memory), KernelError> {
+        let kept = pins.map(|pins| pins.maps(constants.placement));
+        let mut object = object::load(constants, kept.as_ref())?;
         let memory = object::memory(&object)?;
         // Before XDP is on a device: it looks slots up for packets that are under way already.
         memory.vacate();
         let total = object::total(&object)?;
+        if let Some(kept) = &kept {
+            kept.keep(&object);
+            // The process before may add to them until its device is taken over.
+            total[0].flows.set(kept.has_flows().into());
+        }
         let says = says::Unread::of(&mut object)?;
         let parts = Parts {
             listeners: take(&mut object, names::LISTENERS)?,
@@ -340,7 +350,7 @@ mod tests {
             limit_loopback: false,
             debug: false,
         };
-        let (_kernel, memory) = match Kernel::load(&constants) {
+        let (_kernel, memory) = match Kernel::load(&constants, None) {
             Ok(loaded) => loaded,
             // Where programs are required, `tests/programs` fails.
             Err(KernelError::Permission | KernelError::Missing(_)) => return,

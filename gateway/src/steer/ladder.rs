@@ -94,8 +94,10 @@ impl Steering {
             return Ok((steering, own()));
         }
         let mut placement = request.placement(&devices);
+        let pins = steering.pins()?;
         loop {
-            let (kernel, memory) = match Kernel::load(&request.constants(placement)) {
+            let constants = request.constants(placement);
+            let (kernel, memory) = match Kernel::load(&constants, pins.as_ref()) {
                 Ok(loaded) => loaded,
                 Err(why) => {
                     steering.refuse("the kernel's programs", &why)?;
@@ -108,7 +110,7 @@ impl Steering {
             {
                 steering.refuse("the kernel's list of prefixes", &why)?;
             }
-            steering.put_on(&kernel, &devices, placement)?;
+            steering.put_on(&kernel, &devices, placement, pins.as_ref())?;
             if !devices.is_empty() && steering.state.devices.is_empty() {
                 // The chooser of listeners relies on where packets are sent.
                 if placement != abi::Placement::Observe {
@@ -186,11 +188,20 @@ impl Steering {
         }
     }
 
+    /// The folder of pins, which no other process changes until it is dropped.
+    fn pins(&self) -> Result<Option<Pins>, SteerError> {
+        match self.config.pin.as_deref().map(Pins::open).transpose() {
+            Ok(pins) => Ok(pins),
+            Err(why) => self.refuse("pinning", &KernelError::from(why)).map(|()| None),
+        }
+    }
+
     fn put_on(
         &mut self,
         kernel: &Kernel,
         devices: &[Iface],
         placement: abi::Placement,
+        pins: Option<&Pins>,
     ) -> Result<(), SteerError> {
         if devices.is_empty() {
             return Ok(());
@@ -205,15 +216,8 @@ impl Steering {
             Ok(program) => program,
             Err(why) => return self.refuse("XDP", &why),
         };
-        let pins = match self.config.pin.as_deref().map(Pins::open).transpose() {
-            Ok(pins) => pins,
-            Err(why) => {
-                self.refuse("pinning", &KernelError::from(why))?;
-                None
-            }
-        };
         for iface in devices {
-            match put(kernel, program, iface, pins.as_ref()) {
+            match put(kernel, program, iface, pins) {
                 Ok(mode) => {
                     info!(device = iface.name, mode = mode.name(), program, "XDP attached");
                     self.state.devices.push((iface.name.clone(), mode));

@@ -17,6 +17,8 @@ mod caps;
 #[cfg(all(target_os = "linux", not(weir_portable), feature = "bpf"))]
 mod error;
 #[cfg(all(target_os = "linux", not(weir_portable), feature = "bpf"))]
+mod kept;
+#[cfg(all(target_os = "linux", not(weir_portable), feature = "bpf"))]
 mod kernel;
 #[cfg(all(target_os = "linux", not(weir_portable), feature = "bpf"))]
 mod mapped;

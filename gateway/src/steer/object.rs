@@ -10,6 +10,7 @@ use gateway_ebpf::abi::{self, CPUS_MAX, Door, GROUPS, SHARDS_MAX, SLOTS, names};
 use gateway_ebpf::{Rate, Rules};
 
 use super::error::KernelError;
+use super::kept::Kept;
 use super::mapped::{Mapped, Record};
 use super::memory::{Block, Memory};
 
@@ -34,11 +35,12 @@ pub(crate) struct Constants {
     pub(crate) debug: bool,
 }
 
-/// Has the kernel make the maps. The programs are not in it yet: see [`aya::programs`].
+/// Has the kernel make the maps, except those that are kept from the process before. The programs
+/// are not in it yet: see [`aya::programs`].
 ///
 /// # Errors
 /// What the kernel refused.
-pub(crate) fn load(constants: &Constants) -> Result<Ebpf, KernelError> {
+pub(crate) fn load(constants: &Constants, kept: Option<&Kept>) -> Result<Ebpf, KernelError> {
     let Constants { door, rules, placement, rate, limit_loopback, debug } = constants;
     let cpus = nr_cpus().map_err(|(_, error)| KernelError::System("CPUs", error))?;
     let queues = u32::try_from(cpus.min(CPUS_MAX)).expect("CPUs are few");
@@ -59,6 +61,9 @@ pub(crate) fn load(constants: &Constants) -> Result<Ebpf, KernelError> {
         .override_global(names::RATE_BURST, &burst, true)
         .override_global(names::LIMIT_LOOPBACK, &limit_loopback, true)
         .override_global("AYA_LOG_LEVEL", &level, true);
+    for (name, path) in kept.into_iter().flat_map(Kept::found) {
+        loader.map_pin_path(name, path);
+    }
     loader.load(OBJECT).map_err(KernelError::load)
 }
 

@@ -1,5 +1,6 @@
 //! Links that outlive the process, in a folder of a BPF file system: XDP goes on when it ends, and
-//! the next process takes each device over in one step, so that no packet passes unjudged.
+//! the next process takes each device over in one step, so that no packet passes unjudged, with the
+//! maps that are [kept](super::kept) beside them.
 
 use std::fs;
 use std::io;
@@ -9,12 +10,14 @@ use std::path::{Path, PathBuf};
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::{XdpLink, XdpLinkId};
 use aya::programs::{ProgramError, Xdp};
+use gateway_ebpf::abi::Placement;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open, statfs};
 use rustix::io::Errno;
 use thiserror::Error;
 use tracing::{info, warn};
 
 use super::error::KernelError;
+use super::kept::Kept;
 
 /// What is pinned and how it is called: a successor that knows another layout keeps its own beside
 /// this one.
@@ -64,6 +67,11 @@ impl Pins {
         flock(&lock, FlockOperation::LockExclusive).map_err(|error| wrong(error.into()))?;
         Self::say_others(folder);
         Ok(Self { folder: ours, _lock: lock })
+    }
+
+    /// The maps of the process before that programs which place packets so can go on with.
+    pub(crate) fn maps(&self, placement: Placement) -> Kept {
+        Kept::find(&self.folder, placement)
     }
 
     /// Has a program take a device over from whoever pinned its link here; nothing if nobody did.
@@ -116,7 +124,7 @@ impl Pins {
     }
 
     fn path(&self, device: &str) -> PathBuf {
-        self.folder.join(format!("link-{device}"))
+        self.folder.join(link_name(device))
     }
 
     /// Somebody of another layout was here, and what is theirs goes on.
@@ -130,6 +138,12 @@ impl Pins {
     }
 }
 
+/// What a device's link is called. A BPF file system takes no dots, as devices of VLANs have them,
+/// and no device's name has a colon.
+fn link_name(device: &str) -> String {
+    format!("link-{}", device.replace('.', ":"))
+}
+
 /// Whether a link's device has gone; one of the same name is another one.
 fn is_dead(error: &ProgramError) -> bool {
     let ProgramError::SyscallError(error) = error else { return false };
@@ -139,6 +153,13 @@ fn is_dead(error: &ProgramError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_vlan_has_a_name_that_the_file_system_takes_and_no_other_device_has() {
+        assert_eq!(link_name("eth0"), "link-eth0");
+        assert_eq!(link_name("bond0.7"), "link-bond0:7");
+        assert_ne!(link_name("bond0.7"), link_name("bond0-7"));
+    }
 
     #[test]
     fn a_folder_elsewhere_is_refused_with_what_to_do_and_left_as_it_was() {

@@ -6,6 +6,7 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 
+use super::kept;
 use crate::metrics::Metrics;
 use crate::steer::bed::{DEVICE, Family, Side};
 use crate::steer::beside::Beside;
@@ -85,7 +86,7 @@ fn programs(stage: &Stage<'_>) -> Result<String> {
 }
 
 /// Processes follow each other while visitors come and go: each takes over what is pinned, and
-/// none of the visitors is turned away, or lost without being told to go.
+/// none of the visitors is turned away, or lost without being told to go; no counter goes back.
 fn upgraded(stage: &Stage<'_>) -> Result<String> {
     let pins = pins(stage)?;
     let flags = ["--pin", &pins];
@@ -99,7 +100,9 @@ fn upgraded(stage: &Stage<'_>) -> Result<String> {
             serving.until("who came before has asked", |it| is_quiet(it, &quiet))?;
             let (status, body) = serving.order("POST", "/drain")?;
             ensure!(status == 202, "POST /drain is answered {status}: {body}");
+            let counted = serving.metrics()?;
             std::mem::replace(&mut serving, next).ended()?;
+            kept::counts_go_on(&counted, &serving.metrics()?)?;
             let before = serving.metrics()?.sum("weir_opened_total");
             let more = |it: &Metrics| it.sum("weir_opened_total") > before + SOME;
             serving.until("visitors come to who follows", more)?;
@@ -136,7 +139,7 @@ fn failed(stage: &Stage<'_>) -> Result<String> {
 }
 
 /// A folder of a BPF file system.
-fn pins(stage: &Stage<'_>) -> Result<String> {
+pub(super) fn pins(stage: &Stage<'_>) -> Result<String> {
     let folder = stage.bed.folder().join("bpf");
     fs::create_dir(&folder)?;
     let path = folder.display().to_string();

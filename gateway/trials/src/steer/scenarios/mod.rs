@@ -2,6 +2,7 @@
 
 mod balance;
 mod guard;
+mod kept;
 mod life;
 mod rights;
 mod rungs;
@@ -17,6 +18,7 @@ pub(super) fn all() -> Vec<Scenario> {
         balance::scenarios(),
         guard::scenarios(),
         life::scenarios(),
+        kept::scenarios(),
         rights::scenarios(),
     ]
     .into_iter()
