@@ -50,11 +50,13 @@ impl Kept {
             // Nobody would say in it who comes and goes, so that it would soon be wrong.
             let is_idle = name == names::FLOWS && placement == Placement::Observe;
             match path.exists() {
+                false if is_idle => {}
+                false => kept.missing.push(name),
                 true if is_idle => drop(remove(&path)),
                 true if form.is_at(&path, name) => kept.found.push(name),
-                true if !remove(&path) => {}
-                _ if is_idle => {}
-                _ => kept.missing.push(name),
+                true if remove(&path) => kept.missing.push(name),
+                // It is in the way: this process has one that is not pinned.
+                true => {}
             }
         }
         kept
@@ -119,11 +121,11 @@ impl Form {
             Ok(info) if Self::of(&info, name) == Some(self) => true,
             Ok(info) => {
                 let found = Self::of(&info, name);
-                warn!(%pin, ?found, wanted = ?self, "pinned by another version: begun anew");
+                warn!(%pin, ?found, wanted = ?self, "no map of the form that is needed: begun anew");
                 false
             }
             Err(error) => {
-                warn!(%pin, %error, "is not a map that can be used: begun anew");
+                warn!(%pin, %error, "no map that can be used: begun anew");
                 false
             }
         }

@@ -98,9 +98,9 @@ fn upgraded(stage: &Stage<'_>) -> Result<String> {
             // Nobody comes to it any more; who has come and not asked yet would hear 503.
             let quiet = Cell::new((0, 0));
             serving.until("who came before has asked", |it| is_quiet(it, &quiet))?;
+            let counted = serving.metrics()?;
             let (status, body) = serving.order("POST", "/drain")?;
             ensure!(status == 202, "POST /drain is answered {status}: {body}");
-            let counted = serving.metrics()?;
             std::mem::replace(&mut serving, next).ended()?;
             kept::counts_go_on(&counted, &serving.metrics()?)?;
             let before = serving.metrics()?.sum("weir_opened_total");
