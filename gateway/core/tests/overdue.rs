@@ -140,6 +140,26 @@ fn time_in_which_it_is_not_read_from_does_not_count() {
     assert!(overdue(&mut world, ann, 12, |_| Vec::new()).is_some());
 }
 
+/// What had come while the shard did not turn was read when its sender was closed already.
+#[test]
+fn a_shard_that_was_late_reads_the_end_of_a_message_before_it_judges() {
+    let mut world = World::with_limits(|limits| limits.ping_secs = 0);
+    let [ann, bob, cat] = world.connect_all("/ws/lobby");
+    [ann, bob].into_iter().for_each(|slot| world.raw(slot, &fragment(0x01, b"on ti")));
+    world.settle();
+    // The machine is suspended for a minute; the tick comes before what is to be read.
+    world.now.0 += 60_000_000_000;
+    let now = world.now;
+    world.hub.handle(now, Event::Tick);
+    world.raw(ann, &masked(0x80, b"me"));
+    world.settle();
+    assert_eq!(world.heard(cat), [text("on time")]);
+    world.pass_secs(3);
+    assert_eq!(told(&mut world, ann, 1008), None);
+    assert_eq!(told(&mut world, bob, 1008).as_deref(), Some("message took too long"));
+    assert_eq!(hits(&world, Hit::MessageSecs), 1);
+}
+
 #[test]
 fn who_takes_the_slot_of_one_that_was_late_has_its_own_time() {
     let mut world = World::with_limits(|limits| limits.ping_secs = 0);
