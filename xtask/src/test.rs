@@ -178,7 +178,9 @@ fn is_nightly(step: Step) -> bool {
 fn absent_of_nightly(step: Step) -> Option<Reason> {
     let Some(host) = nightly::host() else { return Some(Reason::NightlyAbsent) };
     if step == Step::Miri {
-        return (!nightly::has_miri()).then_some(Reason::NightlyLacks("miri"));
+        let parts = [("miri", nightly::has_miri()), ("rust-src", nightly::has_library())];
+        let absent = parts.into_iter().find(|(_, there)| !there);
+        return absent.map(|(name, _)| Reason::NightlyLacks(name));
     }
     let watched = ["x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"];
     (!watched.contains(&host.as_str())).then_some(Reason::OtherProcessor("64-bit Linux"))
