@@ -103,7 +103,7 @@ pub struct Report {
     pub events: u64,
     /// What clients and operators did.
     pub actions: u64,
-    /// Virtual time that passed, in nanoseconds.
+    /// Virtual time that passed, in nanoseconds, without that over which clocks jumped.
     pub nanos: u64,
     /// What happened how often.
     pub counts: Counts,

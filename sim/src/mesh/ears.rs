@@ -44,6 +44,8 @@ pub(super) struct Ears {
     pub(super) ready: Vec<Vec<u32>>,
     pub(super) broken: Option<Violation>,
     pub(super) now: u64,
+    /// Nanoseconds over which the clock jumped: nobody lived through them.
+    pub(super) jumped: u64,
     /// Frames that lossy members may have missed, known or not.
     pub(super) missed: u64,
     /// Says all of it in words, if somebody asked for them.
@@ -63,6 +65,7 @@ impl Ears {
             ready: Vec::new(),
             broken: None,
             now: 0,
+            jumped: 0,
             missed: 0,
             tale: Tale::default(),
             uttered: 0,

@@ -37,9 +37,9 @@ impl World {
         }
         if self.happens(self.setting.faults.jump) {
             self.ears.coverage.jumps += 1;
-            let secs = *pick(&mut self.rng, &[5, 40, 3_600, 7 * 3_600]);
-            self.ears.note_jump();
-            self.pass(secs * SECS);
+            let nanos = *pick(&mut self.rng, &[5, 40, 3_600, 7 * 3_600]) * SECS;
+            self.ears.note_jump(nanos);
+            self.pass(nanos);
         }
     }
 
@@ -51,13 +51,13 @@ impl World {
         }
         let id = *pick(&mut self.rng, &self.open);
         if self.happens(faults.stick) {
-            self.ears.coverage.stuck += 1;
             let window = if self.rng.one_in(3) { self.rng.below(200) } else { 0 };
-            self.ears.read_so(id, Reads::Not, window);
+            let stuck = self.ears.read_so(id, Reads::Not, window);
+            self.ears.coverage.stuck += u64::from(stuck);
         } else if self.happens(faults.slow) {
-            self.ears.coverage.slowed += 1;
             let bytes = 1 + self.rng.below(40);
-            self.ears.read_so(id, Reads::Slowly(bytes), 0);
+            let slowed = self.ears.read_so(id, Reads::Slowly(bytes), 0);
+            self.ears.coverage.slowed += u64::from(slowed);
         } else if self.happens(faults.stick) || self.happens(faults.slow) {
             self.ears.read_again(id);
         } else if self.happens(faults.sever) {
@@ -110,10 +110,9 @@ impl World {
 
     /// Everyone of a room, or of a shard, is cut, and comes back with the position it had.
     fn storm(&mut self, id: u32) {
-        self.ears.coverage.storms += 1;
         let (room, place) =
             (self.ears.clients[id as usize].room, self.ears.clients[id as usize].place);
-        let by_room = self.rng.one_in(2);
+        let (by_room, mut any) = (self.rng.one_in(2), false);
         for other in self.open.clone() {
             let client = &mut self.ears.clients[other as usize];
             let near = match (client.place, place) {
@@ -124,8 +123,10 @@ impl World {
             if struck && client.stage == Stage::Open && client.mute.is_none() {
                 (client.severed, client.returns) = (true, true);
                 self.ears.wake(other);
+                any = true;
             }
         }
+        self.ears.coverage.storms += u64::from(any);
     }
 
     /// Somebody of a storm is gone: it comes back soon.
@@ -156,9 +157,9 @@ impl World {
             return;
         }
         let user = self.rng.below(super::door::USERS) as u32;
-        self.ears.coverage.revoked += 1;
         self.door.revoked[user as usize] = true;
-        self.ears.note_revoked(user);
+        let any = self.ears.note_revoked(user);
+        self.ears.coverage.revoked += u64::from(any);
         for shard in &mut self.shards {
             let to = To::User(super::door::user(user).into());
             let order = Order::Close(to, CloseCode::POLICY, "revoked".into());
@@ -184,14 +185,16 @@ impl World {
 }
 
 impl Ears {
-    /// From now on it reads so, and takes so many bytes at once.
-    pub(super) fn read_so(&mut self, id: u32, reads: Reads, window: usize) {
+    /// From now on it reads so, and takes so many bytes at once; false if no word of it comes any
+    /// more, so that this changes nothing.
+    pub(super) fn read_so(&mut self, id: u32, reads: Reads, window: usize) -> bool {
         let client = &mut self.clients[id as usize];
         if client.mute.is_some() {
-            return;
+            return false;
         }
         (client.reads, client.window) = (reads, window);
         client.lagged = true;
+        true
     }
 
     /// A client that was stuck reads all there is.
@@ -215,14 +218,21 @@ impl Ears {
     }
 
     /// The clock goes on at once: whoever was amid something had no time to go on.
-    fn note_jump(&mut self) {
+    fn note_jump(&mut self, nanos: u64) {
+        self.jumped += nanos;
         for client in self.clients.iter_mut().filter(|client| client.stage != Stage::Over) {
             client.amid |= !client.unread().is_empty() || client.stage == Stage::Asking;
         }
     }
 
-    fn note_revoked(&mut self, user: u32) {
+    /// Whether there is anyone to be told.
+    fn note_revoked(&mut self, user: u32) -> bool {
         let its = |client: &&mut Client| client.user == Some(user) && client.stage != Stage::Over;
-        self.clients.iter_mut().filter(its).for_each(|client| client.told_off = true);
+        let mut any = false;
+        for client in self.clients.iter_mut().filter(its) {
+            client.told_off = true;
+            any = true;
+        }
+        any
     }
 }

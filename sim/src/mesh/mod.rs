@@ -51,7 +51,7 @@ pub struct Report {
     pub events: u64,
     /// What clients and operators did.
     pub actions: u64,
-    /// Virtual nanoseconds that passed.
+    /// Virtual nanoseconds that passed, without those over which the clock jumped.
     pub nanos: u64,
     /// What really happened.
     pub coverage: Coverage,
@@ -93,7 +93,7 @@ pub fn run_told(ask: &Ask, pen: &Pen) -> Result<Report, Failure> {
             hash,
             events: ears.trace.events,
             actions,
-            nanos: ears.now - world::BEGIN.0,
+            nanos: ears.now - world::BEGIN.0 - ears.jumped,
             coverage: ears.coverage,
         }),
     }
