@@ -6,7 +6,7 @@ use gateway_faults::Mutant;
 
 pub use self::twins::{TWINS, Twin};
 use crate::promise::Promise::{
-    self, Accounted, Alive, Apart, Bounded, Farewell, Kept, Linked, Once, SamePlace,
+    self, Accounted, Alive, Apart, Bounded, Farewell, Kept, Linked, Once, SamePlace, Unhindered,
 };
 use crate::worlds::World::{self, Cluster, Mesh, Model, Turmoil};
 use crate::worlds::{Ask, Failure};
@@ -82,6 +82,7 @@ fn found_in(mutant: Mutant) -> (World, Promise) {
         Mutant::PastOutbox => (Model, Linked),
         Mutant::ChunkReused => (Model, SamePlace),
         Mutant::FlightStopped => (Model, Linked),
+        Mutant::SlowHoldsAll => (Mesh, Unhindered),
         Mutant::InterestForgotten => (Turmoil, Alive),
         Mutant::FullReadCut => (Turmoil, SamePlace),
         Mutant::MaskNotTurned => (Model, SamePlace),

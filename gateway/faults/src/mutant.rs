@@ -97,6 +97,8 @@ listed! {
         ChunkReused = "chunk-reused",
         /// Who does not take everything keeps those behind it from being sent to.
         FlightStopped = "flight-stopped",
+        /// Nobody is read from as long as anybody owes: all wait for who does not read.
+        SlowHoldsAll = "slow-holds-all",
         /// Nobody asks when a socket takes bytes again.
         InterestForgotten = "interest-forgotten",
         /// The last byte of a buffer that was read full is lost.

@@ -437,6 +437,9 @@ impl Hub {
         if conn.stage == Stage::Closing {
             return true;
         }
+        if faults::is(Mutant::SlowHoldsAll) && !self.debts.is_empty() {
+            return false;
+        }
         let full = self.underway_bytes > self.config.limits.underway_bytes_max;
         let lane = match conn.role {
             Role::Member { lane, .. } => lane,
