@@ -83,7 +83,7 @@ fn found_in(mutant: Mutant) -> (World, Promise) {
         Mutant::ChunkReused => (Model, SamePlace),
         Mutant::FlightStopped => (Model, Linked),
         Mutant::SlowHoldsAll => (Mesh, Unhindered),
-        Mutant::InterestForgotten => (Turmoil, Alive),
+        Mutant::InterestForgotten => (Turmoil, Farewell),
         Mutant::FullReadCut => (Turmoil, SamePlace),
         Mutant::MaskNotTurned => (Model, SamePlace),
         Mutant::WrongOpcode => (Model, SamePlace),

@@ -149,10 +149,12 @@ impl AddAssign for Coverage {
 /// A run that broke a promise, or came to no end.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Failure {
-    /// Which promise; none if the run came to no end, or what was read made no sense.
+    /// Which promise; none if a host failed, or what was read made no sense.
     pub promise: Option<Promise>,
     /// What broke.
     pub what: String,
+    /// The trace's hash up to there.
+    pub hash: u64,
     /// The last events that passed the seam.
     pub lines: Vec<String>,
 }
@@ -175,12 +177,12 @@ pub fn run_told(seed: u64, world: World, less: &Less, pen: &Pen) -> Result<Repor
     let plan = Plan::new(seed).with(less);
     let tale = Tale::new(&plan, pen);
     let ran = match world {
-        World::Model => {
-            model_world::run(&plan, OPTIONS, &tale).map_err(|(what, trace)| (what, Some(trace)))
-        }
-        World::Turmoil => turmoil_world::run(&plan, OPTIONS, &tale),
+        World::Model => model_world::run(&plan, OPTIONS, &tale)
+            .map_err(|(promise, what, trace)| failure(Some(promise), what, Some(&trace))),
+        World::Turmoil => turmoil_world::run(&plan, OPTIONS, &tale)
+            .map_err(|(what, trace)| failure(None, what, trace.as_ref())),
     };
-    let outcome = ran.map_err(|(what, trace)| failure(None, what, trace.as_ref()))?;
+    let outcome = ran?;
     let judged = judge(&plan, &outcome);
     judged.map_err(|(promise, what)| {
         tale.fail(&what, &outcome.heard);
@@ -189,7 +191,8 @@ pub fn run_told(seed: u64, world: World, less: &Less, pen: &Pen) -> Result<Repor
 }
 
 fn failure(promise: Option<Promise>, what: String, trace: Option<&Trace>) -> Failure {
-    Failure { promise, what, lines: trace.map(Trace::lines).unwrap_or_default() }
+    let hash = trace.map(Trace::hash).unwrap_or_default();
+    Failure { promise, what, hash, lines: trace.map(Trace::lines).unwrap_or_default() }
 }
 
 fn judge(plan: &Plan, outcome: &Outcome) -> Result<Report, (Option<Promise>, String)> {

@@ -242,8 +242,8 @@ fn scenario(world: scenario::World, ask: &Ask, pen: &Pen) -> Result<Report, Fail
         Ok(scenario::Report { hash, events, actions, nanos, coverage }) => {
             Ok(Report { hash, events, actions, nanos, counts: coverage.counts() })
         }
-        Err(scenario::Failure { promise, what, lines }) => {
-            Err(Failure { promise, what, hash: 0, lines })
+        Err(scenario::Failure { promise, what, hash, lines }) => {
+            Err(Failure { promise, what, hash, lines })
         }
     }
 }

@@ -34,7 +34,7 @@ pub enum Rule {
     Frames,
     /// The answer to a request is what its moment asks for.
     Answer,
-    /// Each connection ends with the last word that is due.
+    /// Each connection ends with the last word that is due, and none is cut that is not late.
     LastWord,
     /// The numbers add up.
     Counters,
@@ -327,6 +327,12 @@ impl<'a> Checker<'a> {
             dropped: rest.counters.dropped,
             slow: heard.iter().filter(|heard| heard.close == Some(TRY_LATER)).count() as u64,
         };
+        let (cut, late) = (rest.counters.cut, self.late());
+        let shed = self.plan.limits.shard_outbox_bytes_max < SHARD_OUTBOX_AMPLE;
+        if cut > late && !shed {
+            let detail = format!("{cut} were cut, of whom {late} at most were late");
+            return broken(Rule::LastWord, detail);
+        }
         let wrong = self.disagreements(heard, sums).into_iter().find(|(_, agrees)| !agrees);
         match wrong {
             Some((what, _)) => {
@@ -337,6 +343,13 @@ impl<'a> Checker<'a> {
             }
             None => Ok(sums),
         }
+    }
+
+    /// Clients that may be cut: whoever reads at once and answers a close frame ends in time.
+    fn late(&self) -> u64 {
+        let reads = self.plan.limits.read_bytes_max;
+        let late = self.plan.clients.iter().filter(|client| client.may_be_late(reads));
+        late.count() as u64
     }
 
     fn disagreements(&self, heard: &[Heard], sums: Sums) -> Vec<(&'static str, bool)> {
@@ -351,13 +364,7 @@ impl<'a> Checker<'a> {
         let all_stayed = heard.iter().all(|heard| heard.close == Some(AWAY))
             && self.reference.members.values().all(|member| member.left_at.is_none());
         let certain = self.closed(CloseReason::Slow) == 0;
-        // Whoever reads at once and answers a close frame ends in time.
-        let reads = self.plan.limits.read_bytes_max;
-        let late = self.plan.clients.iter().filter(|client| client.may_be_late(reads));
-        let late = late.count() as u64;
-        let shed = self.plan.limits.shard_outbox_bytes_max < SHARD_OUTBOX_AMPLE;
         vec![
-            ("cut and late", shed || counters.cut <= late),
             ("accepted and closed", counters.accepted == counters.closed_total()),
             ("members and opened", counters.opened == self.reference.members.len() as u64),
             ("messages said", counters.messages <= said),

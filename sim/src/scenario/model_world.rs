@@ -14,6 +14,7 @@ use super::plan::Plan;
 use super::tale::Tale;
 use crate::extents::Extents;
 use crate::model::{Clients, ModelNet};
+use crate::promise::Promise;
 use crate::rng::Rng;
 use crate::traced::{Trace, TraceOptions, Traced};
 
@@ -24,12 +25,12 @@ const ROUNDS_MAX: u64 = 2_000_000;
 /// Runs a plan to its end.
 ///
 /// # Errors
-/// If the run comes to no end: somebody waits for what never comes.
+/// If the run comes to no end: somebody waits for what never comes, or is left behind a drain.
 pub(super) fn run(
     plan: &Plan,
     options: TraceOptions,
     tale: &Tale,
-) -> Result<Outcome, (String, Trace)> {
+) -> Result<Outcome, (Promise, String, Trace)> {
     let (mut world, trace) = World::new(plan, options, tale.clone());
     for _ in 0..ROUNDS_MAX {
         let moves = world.round() || world.skip();
@@ -41,7 +42,8 @@ pub(super) fn run(
         }
     }
     let (live, millis) = (world.turn.hub().live(), world.now.0 / NANOS_PER_MILLI);
-    Err((format!("no end after {millis} ms: {live} connections live"), trace))
+    let promise = if world.draining { Promise::Farewell } else { Promise::Alive };
+    Err((promise, format!("no end after {millis} ms: {live} connections live"), trace))
 }
 
 struct World {

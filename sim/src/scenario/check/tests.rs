@@ -266,7 +266,7 @@ fn who_is_cut_may_miss_its_last_word_and_is_counted() {
     run.heard[BOB].close = None;
     run.heard[BOB].half_frame = true;
     run.rest.counters.cut = 1;
-    run.breaks(Rule::Counters);
+    run.breaks(Rule::LastWord);
     // Only who reads late is ever cut.
     run.plan.clients[BOB].window = 1;
     run.check().unwrap();
