@@ -76,7 +76,7 @@ fn found_in(mutant: Mutant) -> (World, Promise) {
         Mutant::OverCapacity => (Mesh, Bounded),
         Mutant::MoveUnchecked => (Mesh, Bounded),
         Mutant::PlaceGivenTwice => (Mesh, Bounded),
-        Mutant::PlaceKept => (Mesh, Farewell),
+        Mutant::PlaceKept => (Mesh, Accounted),
         Mutant::BudgetIgnored => (Mesh, Bounded),
         Mutant::TailLost => (Model, SamePlace),
         Mutant::PastOutbox => (Model, Linked),
