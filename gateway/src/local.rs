@@ -97,8 +97,12 @@ impl<N: Net + 'static> LocalNode<N> {
         let (reply, answer) = oneshot::channel();
         // Who asked may have given up waiting; then it removes the shard or drains.
         let reply = Box::new(move |added| _ = reply.send(added));
-        let make = |shard, _| (self.0.make.borrow_mut())(shard).map_err(AddError::System);
-        let shard = self.0.roster.order(make, reply)?;
+        let shard = {
+            // Before the roster's lock, at which a thread that adds within `make` would wait for
+            // itself.
+            let mut make = self.0.make.borrow_mut();
+            self.0.roster.order(|shard, _| make(shard).map_err(AddError::System), reply)?
+        };
         let _settles = Settles { roster: &self.0.roster, shard };
         // A worker that ends drops what it was ordered.
         answer.await.map_err(|_| AddError::Draining)??;
@@ -173,7 +177,7 @@ impl<N: Net + 'static> LocalNode<N> {
     /// If a worker broke on the way: then the node drains.
     ///
     /// # Panics
-    /// If a worker panicked, with its panic.
+    /// If a worker panicked, with its panic: then the node drains too.
     pub async fn join(&self) -> io::Result<Counters> {
         let workers = self.0.workers.take();
         let mut total = Counters::default();

@@ -136,13 +136,8 @@ fn runs(workers: u16, shards: u16) -> impl Iterator<Item = Range<u16>> {
 
 /// Runs one worker until the node is over.
 pub(super) async fn run<N: Net>(plan: Plan<Made<N>>) -> io::Result<Counters> {
-    let ended = Ended { node: Arc::clone(&plan.node), additions: Arc::clone(&plan.additions) };
-    let counted = plan.work(None).await;
-    if counted.is_err() {
-        // Without it the others cannot serve.
-        ended.node.drain();
-    }
-    counted
+    let _ended = Ended { node: Arc::clone(&plan.node), additions: Arc::clone(&plan.additions) };
+    plan.work(None).await
 }
 
 /// Says that a worker ends, however it does.
@@ -153,6 +148,11 @@ struct Ended<N> {
 
 impl<N> Drop for Ended<N> {
     fn drop(&mut self) {
+        if !self.node.is_draining() {
+            // It broke or panicked. Without it the others cannot serve, and whoever joins them
+            // would wait for ever.
+            self.node.drain();
+        }
         self.node.end();
         // Who waits for a shard hears that there will be none.
         while self.additions.take().is_some() {}
@@ -161,7 +161,30 @@ impl<N> Drop for Ended<N> {
 
 #[cfg(test)]
 mod tests {
+    use gateway_registry::census::Capacity;
+    use tokio::sync::oneshot;
+
     use super::*;
+
+    /// The others went on serving, and whoever joined them before it waited for ever.
+    #[test]
+    fn a_worker_that_panics_has_the_node_drain_and_answers_nobody_any_more() {
+        let doorbell = Arc::<Doorbell>::default();
+        let additions = Arc::new(Mailbox::new(4, Arc::clone(&doorbell)));
+        let census = Arc::new(Census::new(Capacity { total_max: 9, shard_max: 9 }, 2));
+        let node = Arc::new(Node::new(1, census, vec![doorbell], 2));
+        let (reply, mut answer) = oneshot::channel();
+        let reply = Box::new(move |added| _ = reply.send(added));
+        assert!(additions.post(Addition { shard: ShardId(1), doors: (), reply }).is_ok());
+        let ended = Ended { node: Arc::clone(&node), additions };
+        let worker = std::panic::AssertUnwindSafe(move || {
+            let _ended = ended;
+            panic!("as a worker does");
+        });
+        assert!(std::panic::catch_unwind(worker).is_err());
+        assert!(node.is_draining() && node.has_ended());
+        assert!(matches!(answer.try_recv(), Err(oneshot::error::TryRecvError::Closed)));
+    }
 
     #[test]
     fn shards_are_dealt_in_runs_that_differ_by_one_at_most() {
