@@ -128,11 +128,10 @@ async fn end(world: &World, number: usize, node: Node) -> turmoil::Result {
         });
         return std::future::pending().await;
     };
-    let late = node.stats().accepted_late;
     let left =
         looks(&node).map(|look| u64::from(look.live) + look.outbox_bytes + look.inbound_bytes);
     let (left, strangers) = (left.sum(), state.strangers.get());
-    let ended = Ended { counters: joined?, left, late, strangers };
+    let ended = Ended { counters: joined?, left, strangers };
     *state.node.borrow_mut() = None;
     drop(node);
     // What was said last is still under way.
@@ -163,12 +162,6 @@ impl NodeState {
     /// Connections that it has now.
     pub(super) fn live(&self) -> u64 {
         self.node.borrow().as_ref().map_or(0, |node| node.census().live())
-    }
-
-    /// Envelopes that wait in its rings now.
-    pub(super) fn in_rings(&self) -> u64 {
-        let node = self.node.borrow();
-        node.as_ref().map_or(0, |node| node.stats().ring_depths.iter().sum())
     }
 }
 

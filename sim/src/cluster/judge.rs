@@ -88,8 +88,6 @@ impl Ledger {
                 over.map(|(has, max, what)| format!("a shard has {has} {what}, {max} at most"));
             broken = broken.or(over);
         }
-        let waiting = look.iter().filter(|look| look.waiting > 0).count() as u64;
-        self.counts.add(Group::Race, race::WAITING, waiting);
         if let Some(what) = broken {
             let lane = self.lanes.nodes[node];
             self.complain(Promise::Bounded, format!("node {node}: {what}"), Some(lane));
@@ -99,7 +97,7 @@ impl Ledger {
     /// A process has ended in order, having counted this: so many connections of nobody's were
     /// made to it besides those of clients.
     pub(super) fn check_ended(&mut self, node: usize, incarnation: u32, ended: &Ended) {
-        let Ended { counters, left, late, strangers } = ended;
+        let Ended { counters, left, strangers } = ended;
         let known = self.known.get(&(node, incarnation)).copied().unwrap_or_default();
         let closed = |reason: CloseReason| counters.closed[reason.index()];
         let came = counters.accepted + counters.moved_in;
@@ -135,7 +133,6 @@ impl Ledger {
         self.counts.add(Group::Race, race::MOVED, counters.moved_in);
         self.counts.add(Group::Race, race::PASSED, counters.passed);
         self.counts.add(Group::Race, race::GAPS, counters.gaps);
-        self.counts.add(Group::Race, race::LATE, *late);
         self.counts.add(Group::Outcome, outcome::DROPPED, counters.dropped);
         self.count(Group::Work, work::DRAINED_NODES);
         self.note(format!("node {node}.{incarnation} has ended: {counters:?}"));
@@ -257,8 +254,6 @@ pub(super) struct Ended {
     pub(super) counters: Counters,
     /// Places and bytes that nobody gave back.
     pub(super) left: u64,
-    /// Connections accepted by shards that were leaving.
-    pub(super) late: u64,
     /// Connections to it that were nobody's.
     pub(super) strangers: u64,
 }

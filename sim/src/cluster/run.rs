@@ -7,21 +7,17 @@ use std::time::Duration;
 use turmoil::Sim;
 
 use super::connection::Stage;
-use super::coverage::race;
 use super::host;
 use super::nemesis::Nemesis;
 use super::plan::{ClientPlan, Plan};
 use super::setting::Role;
 use super::visitor;
 use super::world::{ClientOrder, NodeOrder, World};
-use crate::counts::Group;
 use crate::promise::Promise;
 use crate::rng::Rng;
 
 /// A step of the world.
 const TICK: Duration = Duration::from_millis(5);
-/// Steps between looks at what costs more to see.
-const LOOK_STEPS: u64 = 20;
 /// Virtual seconds in which everyone is connected again when faults have ended, and no node counts
 /// anyone who is gone: silence is noticed by then on either side, and back-offs have passed.
 const RETURN_SECS: u64 = 25;
@@ -161,9 +157,6 @@ impl Run<'_> {
         for (number, node) in self.world.nodes.iter().enumerate() {
             let looks = node.looks();
             self.world.tell(|ledger| ledger.check_bounds(number, &looks));
-            if self.steps.is_multiple_of(LOOK_STEPS) && node.in_rings() > 0 {
-                self.world.tell(|ledger| ledger.count(Group::Race, race::RINGS));
-            }
         }
         Ok(())
     }
