@@ -1,4 +1,4 @@
-//! A campaign in the cluster: every promise holds, no schedule repeats, and nothing is left untried.
+//! A campaign in the cluster: every promise holds, no schedule repeats, nothing is left untried.
 
 use std::collections::BTreeSet;
 
