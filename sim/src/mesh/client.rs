@@ -95,6 +95,8 @@ pub(super) struct Client {
     pub(super) given: usize,
     pub(super) before: usize,
     pub(super) said: VecDeque<Said>,
+    /// Messages of these that were counted with somebody else's, before it was answered.
+    pub(super) counted_early: usize,
     /// It ends its stream behind what it sends; its shard was told so.
     pub(super) ends: bool,
     pub(super) ended: bool,
@@ -181,6 +183,7 @@ impl Client {
             given: 0,
             before: 0,
             said: VecDeque::new(),
+            counted_early: 0,
             ends: false,
             ended: false,
             severed: false,

@@ -330,12 +330,28 @@ impl World {
                         self.ears.accepted(message);
                     }
                 }
+                None if self.counts_of_another(id) => {}
                 None => {
                     let what = "a message was read that was not sent";
                     return self.ears.complain(Promise::Accounted, id, what);
                 }
             }
         }
+    }
+
+    /// Whether somebody else's message that waited with its request may have been counted now: who
+    /// comes or goes makes room for those whose recovery had to wait. Each message is counted once.
+    fn counts_of_another(&mut self, id: u32) -> bool {
+        let waited = |&other: &u32| {
+            let client = &self.ears.clients[other as usize];
+            let read = client.said.iter().filter(|said| said.end <= client.read_bytes()).count();
+            other != id && client.stage == Stage::Asking && read > client.counted_early
+        };
+        let found = self.open.iter().copied().find(waited);
+        if let Some(other) = found {
+            self.ears.clients[other as usize].counted_early += 1;
+        }
+        found.is_some()
     }
 
     fn exchange(&mut self, index: usize) {
