@@ -29,11 +29,17 @@ const SOME: u64 = 200;
 const NATIVE: Rung =
     Rung { xdp: Xdp::Native, placement: Placement::Observe, selector: Selector::Program };
 
+/// With flows that are remembered.
+const CORE: Rung = Rung { placement: Placement::Core, ..NATIVE };
+
 pub(super) fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::new("device that another program holds", taken),
         Scenario::new("killed: who is left in the group goes on", killed),
-        Scenario::new("pinned upgrade under load", upgraded)
+        Scenario::new("pinned upgrade under load", |stage| upgraded(stage, NATIVE))
+            .needing(Need::Flag("--pin"))
+            .needing(Need::Tool("mount")),
+        Scenario::new("pinned upgrade under load, core", |stage| upgraded(stage, CORE))
             .needing(Need::Flag("--pin"))
             .needing(Need::Tool("mount")),
         Scenario::new("pinned: who fails to start takes nothing over", failed)
@@ -87,14 +93,14 @@ fn programs(stage: &Stage<'_>) -> Result<String> {
 
 /// Processes follow each other while visitors come and go: each takes over what is pinned, and
 /// none of the visitors is turned away, or lost without being told to go; no counter goes back.
-fn upgraded(stage: &Stage<'_>) -> Result<String> {
+fn upgraded(stage: &Stage<'_>, rung: Rung) -> Result<String> {
     let pins = pins(stage)?;
     let flags = ["--pin", &pins];
-    let mut serving = stage.steer(NATIVE, &flags)?;
+    let mut serving = stage.steer(rung, &flags)?;
     let way = stage.way(&serving);
     let ((), tally): ((), Tally) = stage.meanwhile(&way, || {
         for _ in 0..UPGRADES {
-            let next = stage.steer(NATIVE, &flags)?;
+            let next = stage.steer(rung, &flags)?;
             // Nobody comes to it any more; who has come and not asked yet would hear 503.
             let quiet = Cell::new((0, 0));
             serving.until("who came before has asked", |it| is_quiet(it, &quiet))?;
