@@ -121,7 +121,7 @@ impl Form {
             Ok(info) if Self::of(&info, name) == Some(self) => true,
             Ok(info) => {
                 let found = Self::of(&info, name);
-                warn!(%pin, ?found, wanted = ?self, "no map of the form that is needed: begun anew");
+                warn!(%pin, ?found, wanted = ?self, "no map of the needed form: begun anew");
                 false
             }
             Err(error) => {
