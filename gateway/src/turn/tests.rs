@@ -27,6 +27,8 @@ use super::*;
 struct Talkers {
     /// They ask for a room, and listen.
     listen: bool,
+    /// Those who listen say that they are there.
+    answers: bool,
     /// Nothing of theirs becomes ready.
     quiet: bool,
     /// The system watches them, so that they can be taken out of their slots.
@@ -78,6 +80,10 @@ impl Net for Talkers {
             let request = format!("GET /ws/{path} HTTP/1.1\r\n{HEADERS}");
             buf[..request.len()].copy_from_slice(request.as_bytes());
             return Ok(request.len());
+        }
+        if self.listen && self.answers {
+            buf[..6].copy_from_slice(b"\x8a\x80mask");
+            return Ok(6);
         }
         if self.listen {
             return Err(io::ErrorKind::WouldBlock.into());
@@ -392,6 +398,27 @@ fn a_turn_ends_although_the_registry_lets_no_home_move() {
     let later = turn.hub().poll_timeout().expect("it tries again");
     poll(&mut turn, &mut others, later);
     assert_eq!(others.migrations, 2);
+}
+
+#[test]
+fn what_lies_in_a_socket_is_read_before_anyone_is_judged() {
+    let closed = |answers: bool| {
+        let net = Talkers { listen: true, ..Talkers::default() };
+        let mut turn = Turn::new(net, Hub::new(Config::default()), SLICE_DEFAULT);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut poll = |turn: &mut Turn<Talkers>, millis: u64| {
+            let _ = turn.poll(&mut cx, Now(millis * 1_000_000), &mut Alone::default());
+        };
+        (0..2).for_each(|millis| poll(&mut turn, millis));
+        turn.net.quiet = true;
+        // All are pinged, and have eight seconds to answer. The next turn is a little late.
+        (50..26_000).step_by(50).for_each(|millis| poll(&mut turn, millis));
+        (turn.net.quiet, turn.net.answers) = (false, answers);
+        (34_000..34_900).step_by(4).for_each(|millis| poll(&mut turn, millis));
+        turn.counters().hits[Hit::PongSecs.index()]
+    };
+    assert_eq!(closed(false), u64::from(TALKERS));
+    assert_eq!(closed(true), 0);
 }
 
 #[test]

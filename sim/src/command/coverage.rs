@@ -31,7 +31,7 @@ const EXCEPTIONS: [Exception; 1] = [Exception {
     world: World::Mesh,
     group: Group::Outcome,
     name: "resets",
-    because: "no hub there loses a room's log",
+    because: "a room begins anew under a member only where it was alone and between two shards",
 }];
 
 /// A zero that says nothing.
@@ -39,7 +39,7 @@ struct Exception {
     world: World,
     group: Group,
     name: &'static str,
-    /// Why it may never happen there.
+    /// Why it may not happen there in a campaign.
     because: &'static str,
 }
 

@@ -149,6 +149,7 @@ coverage! {
 }
 
 impl Coverage {
-    /// What a world without faults in the hub may never see.
+    /// What may not happen in a campaign: a room begins anew under a member only where it was alone
+    /// and between two shards.
     pub const EXCEPTIONAL: [&'static str; 1] = ["resets"];
 }
