@@ -23,8 +23,8 @@ use gateway_core::route::{Auth, Routes};
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
-// Who serves anybody cannot fail on purpose: no release build can, but the profile `campaign`, which
-// simulations are built with.
+// Who serves anybody cannot fail on purpose: no release build can, but the profile `campaign`,
+// which simulations are built with.
 const _: () = assert!(
     !gateway_faults::ENABLED || cfg!(debug_assertions),
     "build weir with `--release`: the profile `campaign` is for sim"

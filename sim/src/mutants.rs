@@ -104,7 +104,9 @@ fn found_in(mutant: Mutant) -> (World, Promise) {
 /// If Weir without the fault breaks a promise on that seed, or if this build has no faults.
 #[must_use]
 pub fn find(mutant: Mutant, seeds_max: u64) -> Option<Finding> {
-    assert!(gateway_faults::ENABLED, "this build has no faults: run `cargo xtask sim`");
+    if !gateway_faults::ENABLED {
+        panic!("this build has no faults: run `cargo xtask sim`");
+    }
     let (world, promise) = found_in(mutant);
     let breaks = |seed| {
         let ask = Ask { mutant: Some(mutant), ..Ask::seed(seed) };

@@ -7,7 +7,8 @@
 //!
 //! All of it is off, constant and compiled to nothing unless [`ENABLED`]: with the feature `sim`,
 //! and with debug assertions in this package. So a release build has none, whatever features cargo
-//! has unified; the profile `campaign`, a release that has them in this package alone, is for `sim`.
+//! has unified; the profile `campaign`, a release that has them in this package alone, is for
+//! `sim`.
 //!
 //! A run turns it on by a [`Scope`], whose state is the thread's own. Simulations run on one thread
 //! each and many in a process: a global would have them meet, and a field would have to be carried

@@ -24,8 +24,8 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "K", conflicts_with = "minutes")]
     runs: Option<u64>,
     /// In which world: model (one shard, turns by hand), turmoil (one shard's driver over simulated
-    /// TCP), mesh (many shards, their turns mixed), cluster (nodes of many shards over that TCP, with
-    /// crashes and partitions), several with commas between them, or all
+    /// TCP), mesh (many shards, their turns mixed), cluster (nodes of many shards over that TCP,
+    /// with crashes and partitions), several with commas between them, or all
     #[arg(long, alias = "scenario", default_value = "all", value_name = "WORLD")]
     world: Worlds,
     /// Write the story of the run, an entry of JSON to a line; for exactly one run

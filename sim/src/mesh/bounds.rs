@@ -7,8 +7,8 @@
 //!
 //! Looked at by whoever is told: `delivery_messages_max` and `delivery_bytes_max` as letters are
 //! put into rings (`rings`); `handshake_bytes_max`, `handshake_headers_max`, `room_name_bytes_max`,
-//! `message_bytes_max`, `empty_fragments_max`, `controls_burst` with `controls_per_sec` by the answer
-//! that garbage gets (`garbage`, `ears`); `refusal_secs`, `handshake_secs`, `message_secs`,
+//! `message_bytes_max`, `empty_fragments_max`, `controls_burst` with `controls_per_sec` by the
+//! answer that garbage gets (`garbage`, `ears`); `refusal_secs`, `handshake_secs`, `message_secs`,
 //! `ping_secs`, `pong_secs`, `close_secs` and `drain_secs` by who is still there when they are over
 //! (`run`); `retry_secs_max` by what refused clients read (`ears`); `transit` and `pin_secs` by
 //! gaps that need not be (`ears`) and by what is left at the end (`run`).

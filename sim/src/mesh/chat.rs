@@ -57,7 +57,8 @@ impl World {
         client
     }
 
-    /// A member of a room of people that was told something else than who is there, if there is one.
+    /// A member of a room of people that was told something else than who is there, if there is
+    /// one.
     pub(super) fn misinformed(&self) -> Option<String> {
         if self.setting.is_lossy() {
             return None;

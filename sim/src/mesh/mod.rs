@@ -27,6 +27,7 @@ mod setting;
 mod shard;
 mod tale;
 mod tally;
+mod told;
 mod trace;
 mod wire;
 mod world;

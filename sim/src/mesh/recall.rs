@@ -1,5 +1,5 @@
-//! Whether rooms remember as much as they have to, to the message: when all is calm somebody fills a
-//! room's history, and somebody else asks for all of it.
+//! Whether rooms remember as much as they have to, to the message: when all is calm somebody fills
+//! a room's history, and somebody else asks for all of it.
 
 use gateway_core::position::{Epoch, Offset, Position};
 

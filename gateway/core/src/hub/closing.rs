@@ -7,7 +7,7 @@ use gateway_faults::{self as faults, Mutant, sometimes};
 use super::conn::{Joining, Leaving, Transit};
 use super::{Conn, Hub, Role, Stage, places};
 use crate::close::CloseCode;
-use crate::event::{CloseReason, Effect, Full};
+use crate::event::{CloseReason, Effect};
 use crate::frame::Opcode;
 use crate::handshake::Refusal;
 use crate::hit::Hit;
@@ -36,28 +36,6 @@ pub(super) struct Drain {
 }
 
 impl Hub {
-    /// Somebody is here only to hear what is full: a newcomer, or one whose request is awaited.
-    pub(super) fn turn_away(&mut self, now: Now, slot: Slot, full: Full) {
-        let Some(Conn { stage, refused, .. }) = self.conn(slot) else {
-            return self.accept(now, slot, Some(full));
-        };
-        // Who was answered, or is about to hear the same, hears nothing else.
-        if *stage != Stage::Upgrading || refused.is_some() {
-            return;
-        }
-        let limits = &self.config.limits;
-        if self.refused >= limits.refusals_max {
-            self.counters.hit(Hit::Refusals);
-            return self.release(slot, CloseReason::Overloaded);
-        }
-        self.deadlines.set(slot, now.tick().after_secs(limits.refusal_secs.max(1)));
-        self.conns[slot.index()].refused = Some(full);
-        self.refused += 1;
-        if !self.is_draining() {
-            self.counters.hit(full.hit());
-        }
-    }
-
     /// Starts to close: a frame with `code` is said after everything else, if there is a code.
     /// The peer still hears what its room said until now.
     pub(super) fn start_closing(

@@ -4,6 +4,7 @@
 //! [`flush`](Hub::flush) says it, resumably; [`poll_effect`](Hub::poll_effect) tells the driver
 //! what to do with sockets. A driver takes in new connections only when a flush is done.
 
+mod arriving;
 mod chatting;
 mod closing;
 mod conn;
@@ -44,10 +45,9 @@ use crate::counters::Counters;
 use crate::deadlines::Deadlines;
 use crate::dispatch::{self, Dispatch, RoomKey};
 use crate::envelope::{Pin, Post, RoomPolicy};
-use crate::event::{CloseReason, Effect, Event, Full};
+use crate::event::{CloseReason, Effect, Event};
 use crate::handshake::Page;
 use crate::hint::Hints;
-use crate::hit::Hit;
 use crate::id::{Author, ShardId};
 use crate::lane::Skip;
 use crate::lanes::Lanes;
@@ -544,39 +544,6 @@ impl Hub {
     #[must_use]
     pub fn routes(&self) -> &Routes {
         &self.config.routes
-    }
-
-    fn accept(&mut self, now: Now, slot: Slot, full: Option<Full>) {
-        let limits = &self.config.limits;
-        self.conns.reach(slot);
-        self.counters.accepted += 1;
-        let served = self.live - self.refused;
-        let over = u32::from(faults::is(Mutant::OverCapacity));
-        let drains = self.is_draining() && !faults::is(Mutant::OpenWhileDraining);
-        let overfull = drains || served >= limits.connections_max + over;
-        let refused = full.or_else(|| overfull.then_some(Full::Node));
-        if refused.is_some() && self.refused >= limits.refusals_max {
-            self.counters.hit(Hit::Refusals);
-            let reason = CloseReason::Overloaded;
-            self.counters.closed[reason.index()] += 1;
-            return self.effects.push_back(Effect::Release { slot, reason });
-        }
-        let secs = match refused {
-            Some(_) => limits.refusal_secs.max(1),
-            None => limits.handshake_secs,
-        };
-        self.deadlines.set(slot, now.tick().after_secs(secs));
-        // A node that goes away refuses everyone, whatever there is room for.
-        if let Some(full) = refused.filter(|_| self.drain.is_none()) {
-            self.counters.hit(full.hit());
-        }
-        let shard = self.config.shard.unwrap_or_default();
-        let conn = &mut self.conns[slot.index()];
-        conn.author = Author::born(shard, slot, conn.generation);
-        conn.stage = Stage::Upgrading;
-        conn.refused = refused;
-        self.live += 1;
-        self.refused += u32::from(refused.is_some());
     }
 
     fn who(&self, slot: Slot) -> Who {
