@@ -5,16 +5,16 @@
 //!
 //! | promise | at every step | when all is calm, or over |
 //! | --- | --- | --- |
-//! | linked | `ears`: `prev`, gaps and resets | `judge`: nothing passed over, order of authors |
+//! | linked | `told`: `prev`, gaps and resets | `judge`: nothing passed over, order of authors |
 //! | same place | `record`: one message for each position; `ears`, `chat`: bytes and kind | |
-//! | once | `ears`: offsets of probes, messages of others | |
+//! | once | `told`: offsets of probes; `ears`: messages of others | |
 //! | apart | `ears`: room, author; who is let in | |
-//! | kept | `ears`: what a recovery may say | `judge`: all that was known then is heard; `recall` |
+//! | kept | `told`: what a recovery may say | `judge`: all that was known then is heard; `recall` |
 //! | bounded | `bounds`, which lists every field; `ears`, `rings` | `run`: who is silent is gone |
 //! | alive | | `run`: joins, publishes; `judge`, `chat`: presence, lists |
 //! | farewell | `ears`: nothing behind a close frame | `run`: drains, and what is left |
 //! | unhindered | | `run`: checkpoints while others are stuck |
-//! | accounted | `world`: releases and their reasons | `tally`: every counter |
+//! | accounted | `world`: releases; `ending`: their reasons | `tally`: every counter |
 
 use std::fmt;
 

@@ -9,7 +9,8 @@ use sim::worlds::World;
 use super::sums::{Sum, Sums};
 
 /// Runs of a world from which on a kind of fault or an outcome at zero is judged: with fewer,
-/// chance may have left it out. The rarest of them come in one run of ten, in the cluster of thirty.
+/// chance may have left it out. The rarest of them come in one run of ten, in the cluster of
+/// thirty.
 pub(crate) fn runs_judged_min(world: World) -> u64 {
     match world {
         World::Model | World::Turmoil => 100,

@@ -14,6 +14,7 @@ mod client;
 mod coverage;
 mod door;
 mod ears;
+mod ending;
 mod faults;
 mod garbage;
 mod judge;
