@@ -95,7 +95,9 @@ pub(super) struct Client {
     pub(super) given: usize,
     pub(super) before: usize,
     pub(super) said: VecDeque<Said>,
-    /// Messages of these that were counted with somebody else's, before it was answered.
+    /// Messages that were read with its request, and how many of them, or of those that wait with
+    /// it, were counted while something else was read.
+    pub(super) with_request: usize,
     pub(super) counted_early: usize,
     /// It ends its stream behind what it sends; its shard was told so.
     pub(super) ends: bool,
@@ -183,6 +185,7 @@ impl Client {
             given: 0,
             before: 0,
             said: VecDeque::new(),
+            with_request: 0,
             counted_early: 0,
             ends: false,
             ended: false,

@@ -212,9 +212,11 @@ impl Ears {
         client.start = self.record.rooms[usize::from(client.room)].accepted.len();
         client.judged = client.start;
         let read = client.read_bytes();
-        // What it said before it was answered has been read with its request.
+        // What it said before it was answered has been read with its request, and may be counted
+        // later.
         while client.said.front().is_some_and(|said| said.end <= read) {
             client.said.pop_front();
+            client.with_request += 1;
         }
     }
 

@@ -11,7 +11,7 @@ use gateway_faults::buggify;
 use gateway_registry::census::{Capacity, Census};
 
 use super::clerk::{Clerk, registered};
-use super::client::{Place, Reads, Stage};
+use super::client::{Client, Place, Reads, Stage};
 use super::door::Door;
 use super::ears::Ears;
 use super::mishaps::Return;
@@ -328,7 +328,7 @@ impl World {
                         self.ears.accepted(message);
                     }
                 }
-                None if self.counts_of_another(id) => {}
+                None if self.counts_of_a_request(id) => {}
                 None => {
                     let what = "a message was read that was not sent";
                     return self.ears.complain(Promise::Accounted, id, what);
@@ -337,17 +337,19 @@ impl World {
         }
     }
 
-    /// Whether somebody else's message that waited with its request may have been counted now: who
-    /// comes or goes makes room for those whose recovery had to wait. Each message is counted once.
-    fn counts_of_another(&mut self, id: u32) -> bool {
-        let waited = |&other: &u32| {
-            let client = &self.ears.clients[other as usize];
+    /// Whether a message that waited with its request may have been counted now, this client's or
+    /// another one's: who comes or goes makes room for those whose recovery had to wait. Each is
+    /// counted once.
+    fn counts_of_a_request(&mut self, id: u32) -> bool {
+        let waited = |client: &Client| {
             let read = client.said.iter().filter(|said| said.end <= client.read_bytes()).count();
-            other != id && client.stage == Stage::Asking && read > client.counted_early
+            let asking = if client.stage == Stage::Asking { read } else { 0 };
+            client.with_request + asking > client.counted_early
         };
-        let found = self.open.iter().copied().find(waited);
-        if let Some(other) = found {
-            self.ears.clients[other as usize].counted_early += 1;
+        let mut clients = [id].into_iter().chain(self.open.iter().copied());
+        let found = clients.find(|&client| waited(&self.ears.clients[client as usize]));
+        if let Some(client) = found {
+            self.ears.clients[client as usize].counted_early += 1;
         }
         found.is_some()
     }
