@@ -146,6 +146,23 @@ impl Hub {
         if self.lanes.reading(room, &CHATTING).next().is_none() {
             return;
         }
+        let news = self.news_of(now, room);
+        let list = if change.joined { &mut news.joined } else { &mut news.left };
+        if list.len() < LISTED_MAX {
+            list.push(Arc::clone(name));
+        }
+    }
+
+    /// Somebody who chats came here from another shard. The others hear of nothing, for it was
+    /// there all the time; but what it was to be told there reaches it no more.
+    pub(super) fn note_arrival(&mut self, now: Now, room: RoomKey, encoding: Encoding) {
+        if CHATTING.contains(&encoding) {
+            self.news_of(now, room);
+        }
+    }
+
+    /// What is to be told in a room a little later.
+    fn news_of(&mut self, now: Now, room: RoomKey) -> &mut News {
         let of = self.dispatch.name(room);
         let news = self.news.entry(room).or_insert_with(|| {
             // What comes until then is told with it.
@@ -156,10 +173,7 @@ impl Hub {
             // The room before it has gone, and nobody is left to be told.
             *news = News::of(of.clone());
         }
-        let list = if change.joined { &mut news.joined } else { &mut news.left };
-        if list.len() < LISTED_MAX {
-            list.push(Arc::clone(name));
-        }
+        news
     }
 
     /// When somebody is to be told who is there.

@@ -196,6 +196,9 @@ impl Hub {
         if self.shows(slot, lane) {
             let face = self.face(slot);
             self.dispatch.show(room, face);
+            if !is_new {
+                self.note_arrival(now, room, encoding);
+            }
         }
         // Who has just subscribed, and missed something, was told so already.
         if let Some(since) = since.filter(|_| recovered.complete || !is_new) {
