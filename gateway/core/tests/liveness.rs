@@ -126,11 +126,11 @@ fn a_shard_that_was_late_reads_before_it_judges() {
         limits.pong_secs = 4;
     });
     let [ann, gone] = world.connect_all("/ws/lobby");
-    let asking = world.accept();
-    world.raw(asking, b"GET /ws/lobby HTTP/1.1\r\n");
-    world.pass_secs(5);
+    world.pass_secs(6);
     world.settle();
     assert_eq!(world.heard(ann).last().map(|frame| frame.opcode), Some(PING));
+    let asking = world.accept();
+    world.raw(asking, b"GET /ws/lobby HTTP/1.1\r\n");
 
     // The machine is suspended for an hour. What came meanwhile is read behind the tick.
     world.now.0 += 3_600_000_000_000;
