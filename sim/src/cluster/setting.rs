@@ -84,7 +84,8 @@ impl Setting {
         let shards = 2 + rng.below(3) as u16;
         let share = (clients / nodes) as u64;
         let total_max = *pick(rng, &[1_000, 1_000, share + 2]);
-        let shard_max = *pick(rng, &[1_000, 1_000, total_max as u32 / u32::from(shards) + 2]);
+        // A shard has room for all of its node: the others may be removed.
+        let shard_max = *pick(rng, &[1_000, 1_000, total_max as u32]);
         Self {
             seed,
             hosts: hosts.collect(),
