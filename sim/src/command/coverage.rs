@@ -186,7 +186,10 @@ mod tests {
         let resets = sum(1_000, &[(Group::Outcome, "resets", 0)]);
         let Coverage { missing, unjudged } =
             judge(&Sums::from([(World::Mesh, resets.clone())]), false);
-        assert!(missing.is_empty() && unjudged[0].contains("a room begins anew under a member"), "{unjudged:?}");
+        assert!(
+            missing.is_empty() && unjudged[0].contains("a room begins anew under a member"),
+            "{unjudged:?}"
+        );
         let elsewhere = judge(&Sums::from([(World::Cluster, resets)]), false);
         assert_eq!(elsewhere.missing.len(), 1, "{elsewhere:?}");
     }
