@@ -157,7 +157,8 @@ impl Dispatch {
         let upto = self.sides[room.index()].position.offset;
         debug_assert_eq!(upto, self.homes[index as usize].head, "a side here is never behind");
         let (batch, complete) = self.recovered(index, &asked, upto);
-        self.told.push_back(Told::Recovered { room, ask: asked.ask, batch, complete });
+        let at = self.sides[room.index()].position;
+        self.told.push_back(Told::Recovered { room, ask: asked.ask, batch, complete, at });
         self.mark_home(index);
     }
 

@@ -95,8 +95,9 @@ pub(crate) enum Told {
     Reset { room: RoomKey, position: Position },
     /// A message published here was sequenced within a gap; or refused, without an offset.
     Answered { room: RoomKey, id: u64, offset: Offset },
-    /// What came after a position, up to the room's present one.
-    Recovered { room: RoomKey, ask: u64, batch: Arc<Batch>, complete: bool },
+    /// What came after a position, up to `at`, where the room was then. What is told behind it may
+    /// have taken the room further since.
+    Recovered { room: RoomKey, ask: u64, batch: Arc<Batch>, complete: bool, at: Position },
     /// The room's past is kept for this pin.
     Pinned { pin: Pin },
     /// A member came or went.

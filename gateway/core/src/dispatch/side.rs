@@ -254,7 +254,8 @@ impl Dispatch {
             }
             Delivery::Recovered { ask, batch, complete, .. } => {
                 self.sides[room.index()].asks.retain(|asked| asked.ask != ask);
-                self.told.push_back(Told::Recovered { room, ask, batch, complete });
+                let at = self.sides[room.index()].position;
+                self.told.push_back(Told::Recovered { room, ask, batch, complete, at });
             }
             Delivery::Pinned { pin, .. } => {
                 self.sides[room.index()].pins.retain(|&asked| asked != pin);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use gateway_faults::{self as faults, Mutant, sometimes};
 
+use super::join::Recovered;
 use super::owing::gap;
 use super::{Hub, MemberPolicy, Role, Who};
 use crate::close::CloseCode;
@@ -52,8 +53,9 @@ impl Hub {
                 let epoch = self.dispatch.epoch(room);
                 self.answered(id, epoch.map(|epoch| Position { epoch, offset }));
             }
-            Told::Recovered { room, ask, batch, complete } => {
-                self.recovered(now, room, ask, &batch, complete);
+            Told::Recovered { room, ask, batch, complete, at } => {
+                let recovered = Recovered { batch: Some(batch), complete, at: Some(at) };
+                self.recovered(now, room, ask, &recovered);
             }
             Told::Pinned { pin } => self.pinned(pin),
             Told::Present { room, change } => {

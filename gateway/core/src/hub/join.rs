@@ -124,26 +124,17 @@ impl Hub {
     }
 
     /// What came since a connection heard its room.
-    pub(super) fn recovered(
-        &mut self,
-        now: Now,
-        room: RoomKey,
-        ask: u64,
-        batch: &Arc<Batch>,
-        complete: bool,
-    ) {
+    pub(super) fn recovered(&mut self, now: Now, room: RoomKey, ask: u64, recovered: &Recovered) {
         let who = Who { slot: Slot(ask as u32), generation: (ask >> 32) as u32 };
         let before = self.pending.missed.len();
         let waits = self.present(who).is_some_and(|conn| conn.role == Role::Waiting { room });
         if waits {
-            let recovered = Recovered { batch: Some(Arc::clone(batch)), complete };
-            self.sit_down_at_last(now, who.slot, &recovered);
+            self.sit_down_at_last(now, who.slot, recovered);
         } else if self.present(who).is_some()
             && let Some(since) = self.asks_from(who.slot, room)
         {
             self.sit_in_place(who.slot, room);
-            let recovered = Recovered { batch: Some(Arc::clone(batch)), complete };
-            self.catch_up_later(now, who.slot, room, since, &recovered);
+            self.catch_up_later(now, who.slot, room, since, recovered);
         }
         // Else it is finished when that is sent.
         if self.pending.missed.len() == before {
@@ -176,20 +167,21 @@ impl Hub {
         if self.conns[slot.index()].owes() {
             self.lanes.lane_mut(lane).mark_owing(seat, true);
         }
+        let at = recovered.at.unwrap_or_else(|| self.dispatch.position(room));
         let mut resumed = since.filter(|_| recovered.complete);
         if faults::is(Mutant::MovedBack) {
-            let here = self.dispatch.position(room);
+            let here = at;
             resumed = resumed.map(|since| if since.offset > here.offset { here } else { since });
         }
         if let Some(Position { offset, .. }) = resumed {
-            self.keep_floor(slot, room, offset);
+            self.keep_floor(slot, room, offset, at);
         }
         let is_new = response.is_some();
         match response {
             Some(response) => {
                 self.direct_raw(slot, |out| out.extend_from_slice(&response));
                 self.open(now, slot);
-                self.welcome(slot, room, resumed);
+                self.welcome(slot, resumed.unwrap_or(at), resumed.is_some());
             }
             None => self.update_interest(slot),
         }
@@ -218,7 +210,8 @@ impl Hub {
         recovered: &Recovered,
     ) {
         if recovered.complete {
-            self.keep_floor(slot, room, since.offset);
+            let at = recovered.at.unwrap_or_else(|| self.dispatch.position(room));
+            self.keep_floor(slot, room, since.offset, at);
         }
         self.tell_past(now, slot, room, since, recovered);
     }
@@ -238,14 +231,17 @@ impl Hub {
                 let (epoch, batch) = (self.dispatch.position(room).epoch, Arc::clone(batch));
                 self.pending.missed.push_back(Missed { slot, generation, room, epoch, batch });
             }
-            _ if !recovered.complete => self.missed(now, slot, room, since),
+            _ if !recovered.complete => {
+                let at = recovered.at.unwrap_or_else(|| self.dispatch.position(room));
+                self.missed(now, slot, room, since, at);
+            }
             _ => {}
         }
     }
 
-    /// A member that was further on than the room is here hears nothing until it gets there.
-    fn keep_floor(&mut self, slot: Slot, room: RoomKey, offset: Offset) {
-        if offset > self.dispatch.position(room).offset
+    /// A member that is further on than the room was here, `at`, hears nothing until it gets there.
+    fn keep_floor(&mut self, slot: Slot, room: RoomKey, offset: Offset, at: Position) {
+        if offset > at.offset
             && !faults::is(Mutant::FloorForgotten)
             && let Some(lane) = self.lane_at(slot, room)
         {
@@ -298,13 +294,16 @@ impl Hub {
 }
 
 /// What came since a member's position, if it asked.
-struct Recovered {
-    batch: Option<Arc<Batch>>,
-    complete: bool,
+pub(super) struct Recovered {
+    pub(super) batch: Option<Arc<Batch>>,
+    pub(super) complete: bool,
+    /// Where the room was then: what is said behind that is still to be heard. Without it the room
+    /// is where it is now.
+    pub(super) at: Option<Position>,
 }
 
 impl Recovered {
     fn nothing() -> Self {
-        Self { batch: None, complete: false }
+        Self { batch: None, complete: false, at: None }
     }
 }

@@ -127,19 +127,25 @@ impl Hub {
     }
 
     /// The first frame: from where on the member hears its room.
-    pub(super) fn welcome(&mut self, slot: Slot, room: RoomKey, resumed: Option<Position>) {
+    pub(super) fn welcome(&mut self, slot: Slot, position: Position, recovered: bool) {
         let Some((lane, _)) = self.seat(slot) else { return };
         if self.lanes.lane(lane).encoding != Encoding::Probe {
             return;
         }
-        let position = resumed.unwrap_or_else(|| self.dispatch.position(room));
-        self.tell(slot, &ToClient::Subscribed { position, recovered: resumed.is_some() });
+        self.tell(slot, &ToClient::Subscribed { position, recovered });
     }
 
-    /// A member that moved missed something since it heard its room, and nobody remembers it.
-    pub(super) fn missed(&mut self, now: Now, slot: Slot, room: RoomKey, since: Position) {
+    /// A member that moved missed something since it heard its room, up to `position`, and nobody
+    /// remembers it.
+    pub(super) fn missed(
+        &mut self,
+        now: Now,
+        slot: Slot,
+        room: RoomKey,
+        since: Position,
+        position: Position,
+    ) {
         let Some(lane) = self.lane_at(slot, room) else { return };
-        let position = self.dispatch.position(room);
         match self.lanes.lane(lane).encoding {
             Encoding::Probe => {
                 self.counters.gaps += 1;

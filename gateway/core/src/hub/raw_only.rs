@@ -35,10 +35,10 @@ impl Hub {
 
     pub(super) fn acknowledge(&mut self, _: Slot, _: Option<u64>, _: Position) {}
 
-    pub(super) fn welcome(&mut self, _: Slot, _: RoomKey, _: Option<Position>) {}
+    pub(super) fn welcome(&mut self, _: Slot, _: Position, _: bool) {}
 
     /// A member that moved missed something, and nobody remembers it.
-    pub(super) fn missed(&mut self, now: Now, slot: Slot, _: RoomKey, _: Position) {
+    pub(super) fn missed(&mut self, now: Now, slot: Slot, _: RoomKey, _: Position, _: Position) {
         self.counters.gaps += 1;
         if !self.is_lossy(slot) {
             self.close_for_gap(now, slot);

@@ -243,7 +243,7 @@ impl World {
                 let epoch = view.position.expect("who published was there").epoch;
                 self.reference.answered(at, id, view.room, Position { epoch, offset });
             }
-            Told::Recovered { room, ask, batch, complete } => {
+            Told::Recovered { room, ask, batch, complete, .. } => {
                 self.hear_recovered(at, room, ask, &batch, complete);
             }
             Told::Pinned { pin } => {
