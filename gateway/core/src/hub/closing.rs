@@ -278,8 +278,9 @@ impl Hub {
             conn.pinged = false;
             return self.deadlines.set(slot, silent_until);
         }
-        // An echo that is not read from cannot answer; if its peer is gone, the kernel will say so.
-        if !conn.reads {
+        // Who is not read from cannot answer, be it an echo that owes or one whose room is behind;
+        // if its peer is gone, the kernel will say so.
+        if !conn.reads || conn.stalled {
             return self.deadlines.set(slot, now.tick().after_secs(ping_secs));
         }
         if conn.pinged {

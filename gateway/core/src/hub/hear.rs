@@ -207,7 +207,9 @@ impl Hub {
     fn read_again(&mut self, stalled: Vec<Who>) {
         for Who { slot, generation } in stalled {
             if self.present(Who { slot, generation }).is_some() {
-                self.conns[slot.index()].stalled = false;
+                let conn = &mut self.conns[slot.index()];
+                // An answer to a ping lies unread: it is asked once more before it is given up.
+                (conn.stalled, conn.pinged) = (false, false);
                 self.update_interest(slot);
             }
         }
